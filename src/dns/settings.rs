@@ -1,0 +1,37 @@
+//! What an operator says about the DNS side.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// DNS settings. The bounds of each field are beside its default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Addresses to listen on, UDP and TCP alike. Port 0 takes a free one (the same for both).
+    pub listen: Vec<SocketAddr>,
+    /// Largest UDP reply in octets, 512 to 8192. The default is DNS Flag Day 2020's: it survives any path.
+    pub udp_octets_max: u16,
+    /// UDP workers for each address; 0 means one a core.
+    pub udp_workers: usize,
+    /// TCP connections at once in all.
+    pub tcp_connections_max: usize,
+    /// TCP connections at once from one address.
+    pub tcp_connections_per_client_max: usize,
+    /// How long a TCP connection may be idle (RFC 7766 section 6.2.3).
+    pub tcp_idle: Duration,
+    /// How long one message may take to arrive whole, or one reply to be taken.
+    pub tcp_message: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 1053))],
+            udp_octets_max: 1232,
+            udp_workers: 0,
+            tcp_connections_max: 1_000,
+            tcp_connections_per_client_max: 100,
+            tcp_idle: Duration::from_secs(10),
+            tcp_message: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! How keys and values are written in a registry: our own way ([`native`]), later other systems' ways.
+//!
+//! A layout turns one entry into a [`Parsed`], or into a reason to skip it. Pure: one bad key is listed, and
+//! never hides another (law 4 of the design).
+//!
+//! Knows nothing of registries as clients, of DNS, of the clock.
+
+pub mod native;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{AppName, Instance, Label, Namespace};
+
+/// What one key says. Cheap to clone: the mirror and the catalogue share it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Parsed {
+    /// An instance is registered.
+    Instance(Arc<Registration>),
+    /// An operator took an instance, or a whole app, out of answers.
+    Offline(Arc<OfflineMark>),
+    /// An instance was deregistered: its key goes in the same revision.
+    Departed(Arc<Departure>),
+    /// Bookkeeping of the servers themselves; answers don't depend on it.
+    Bookkeeping,
+    /// Not readable; the key is listed with this reason.
+    Rejected(Arc<str>),
+}
+
+/// A registration as its layout names it. `app` and `id` are raw: of our own layout always legal, of others
+/// mapped by claims.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// Where the app lives.
+    pub namespace: Namespace,
+    /// The app, after mapping.
+    pub app: AppName,
+    /// The id, raw.
+    pub id: Arc<str>,
+    /// What is registered.
+    pub instance: Instance,
+}
+
+/// An operator's mark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfflineMark {
+    /// Where the app lives.
+    pub namespace: Namespace,
+    /// The app.
+    pub app: AppName,
+    /// The instance; none: the whole app.
+    pub id: Option<Label>,
+    /// Who, when, why.
+    pub note: Note,
+}
+
+/// An explicit departure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Departure {
+    /// Where the app lives.
+    pub namespace: Namespace,
+    /// The app.
+    pub app: AppName,
+    /// The instance.
+    pub id: Label,
+    /// Who, when, why.
+    pub note: Note,
+}
+
+/// Who did something, when and why. Every field may be missing: other writers put such keys too.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Note {
+    /// Who: an address or a token's name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub by: String,
+    /// When, in RFC 3339.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub at: String,
+    /// Why, in the operator's words.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}

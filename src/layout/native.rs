@@ -1,0 +1,182 @@
+//! Our own layout (section 4 of the design), under a configurable prefix that ends in `/`:
+//!
+//! ```text
+//! {ns}/instances/{app}/{id}   JSON of the instance, bound to its lease
+//! {ns}/departed/{app}/{id}    who, why, when; 60 s lease
+//! {ns}/offline/{app}/{id}     an operator's mark on an instance; no lease
+//! {ns}/offline/{app}/         an operator's mark on a whole app
+//! _members/{server}           the revision that a server's answers show
+//! ```
+//!
+//! Names are legal as written, or the key is rejected: mapping is for layouts whose writers never knew our
+//! rules. Values carry `"v": 1`; unknown fields are ignored and absent ones defaulted, so that servers of
+//! different ages share a registry; only a higher `v` is rejected.
+//!
+//! Knows nothing of the registry as a client.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{Departure, Note, OfflineMark, Parsed, Registration};
+use crate::model::{AppName, Instance, Label, Namespace, Spec};
+use crate::registry::Entry;
+
+/// The version of values that this code writes, and the highest it reads.
+pub const VERSION: i64 = 1;
+/// The prefix of those who configure none.
+pub const PREFIX_DEFAULT: &str = "/rollcall/v1/";
+/// The lease of a departure's note in seconds: long enough for a server that reconnects to still read it.
+pub const DEPARTED_TTL_SECS: u32 = 60;
+
+/// Keys under one prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keys {
+    prefix: Arc<str>,
+}
+
+impl Keys {
+    /// Keys under that prefix, which gets its final `/` if it has none.
+    #[must_use]
+    pub fn new(prefix: &str) -> Self {
+        let slash = if prefix.ends_with('/') { "" } else { "/" };
+        Self { prefix: format!("{prefix}{slash}").into() }
+    }
+
+    /// The prefix, ending in `/`.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// An instance's key.
+    #[must_use]
+    pub fn instance(&self, namespace: &Namespace, app: &AppName, id: &Label) -> Bytes {
+        format!("{}{namespace}/instances/{app}/{id}", self.prefix).into()
+    }
+
+    /// The key of a departure.
+    #[must_use]
+    pub fn departed(&self, namespace: &Namespace, app: &AppName, id: &Label) -> Bytes {
+        format!("{}{namespace}/departed/{app}/{id}", self.prefix).into()
+    }
+
+    /// The key of an offline mark, on an instance or (without `id`) on the app.
+    #[must_use]
+    pub fn offline(&self, namespace: &Namespace, app: &AppName, id: Option<&Label>) -> Bytes {
+        format!("{}{namespace}/offline/{app}/{}", self.prefix, id.map_or("", Label::as_str)).into()
+    }
+
+    /// What one entry under the prefix says.
+    #[must_use]
+    pub fn parse(&self, entry: &Entry) -> Parsed {
+        self.read(entry).unwrap_or_else(|reason| Parsed::Rejected(reason.into()))
+    }
+
+    fn read(&self, entry: &Entry) -> Result<Parsed, String> {
+        let key = std::str::from_utf8(&entry.key).map_err(|_| "key is not UTF-8".to_owned())?;
+        let path = key
+            .strip_prefix(&*self.prefix)
+            .ok_or_else(|| format!("key is not under {}", self.prefix))?;
+        if path.starts_with('_') {
+            return Ok(Parsed::Bookkeeping);
+        }
+        let mut parts = path.split('/');
+        let (Some(namespace), Some(kind), Some(app), Some(id), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err("key is not {namespace}/{kind}/{app}/{id}".to_owned());
+        };
+        if !matches!(kind, "instances" | "departed" | "offline") {
+            return Err(format!("kind {kind:?} is not instances, departed or offline"));
+        }
+        let namespace: Namespace = as_written(namespace, "namespace")?;
+        let app: AppName = as_written(app, "app")?;
+        if kind == "offline" && id.is_empty() {
+            let note = note(&entry.value)?;
+            return Ok(Parsed::Offline(Arc::new(OfflineMark { namespace, app, id: None, note })));
+        }
+        let id: Label = as_written(id, "instance id")?;
+        Ok(match kind {
+            "instances" => {
+                let instance = instance(&entry.value)?;
+                let id = id.as_str().into();
+                Parsed::Instance(Arc::new(Registration { namespace, app, id, instance }))
+            }
+            "offline" => {
+                let note = note(&entry.value)?;
+                Parsed::Offline(Arc::new(OfflineMark { namespace, app, id: Some(id), note }))
+            }
+            _ => Parsed::Departed(Arc::new(Departure {
+                namespace,
+                app,
+                id,
+                note: note(&entry.value)?,
+            })),
+        })
+    }
+}
+
+/// An instance's value.
+///
+/// # Panics
+/// Never: a [`Spec`] has nothing that JSON can't hold.
+#[must_use]
+pub fn instance_value(instance: &Instance) -> Bytes {
+    let spec = Spec { v: Some(VERSION), ..Spec::from(instance) };
+    serde_json::to_vec(&spec).expect("a spec is plain texts and numbers").into()
+}
+
+/// The value of a departure or of an offline mark.
+///
+/// # Panics
+/// Never: a [`Note`] has nothing that JSON can't hold.
+#[must_use]
+pub fn note_value(note: &Note) -> Bytes {
+    serde_json::to_vec(&Stored { v: VERSION, note: note.clone() })
+        .expect("a note is plain texts")
+        .into()
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    #[serde(default)]
+    v: i64,
+    #[serde(flatten)]
+    note: Note,
+}
+
+/// Takes a name only as it would be written back: a key in upper case would otherwise stand for two.
+fn as_written<N: std::str::FromStr<Err: std::fmt::Display> + std::borrow::Borrow<str>>(
+    text: &str,
+    what: &str,
+) -> Result<N, String> {
+    let name: N = text.parse().map_err(|rule| format!("{what} {text:?} {rule}"))?;
+    if name.borrow() == text { Ok(name) } else { Err(format!("{what} {text:?} has upper case")) }
+}
+
+fn instance(value: &[u8]) -> Result<Instance, String> {
+    let spec: Spec =
+        serde_json::from_slice(value).map_err(|error| format!("value is not readable: {error}"))?;
+    readable(spec.v.unwrap_or(VERSION))?;
+    spec.resolve(None).map_err(|error| error.to_string())
+}
+
+fn note(value: &[u8]) -> Result<Note, String> {
+    if value.is_empty() {
+        return Ok(Note::default());
+    }
+    let stored: Stored =
+        serde_json::from_slice(value).map_err(|error| format!("value is not readable: {error}"))?;
+    readable(stored.v)?;
+    Ok(stored.note)
+}
+
+fn readable(v: i64) -> Result<(), String> {
+    if v > VERSION {
+        Err(format!("value has version {v}, this server reads up to {VERSION}"))
+    } else {
+        Ok(())
+    }
+}

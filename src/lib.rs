@@ -1,0 +1,8 @@
+//! rollcall
+pub mod api;
+pub mod dns;
+pub mod layout;
+pub mod model;
+pub mod registry;
+pub mod supervise;
+pub mod zone;

@@ -1,0 +1,17 @@
+//! The words of the domain: apps, instances, endpoints, and the rules their names obey.
+//!
+//! Everything here can only be valid: a [`Label`] that exists is a legal label, an [`Instance`] that
+//! exists is within its limits. What strangers write arrives as a [`Spec`] and leaves as an
+//! [`Instance`] or as a [`FieldError`] that names the field and the rule.
+//!
+//! Knows nothing of any other room: no DNS message, no registry, no HTTP, no clock.
+
+mod instance;
+mod mapping;
+mod name;
+mod spec;
+
+pub use instance::{Endpoint, Instance, Transport, limits};
+pub use mapping::{derived_label, map_app, map_label};
+pub use name::{AppName, Label, NameError, Namespace, Protocol, default_id};
+pub use spec::{EndpointSpec, FieldError, Spec};

@@ -1,0 +1,131 @@
+//! What is registered, for people and programs that ask about instances instead of names.
+//!
+//! The directory belongs to the same snapshot as the answers, so the two can't disagree.
+
+use std::sync::Arc;
+
+use crate::layout::{OfflineMark, Registration};
+use crate::model::{AppName, Label, Namespace};
+use crate::registry::{LeaseId, Revision};
+
+/// One app as registered. Immutable; replaced whole when something of it changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppView {
+    /// Where it lives.
+    pub namespace: Namespace,
+    /// Its name.
+    pub app: AppName,
+    /// Its instances, by raw id. Empty for an app of which only marks are left.
+    pub instances: Vec<InstanceView>,
+    /// The mark on the whole app.
+    pub offline: Option<Arc<OfflineMark>>,
+    /// Marks on ids that are not registered at present.
+    pub absent_marks: Vec<Arc<OfflineMark>>,
+    /// Replaced by a pin of this server's configuration.
+    pub pinned: bool,
+}
+
+/// One instance as registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceView {
+    /// What its key says, id included.
+    pub registration: Arc<Registration>,
+    /// The lease that holds it; none: permanent.
+    pub lease: Option<LeaseId>,
+    /// The revision that wrote it last.
+    pub revision: Revision,
+    /// The label that it is served under in the first zone of its namespace; none where it is not served.
+    pub label: Option<Label>,
+    /// Whether it is in answers, and if not, why.
+    pub state: State,
+}
+
+/// Whether an instance is in answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// In answers.
+    Online,
+    /// Out of answers by a mark, on itself or on its app.
+    Offline(Arc<OfflineMark>),
+    /// Out of answers because a pin replaces its app.
+    Pinned,
+    /// Out of answers for a reason of its own, which `/v1/rejected` lists too.
+    Rejected(Arc<str>),
+}
+
+/// A key, or a name, that is not served as its owner meant it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rejected {
+    /// The key as text, undecodable octets escaped.
+    pub key: Arc<str>,
+    /// Why.
+    pub reason: Arc<str>,
+}
+
+/// All apps and all rejected keys of one snapshot. Cloning is cheap.
+#[derive(Debug, Clone, Default)]
+pub struct Directory {
+    pub(super) apps: imbl::OrdMap<(Namespace, AppName), Arc<AppView>>,
+    pub(super) rejected: imbl::OrdMap<Arc<str>, Arc<str>>,
+}
+
+impl Directory {
+    /// One app.
+    #[must_use]
+    pub fn app(&self, namespace: &Namespace, app: &AppName) -> Option<&Arc<AppView>> {
+        self.apps.get(&(namespace.clone(), app.clone()))
+    }
+
+    /// One instance, by its raw id.
+    #[must_use]
+    pub fn instance(
+        &self,
+        namespace: &Namespace,
+        app: &AppName,
+        id: &str,
+    ) -> Option<&InstanceView> {
+        let instances = &self.app(namespace, app)?.instances;
+        let at = instances.binary_search_by(|instance| (*instance.registration.id).cmp(id)).ok()?;
+        instances.get(at)
+    }
+
+    /// The apps of a namespace in name order, beginning after `after`.
+    pub fn apps(
+        &self,
+        namespace: &Namespace,
+        after: Option<&AppName>,
+    ) -> impl Iterator<Item = &Arc<AppView>> {
+        use std::ops::Bound::{Excluded, Included, Unbounded};
+        // No legal app name sorts before "-".
+        let from = match after {
+            Some(app) => Excluded((namespace.clone(), app.clone())),
+            None => match AppName::new("0") {
+                Ok(first) => Included((namespace.clone(), first)),
+                Err(_) => Unbounded,
+            },
+        };
+        let namespace = namespace.clone();
+        self.apps
+            .range((from, Unbounded))
+            .map(|(_, view)| view)
+            .take_while(move |view| view.namespace == namespace)
+    }
+
+    /// The rejected keys in order, beginning after `after`.
+    pub fn rejected(&self, after: Option<&str>) -> impl Iterator<Item = Rejected> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = match after {
+            Some(key) => Excluded(Arc::<str>::from(key)),
+            None => Unbounded,
+        };
+        self.rejected
+            .range((from, Unbounded))
+            .map(|(key, reason)| Rejected { key: key.clone(), reason: reason.clone() })
+    }
+
+    /// How many keys are rejected.
+    #[must_use]
+    pub fn rejected_count(&self) -> usize {
+        self.rejected.len()
+    }
+}

@@ -1,0 +1,129 @@
+//! What an operator says about zones: their names, namespaces, times to live, and pins.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::model::{AppName, NameError, Namespace, Protocol, Transport};
+
+/// Time to live of records, in seconds: forwarders hold a removed address that long.
+pub const TTL_SECS_DEFAULT: u32 = 5;
+/// Time to live of negative answers, in seconds: the delay of a service's first instance.
+pub const NEGATIVE_TTL_SECS_DEFAULT: u32 = 1;
+/// Longest zone name, in octets of its text without the final dot: with the longest app, instance and
+/// service labels in front it still fits 253.
+pub const ZONE_OCTETS_MAX: usize = 45;
+
+/// A zone's name: legal labels, at most 45 octets, written with or without the final dot.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ZoneName {
+    text: Arc<str>,
+    wire: Arc<[u8]>,
+}
+
+impl ZoneName {
+    /// Takes a zone's name as written.
+    ///
+    /// # Errors
+    /// The first rule that the text breaks.
+    pub fn new(text: &str) -> Result<Self, NameError> {
+        let text = text.strip_suffix('.').unwrap_or(text);
+        if text.len() > ZONE_OCTETS_MAX {
+            return Err(NameError::TooLong { got: text.len(), max: ZONE_OCTETS_MAX });
+        }
+        let labels = AppName::new(text)?;
+        let mut wire = Vec::with_capacity(text.len() + 2);
+        for label in labels.labels() {
+            // A legal label has at most 63 octets.
+            wire.push(label.len() as u8);
+            wire.extend_from_slice(label.as_bytes());
+        }
+        wire.push(0);
+        Ok(Self { text: format!("{labels}.").into(), wire: wire.into() })
+    }
+
+    /// The name with its final dot.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The name in wire form, the root label included, lower case (RFC 1035 section 3.1).
+    #[must_use]
+    pub fn wire(&self) -> &[u8] {
+        &self.wire
+    }
+}
+
+impl Default for ZoneName {
+    fn default() -> Self {
+        Self::new("svc.").expect("svc. is a legal zone name")
+    }
+}
+
+impl FromStr for ZoneName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        Self::new(text)
+    }
+}
+
+impl fmt::Display for ZoneName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+impl fmt::Debug for ZoneName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.text, f)
+    }
+}
+
+/// One zone as configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZoneSettings {
+    /// Its name.
+    pub name: ZoneName,
+    /// The namespace whose apps it serves; none: static records only.
+    pub namespace: Option<Namespace>,
+    /// Its zone file, if it has one: what was written in the configuration, and the parsed content.
+    pub file: Option<Arc<super::zonefile::ZoneFile>>,
+    /// Time to live of registered records, in seconds.
+    pub ttl_secs: u32,
+    /// Time to live of negative answers in seconds, where no zone file says otherwise.
+    pub negative_ttl_secs: u32,
+    /// SRV weights are multiplied by this (256 for HAProxy, which divides by it) and cut at 65535.
+    pub srv_weight_scale: u16,
+}
+
+impl Default for ZoneSettings {
+    /// `svc.` serving the default namespace, with the built-in apex.
+    fn default() -> Self {
+        Self {
+            name: ZoneName::default(),
+            namespace: Some(Namespace::default()),
+            file: None,
+            ttl_secs: TTL_SECS_DEFAULT,
+            negative_ttl_secs: NEGATIVE_TTL_SECS_DEFAULT,
+            srv_weight_scale: 1,
+        }
+    }
+}
+
+/// For local development: replaces on this server all that is registered for one app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
+    /// Where the app lives.
+    pub namespace: Namespace,
+    /// The app.
+    pub app: AppName,
+    /// What its endpoints speak.
+    pub protocol: Protocol,
+    /// What carries them.
+    pub transport: Transport,
+    /// Where they are; they get the ids `pin-1`, `pin-2`, and so on.
+    pub endpoints: Vec<SocketAddr>,
+}
