@@ -4,4 +4,5 @@
 mod suite;
 #[macro_use]
 mod local;
+mod embedded;
 mod memory;
