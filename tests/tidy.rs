@@ -171,7 +171,7 @@ fn files_stay_short() {
 fn modules_say_what_they_are_for() {
     let mut faults = String::new();
     for file in sources() {
-        if !file.text.starts_with("//! ") {
+        if !file.all_tests && !file.text.starts_with("//! ") {
             writeln!(faults, "{}: begins without a module doc (//!)", file.name).unwrap();
         }
         let door =
