@@ -3,7 +3,11 @@
 //! Knows nothing of registries.
 
 pub mod answer;
+pub mod query;
+mod records;
+pub mod reply;
 pub mod settings;
 
-pub use answer::{Ask, Out, Transport, Verdict, answer};
+pub use answer::{Ask, Transport, Verdict, answer};
+pub use reply::Out;
 pub use settings::Settings;
