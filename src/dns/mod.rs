@@ -3,7 +3,14 @@
 //! Knows nothing of registries.
 
 pub mod answer;
+pub mod bind;
+mod datagram;
 pub mod settings;
+pub mod stats;
+mod tcp;
+mod udp;
 
 pub use answer::{Ask, Out, Transport, Verdict, answer};
+pub use bind::{BindError, Bound, bind};
 pub use settings::Settings;
+pub use stats::Stats;
