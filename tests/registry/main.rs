@@ -1,0 +1,7 @@
+//! One suite over all registries: what the trait promises holds for each of them.
+
+#[macro_use]
+mod suite;
+#[macro_use]
+mod local;
+mod memory;
