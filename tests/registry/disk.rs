@@ -2,13 +2,35 @@
 //! in part, and in any order.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use redb::StorageBackend;
+use tokio::sync::Notify;
 
 /// Handles of one disk share it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Disk(Arc<Mutex<Platter>>);
+pub(crate) struct Disk {
+    platter: Arc<Mutex<Platter>>,
+    gate: Arc<Gate>,
+}
+
+/// Where syncs wait while they are held.
+#[derive(Debug, Default)]
+struct Gate {
+    is_closed: Mutex<bool>,
+    opened: Condvar,
+    arrived: Notify,
+}
+
+/// Holds syncs until it is dropped.
+pub(crate) struct Held(Arc<Gate>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        *self.0.is_closed.lock().unwrap() = false;
+        self.0.opened.notify_all();
+    }
+}
 
 #[derive(Debug, Default)]
 struct Platter {
@@ -21,6 +43,7 @@ struct Platter {
     /// Writes and syncs until nothing works any more.
     fuse: Option<u32>,
     is_dead: bool,
+    syncs: u32,
 }
 
 #[derive(Debug)]
@@ -70,6 +93,22 @@ impl Disk {
         self.platter().is_dead
     }
 
+    /// From now on a sync waits until what this returns is dropped.
+    pub(crate) fn hold_syncs(&self) -> Held {
+        *self.gate.is_closed.lock().unwrap() = true;
+        Held(Arc::clone(&self.gate))
+    }
+
+    /// Waits until a sync waits.
+    pub(crate) async fn sync_is_held(&self) {
+        self.gate.arrived.notified().await;
+    }
+
+    /// Syncs so far.
+    pub(crate) fn syncs(&self) -> u32 {
+        self.platter().syncs
+    }
+
     /// The disk as it is found when the power is back.
     pub(crate) fn after_crash(&self, random: &mut fastrand::Rng) -> Self {
         let platter = self.platter();
@@ -78,11 +117,22 @@ impl Disk {
             effect.survive(&mut bytes, random);
         }
         let (durable, current) = (bytes.clone(), bytes);
-        Self(Arc::new(Mutex::new(Platter { durable, current, ..Platter::default() })))
+        let platter = Platter { durable, current, ..Platter::default() };
+        Self { platter: Arc::new(Mutex::new(platter)), gate: Arc::default() }
     }
 
     fn platter(&self) -> MutexGuard<'_, Platter> {
-        self.0.lock().unwrap()
+        self.platter.lock().unwrap()
+    }
+}
+
+impl Gate {
+    fn pass(&self) {
+        let mut is_closed = self.is_closed.lock().unwrap();
+        while *is_closed {
+            self.arrived.notify_one();
+            is_closed = self.opened.wait(is_closed).unwrap();
+        }
     }
 }
 
@@ -128,7 +178,9 @@ impl StorageBackend for Disk {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.gate.pass();
         let mut platter = self.platter();
+        platter.syncs += 1;
         platter.burn()?;
         let platter = &mut *platter;
         for effect in platter.unsynced.drain(..) {

@@ -10,3 +10,4 @@ mod embedded;
 mod kill;
 mod memory;
 mod model;
+mod trouble;
