@@ -135,6 +135,44 @@ async fn a_hanging_member_does_not_hold_up_reads_from_another() {
 }
 
 #[tokio::test]
+async fn a_lost_leader_is_bridged_and_a_lost_majority_is_told() {
+    let mut members = Etcd::start_three().await;
+    let patient = EtcdSettings {
+        // An election takes a second or two.
+        call_timeout: Duration::from_secs(8),
+        ..settings(members.iter().map(Etcd::url))
+    };
+    let registry = connect(patient).await;
+    write(&registry, "k", "1").await;
+    let mut leader = 0;
+    while !members[leader].leads().await {
+        leader += 1;
+    }
+    members[leader].kill().await;
+    // One call, no error: it was repeated until there was a new leader.
+    assert_eq!(value(&registry, "k").await.unwrap(), "1");
+    write(&registry, "k", "2").await;
+
+    let last = connect(settings([members[(leader + 1) % 3].url()])).await;
+    let mut watch = last.watch(b"k", 1).await.unwrap();
+    assert!(matches!(next(&mut watch).await, Ok(Watched::Batch { .. })));
+    members[(leader + 2) % 3].kill().await;
+    // It would go stale in silence, were a leader not required.
+    let ended = soon("the watch without a leader ends", async {
+        loop {
+            if let Err(error) = watch.next().await {
+                return error;
+            }
+        }
+    });
+    assert!(matches!(ended.await, Error::Unavailable(_)));
+    let error = last.get(b"k").await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+    let error = last.commit(put("k", "3", None)).await.unwrap_err();
+    assert!(matches!(&error, Error::Unavailable(why) if why.contains("no leader")), "{error:?}");
+}
+
+#[tokio::test]
 async fn tls_needs_the_authority_the_certificate_and_the_name() {
     let etcd = Etcd::start_with_tls().await;
     let with = |tls| EtcdSettings { tls: Some(tls), ..etcd.settings() };
