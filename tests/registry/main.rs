@@ -7,7 +7,11 @@ mod local;
 mod crash;
 mod disk;
 mod embedded;
+mod etcd;
 mod kill;
 mod memory;
 mod model;
 mod trouble;
+
+#[path = "../support/mod.rs"]
+mod support;
