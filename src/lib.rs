@@ -1,5 +1,7 @@
 //! rollcall
 pub mod api;
+pub mod cli;
+pub mod config;
 pub mod dns;
 pub mod layout;
 pub mod model;

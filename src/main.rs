@@ -1,3 +1,7 @@
 //! The binary: exit codes, and nothing else.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rollcall::cli::main()
+}

@@ -1,0 +1,85 @@
+//! `rollcall register`: one registration, kept alive until a signal.
+
+use tokio_util::sync::CancellationToken;
+
+use super::client::ServerArgs;
+use super::error::{DONE, Error, Outcome};
+use super::instance::InstanceArgs;
+use super::keeper::{Keeper, Lost, OnRefusal};
+use super::output;
+use super::signals::Signals;
+
+/// Register an instance and keep it alive until Ctrl-C
+#[derive(Debug, clap::Args)]
+#[command(
+    long_about = "\
+Register an instance and keep it alive until Ctrl-C, then deregister it.\n\n\
+For programs that something else starts; `rollcall run` starts one itself. The registration is renewed at a \
+third of the lease; while the server is away, it is tried again and again. If another registration takes \
+the id, this one ends with exit code 1.",
+    after_help = "\
+Examples:
+  rollcall register greeter --port 9000
+  rollcall register greeter --port 9000 --address 10.0.0.7 --id blue --tag v2 --meta version=1.4.2
+  rollcall register greeter --port 9000 --protocol grpc --endpoint http:8080"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    instance: InstanceArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+    /// Print the server's reply to each registration as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn register(args: Args) -> Outcome {
+    let described = args.instance.describe()?;
+    let client = args.server.client()?;
+    let mut keeper = Keeper::new(client, args.instance.app.clone(), described);
+    let mut signals = Signals::listen()?;
+    let stop = CancellationToken::new();
+
+    let mut printed = Ok(());
+    let kept = {
+        let keep = keeper.keep(&stop, OnRefusal::GiveUp, |keeper, reply| {
+            printed = match args.json {
+                true => output::json(reply),
+                false => output::line(&format!("registered {}", keeper.name())),
+            };
+            if printed.is_err() {
+                stop.cancel();
+            }
+        });
+        tokio::pin!(keep);
+        tokio::select! {
+            kept = &mut keep => kept,
+            _ = signals.next() => {
+                stop.cancel();
+                // What is under way is finished; a second signal means that nobody wants to wait for it.
+                tokio::select! {
+                    kept = &mut keep => kept,
+                    _ = signals.next() => Ok(()),
+                }
+            }
+        }
+    };
+    match kept {
+        Ok(()) => {}
+        Err(Lost::Refused(why)) => return Err(Error::Refused(why)),
+        Err(Lost::Taken(why)) => {
+            let name = keeper.name();
+            return Err(Error::Refused(format!("{name} is another one's now: {why}")));
+        }
+    }
+    if keeper.is_held() {
+        tokio::select! {
+            left = keeper.leave() => left?,
+            _ = signals.next() => return Ok(DONE),
+        }
+        if printed.is_ok() && !args.json {
+            output::line(&format!("deregistered {}", keeper.name()))?;
+        }
+    }
+    printed.map(|()| DONE)
+}

@@ -1,0 +1,238 @@
+//! A configuration file as written, read key by key.
+//!
+//! Whoever reads a section asks it for the keys that exist; what nobody has asked for by the end is
+//! unknown, and refused with the nearest key that somebody did ask for. So the list of known keys is the
+//! code that uses them, and can't fall behind it. (serde's `deny_unknown_fields` was tried first: it stops at the
+//! first problem and its message lists every field there is.)
+//!
+//! Knows nothing of what the keys mean.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::Problem;
+use super::values::ValueError;
+
+/// Furthest that a mistyped key may be from the one suggested (Damerau-Levenshtein).
+const TYPO_DISTANCE_MAX: usize = 3;
+
+/// One file being read: where its lines are, and what was found wrong so far.
+pub(super) struct Document {
+    path: PathBuf,
+    line_starts: Vec<usize>,
+    problems: RefCell<Vec<Problem>>,
+    known: RefCell<BTreeSet<String>>,
+}
+
+/// One table of the file, or the absence of it: then every key is absent.
+pub(super) struct Section<'d> {
+    document: &'d Document,
+    name: String,
+    line: usize,
+    table: Option<&'d DeTable<'d>>,
+    asked: RefCell<BTreeSet<&'static str>>,
+}
+
+impl Document {
+    pub(super) fn new(path: &Path, text: &str) -> Self {
+        let breaks = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1);
+        Self {
+            path: path.to_owned(),
+            line_starts: std::iter::once(0).chain(breaks).collect(),
+            problems: RefCell::default(),
+            known: RefCell::default(),
+        }
+    }
+
+    pub(super) fn root<'d>(&'d self, table: &'d DeTable<'d>) -> Section<'d> {
+        self.section(String::new(), 1, Some(table))
+    }
+
+    pub(super) fn report(&self, line: usize, message: String) {
+        self.problems.borrow_mut().push(Problem::at(&self.path, line, message));
+    }
+
+    /// A problem that has a place of its own, such as a zone file's line.
+    pub(super) fn report_elsewhere(&self, problem: Problem) {
+        self.problems.borrow_mut().push(problem);
+    }
+
+    /// The line, from 1, of an octet.
+    pub(super) fn line_of(&self, span: Range<usize>) -> usize {
+        self.line_starts.partition_point(|start| *start <= span.start)
+    }
+
+    /// What was found wrong, in the order of lines, and every key that was asked for.
+    pub(super) fn finish(self) -> (Vec<Problem>, BTreeSet<String>) {
+        let mut problems = self.problems.into_inner();
+        problems.sort_by_key(|problem| problem.line);
+        (problems, self.known.into_inner())
+    }
+
+    fn section<'d>(
+        &'d self,
+        name: String,
+        line: usize,
+        table: Option<&'d DeTable<'d>>,
+    ) -> Section<'d> {
+        Section { document: self, name, line, table, asked: RefCell::default() }
+    }
+}
+
+impl<'d> Section<'d> {
+    /// Puts the key's value into its slot, if it is there and `read` likes it.
+    pub(super) fn set<T>(
+        &self,
+        key: &'static str,
+        slot: &mut T,
+        read: impl Fn(&DeValue<'_>) -> Result<T, ValueError>,
+    ) {
+        if let Some(value) = self.get(key, read) {
+            *slot = value;
+        }
+    }
+
+    /// The key's value, if it is there and `read` likes it. If `read` does not, that is reported, and the
+    /// key counts as absent, so that reading goes on to the next problem.
+    pub(super) fn get<T>(
+        &self,
+        key: &'static str,
+        read: impl Fn(&DeValue<'_>) -> Result<T, ValueError>,
+    ) -> Option<T> {
+        let value = self.value(key)?;
+        read(value.get_ref())
+            .map_err(|error| {
+                let line = self.document.line_of(error.span.unwrap_or_else(|| value.span()));
+                let item = error.item.map_or_else(String::new, |item| format!("[{item}]"));
+                let message = format!("{}{item}: {}", self.path(key), error.message);
+                self.document.report(line, message);
+            })
+            .ok()
+    }
+
+    /// Like [`Self::get`], for a key that must be there.
+    pub(super) fn need<T>(
+        &self,
+        key: &'static str,
+        example: &str,
+        read: impl Fn(&DeValue<'_>) -> Result<T, ValueError>,
+    ) -> Option<T> {
+        if !self.has(key) {
+            let message = format!("{}: is missing, for example: {key} = {example}", self.path(key));
+            self.document.report(self.line, message);
+        }
+        self.get(key, read)
+    }
+
+    /// The table under a key.
+    pub(super) fn section(&self, key: &'static str) -> Section<'d> {
+        let (line, table) = match self.value(key).map(|value| (value, value.get_ref())) {
+            Some((value, DeValue::Table(table))) => {
+                (self.document.line_of(value.span()), Some(table))
+            }
+            Some((value, _)) => {
+                let line = self.document.line_of(value.span());
+                let message = format!("{}: must be a section, as in [{key}]", self.path(key));
+                self.document.report(line, message);
+                (line, None)
+            }
+            None => (self.line, None),
+        };
+        self.document.section(self.path(key), line, table)
+    }
+
+    /// The tables under a key that may stand several times.
+    pub(super) fn sections(&self, key: &'static str) -> Vec<Section<'d>> {
+        let Some(value) = self.value(key) else { return Vec::new() };
+        let not_sections = |span| {
+            let message = format!("{}: must be sections, as in [[{key}]]", self.path(key));
+            self.document.report(self.document.line_of(span), message);
+        };
+        let DeValue::Array(items) = value.get_ref() else {
+            not_sections(value.span());
+            return Vec::new();
+        };
+        let mut sections = Vec::new();
+        for (i, item) in items.iter().enumerate() {
+            match item.get_ref() {
+                DeValue::Table(table) => {
+                    let line = self.document.line_of(item.span());
+                    let name = format!("{}[{i}]", self.path(key));
+                    sections.push(self.document.section(name, line, Some(table)));
+                }
+                _ => not_sections(item.span()),
+            }
+        }
+        sections
+    }
+
+    /// Whether the key is there.
+    pub(super) fn has(&self, key: &'static str) -> bool {
+        self.value(key).is_some()
+    }
+
+    /// Reports something that only the meaning of a key shows.
+    pub(super) fn report(&self, key: &'static str, message: impl std::fmt::Display) {
+        let message = format!("{}: {message}", self.path(key));
+        self.document.report(self.line_of(key), message);
+    }
+
+    /// The key's line, or the section's where the key is absent.
+    pub(super) fn line_of(&self, key: &'static str) -> usize {
+        self.value(key).map_or(self.line, |value| self.document.line_of(value.span()))
+    }
+
+    /// The document, for problems with a place of their own.
+    pub(super) fn document(&self) -> &'d Document {
+        self.document
+    }
+
+    /// Refuses what nobody has asked for.
+    pub(super) fn finish(self) {
+        let asked = self.asked.into_inner();
+        for (key, _) in self.table.into_iter().flatten() {
+            let text: &str = key.get_ref();
+            if asked.contains(text) {
+                continue;
+            }
+            let nearest = nearest(text, &asked)
+                .map_or_else(String::new, |nearest| format!(", did you mean '{nearest}'?"));
+            let path = if self.name.is_empty() {
+                text.escape_debug().to_string()
+            } else {
+                format!("{}.{}", self.name, text.escape_debug())
+            };
+            self.document.report(
+                self.document.line_of(key.span()),
+                format!("{path}: there is no such setting{nearest}"),
+            );
+        }
+    }
+
+    fn value(&self, key: &'static str) -> Option<&'d Spanned<DeValue<'d>>> {
+        self.asked.borrow_mut().insert(key);
+        let generic = self.path(key).replace(|c: char| c.is_ascii_digit(), "");
+        self.document.known.borrow_mut().insert(generic.replace("[]", ""));
+        self.table?.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
+    }
+
+    fn path(&self, key: &str) -> String {
+        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
+    }
+}
+
+fn nearest<'a>(text: &str, known: &BTreeSet<&'a str>) -> Option<&'a str> {
+    known
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(text, candidate), *candidate))
+        .filter(|(distance, candidate)| {
+            *distance <= TYPO_DISTANCE_MAX && *distance < candidate.len()
+        })
+        .min()
+        .map(|(_, candidate)| candidate)
+}

@@ -1,0 +1,130 @@
+//! The commented default configuration against the code that reads it.
+
+use super::*;
+
+fn parse(text: &str) -> Result<Loaded, Problems> {
+    Config::parse(Path::new("test.toml"), text, &Overrides::default())
+}
+
+/// A configuration without zone files: `./zones` may have one where the tests are run.
+fn without_zone_files(mut config: Config) -> Config {
+    config.zones.iter_mut().for_each(|zone| zone.file = None);
+    config
+}
+
+/// The default file with settings uncommented: those with a default, or the examples too.
+fn uncommented(examples: bool) -> String {
+    let setting = |line: &&str| line.starts_with('#') && !line.starts_with("# ") && *line != "#";
+    let lines = DEFAULT_TOML.lines().map(|line| match Some(line).filter(setting) {
+        Some(line) if examples || !line.ends_with("# for example") => &line[1..],
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_printed_config_is_the_default() {
+    assert_eq!(without_zone_files(parse(DEFAULT_TOML).unwrap().config), Config::default());
+}
+
+#[test]
+fn every_documented_default_is_the_default() {
+    let text = uncommented(false);
+    assert!(text.contains("\nudp_octets_max = 1232") && text.contains("\nsrv_weight_scale = 1"));
+    assert_eq!(without_zone_files(parse(&text).unwrap().config), Config::default());
+}
+
+#[test]
+fn every_setting_is_documented() {
+    let text = uncommented(true);
+    let table = DeTable::parse(&text).unwrap();
+    let document = Document::new(Path::new("test.toml"), &text);
+    let root = document.root(table.get_ref());
+    sections::read(&root, &mut Config::default(), &Overrides::default(), &mut Vec::new());
+    root.finish();
+    let (_, known) = document.finish();
+
+    let mut documented = std::collections::BTreeSet::new();
+    let mut section = String::new();
+    for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_start_matches('[').split(']').next().unwrap().to_owned();
+            documented.insert(section.clone());
+        } else {
+            let key = line.split(' ').next().unwrap();
+            let dot = if section.is_empty() { "" } else { "." };
+            documented.insert(format!("{section}{dot}{key}"));
+        }
+    }
+    assert_eq!(documented, known);
+}
+
+#[test]
+fn every_example_has_the_right_form() {
+    // All that is wrong with the uncommented file is that the files it names are not there.
+    let Problems(problems) = parse(&uncommented(true)).unwrap_err();
+    let wrong: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
+    let missing = |line: &&str| line.contains("no such file or directory");
+    assert_eq!(wrong.len(), 6, "{wrong:#?}");
+    assert!(wrong.iter().all(|line| missing(&line)), "{wrong:#?}");
+}
+
+#[test]
+fn overrides_beat_the_file() {
+    let text = "version = 1\ndata = \"a\"\n[dns]\nlisten = [\"127.0.0.1:1\"]\n[http]\nlisten = \"127.0.0.1:2\"\n\
+                [etcd]\nendpoints = [\"http://a:2379\"]\npage_entries = 7\n[log]\nfilter = \"warn\"";
+    let file = parse(text).unwrap().config;
+    assert_eq!(file.data_dir, Path::new("a"));
+    assert_eq!(file.log.filter, "warn");
+
+    let overrides = Overrides {
+        etcd: Some(vec!["http://b:2379".into()]),
+        dns: Some(vec!["127.0.0.1:3".parse().unwrap()]),
+        http: Some("127.0.0.1:4".parse().unwrap()),
+        data_dir: Some("b".into()),
+        log: Some("debug".into()),
+    };
+    let config = Config::parse(Path::new("test.toml"), text, &overrides).unwrap().config;
+    assert_eq!(config.dns.listen, overrides.dns.clone().unwrap());
+    assert_eq!(Some(config.http.listen), overrides.http);
+    assert_eq!(config.data_dir, Path::new("b"));
+    assert_eq!(config.log.filter, "debug");
+    let RegistryChoice::Etcd(etcd) = config.registry else { panic!("not etcd") };
+    assert_eq!(etcd.endpoints, ["http://b:2379"]);
+    // What the flag does not say stays the file's.
+    assert_eq!(etcd.page_entries, 7);
+}
+
+#[test]
+fn a_full_config_becomes_settings() {
+    let text = "version = 1\nlameduck = \"1500ms\"\nprefix = \"/x/\"\n[log]\nformat = \"json\"\n\
+                [[zone]]\nname = \"b.example\"\nnamespace = \"staging\"\nttl = \"1m\"\nsrv_weight_scale = 256\n\
+                [[zone]]\nname = \"static.example.\"\nnamespace = \"\"\n\
+                [[pin]]\napp = \"Greeter\"\nnamespace = \"staging\"\nendpoints = [\"127.0.0.1:9000\", \"[::1]:9000\"]\n\
+                protocol = \"http\"\ntransport = \"udp\"";
+    let config = parse(text).unwrap().config;
+    assert_eq!(config.lameduck, Duration::from_millis(1_500));
+    assert_eq!(config.prefix, "/x/");
+    assert_eq!(config.log.format, LogFormat::Json);
+    let expected = ZoneSettings {
+        name: "b.example.".parse().unwrap(),
+        namespace: Some("staging".parse().unwrap()),
+        ttl_secs: 60,
+        srv_weight_scale: 256,
+        ..ZoneSettings::default()
+    };
+    let without = ZoneSettings {
+        name: "static.example".parse().unwrap(),
+        namespace: None,
+        ..ZoneSettings::default()
+    };
+    assert_eq!(config.zones, [expected, without]);
+    let pin = Pin {
+        namespace: "staging".parse().unwrap(),
+        app: "greeter".parse().unwrap(),
+        protocol: "http".parse().unwrap(),
+        transport: crate::model::Transport::Udp,
+        endpoints: vec!["127.0.0.1:9000".parse().unwrap(), "[::1]:9000".parse().unwrap()],
+    };
+    assert_eq!(config.pins, [pin]);
+}

@@ -1,0 +1,140 @@
+//! The zones and pins of a configuration file, zone files included.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::problem::{Problem, io_reason};
+use super::reader::Section;
+use super::sections::path;
+use super::values::{ValueError, list, parsed, socket_address, text, whole, whole_secs};
+use crate::model::{AppName, Namespace, limits};
+use crate::zone::zonefile::{StaticRecord, ZoneFile};
+use crate::zone::{Pin, ZoneName, ZoneSettings};
+
+/// The SOA record's type number (RFC 1035 section 3.2.2).
+pub(super) const TYPE_SOA: u16 = 6;
+/// Longest time to live: what lives longer than a day is not what a live registry is for.
+const TTL_MAX: Duration = Duration::from_secs(86_400);
+
+/// The zones as configured, or the default one where there are none.
+pub(super) fn zones(root: &Section<'_>, dir: &Path) -> Vec<ZoneSettings> {
+    let mut zones = Vec::<ZoneSettings>::new();
+    for section in root.sections("zone") {
+        let mut zone = ZoneSettings::default();
+        let name = section.need("name", "\"svc.\"", parsed::<ZoneName>);
+        // An empty text says "none", since leaving the key out says "the default one".
+        section.set("namespace", &mut zone.namespace, |value| match text(value)?.as_str() {
+            "" => Ok(None),
+            _ => parsed::<Namespace>(value).map(Some),
+        });
+        section.set("ttl", &mut zone.ttl_secs, whole_secs(Duration::ZERO..=TTL_MAX));
+        section.set(
+            "negative_ttl",
+            &mut zone.negative_ttl_secs,
+            whole_secs(Duration::ZERO..=TTL_MAX),
+        );
+        section.set("srv_weight_scale", &mut zone.srv_weight_scale, whole(1..=65_535));
+        let file = section.get("file", path);
+        if let Some(name) = name {
+            if zones.iter().any(|zone| zone.name == name) {
+                section.report("name", format!("zone {name} is there twice"));
+            }
+            zone.name = name;
+            zone.file = match file {
+                Some(file) => zone_file(&section, &dir.join(file), &zone.name),
+                None => usual_file(&section, dir, &zone.name),
+            };
+            if zone.file.is_some() && section.has("negative_ttl") {
+                let message = "is given by the zone file's SOA here: leave it out";
+                section.report("negative_ttl", message);
+            }
+            zones.push(zone);
+        }
+        section.finish();
+    }
+    if !root.has("zone") {
+        let zone = ZoneSettings::default();
+        zones.push(ZoneSettings { file: usual_file(root, dir, &zone.name), ..zone });
+    }
+    zones
+}
+
+/// The pins; `zones` says which namespaces there are.
+pub(super) fn pins(root: &Section<'_>, zones: &[ZoneSettings]) -> Vec<Pin> {
+    let mut pins = Vec::<Pin>::new();
+    for section in root.sections("pin") {
+        let app = section.need("app", "\"greeter\"", parsed::<AppName>);
+        let namespace = section.get("namespace", parsed::<Namespace>);
+        let protocol = section.get("protocol", parsed).unwrap_or_default();
+        let transport = section.get("transport", parsed).unwrap_or_default();
+        let endpoints = section.need("endpoints", "[\"127.0.0.1:9000\"]", endpoints);
+        let namespace = namespace.unwrap_or_default();
+        if !zones.iter().any(|zone| zone.namespace.as_ref() == Some(&namespace)) {
+            let message =
+                format!("no zone here serves namespace {namespace}: add a [[zone]] for it");
+            section.report("namespace", message);
+        }
+        if let (Some(app), Some(endpoints)) = (app, endpoints) {
+            if pins.iter().any(|pin| pin.app == app && pin.namespace == namespace) {
+                section.report("app", format!("{app} of namespace {namespace} is pinned twice"));
+            }
+            pins.push(Pin { namespace, app, protocol, transport, endpoints });
+        }
+        section.finish();
+    }
+    pins
+}
+
+fn endpoints(value: &toml::de::DeValue<'_>) -> Result<Vec<SocketAddr>, ValueError> {
+    let usable = |value: &toml::de::DeValue<'_>| {
+        let endpoint = socket_address(value)?;
+        if endpoint.port() == 0 || endpoint.ip().is_unspecified() || endpoint.ip().is_multicast() {
+            let message =
+                format!("must be an address and port that clients can connect to, got {endpoint}");
+            return Err(ValueError::new(message));
+        }
+        Ok(endpoint)
+    };
+    let endpoints = list(limits::INSTANCES_MAX, usable)(value)?;
+    if endpoints.is_empty() {
+        Err(ValueError::new("must hold at least one"))
+    } else {
+        Ok(endpoints)
+    }
+}
+
+/// The file that a zone has without saying so: `svc.zone` for `svc.`, if it is there.
+fn usual_file(section: &Section<'_>, dir: &Path, zone: &ZoneName) -> Option<Arc<ZoneFile>> {
+    let path = dir.join(format!("{}zone", zone.as_str()));
+    path.exists().then(|| zone_file(section, &path, zone)).flatten()
+}
+
+fn zone_file(section: &Section<'_>, path: &PathBuf, zone: &ZoneName) -> Option<Arc<ZoneFile>> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            let what_to_do = "give an existing file, or leave 'file' out for the built-in zone";
+            let message =
+                format!("cannot read {}: {}: {what_to_do}", path.display(), io_reason(&error));
+            section.report("file", message);
+            return None;
+        }
+    };
+    match ZoneFile::parse(path, &text, zone) {
+        Ok(file) => Some(Arc::new(file)),
+        Err(error) => {
+            let problem = Problem::at(&error.path, error.line, error.message);
+            section.document().report_elsewhere(problem);
+            None
+        }
+    }
+}
+
+/// The life of a zone's negative answers: the smaller of the SOA's own and its last field (RFC 2308
+/// section 5).
+pub(super) fn negative_ttl_secs(soa: &StaticRecord) -> Option<u32> {
+    let minimum = soa.data.last_chunk::<4>()?;
+    Some(u32::from_be_bytes(*minimum).min(soa.ttl_secs))
+}
