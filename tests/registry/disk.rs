@@ -43,6 +43,8 @@ struct Platter {
     /// Writes and syncs until nothing works any more.
     fuse: Option<u32>,
     is_dead: bool,
+    /// The next write panics.
+    is_cursed: bool,
     syncs: u32,
 }
 
@@ -102,6 +104,11 @@ impl Disk {
     /// Waits until a sync waits.
     pub(crate) async fn sync_is_held(&self) {
         self.gate.arrived.notified().await;
+    }
+
+    /// The next write panics, as a broken database may.
+    pub(crate) fn panic_on_write(&self) {
+        self.platter().is_cursed = true;
     }
 
     /// Syncs so far.
@@ -190,6 +197,8 @@ impl StorageBackend for Disk {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let is_cursed = std::mem::take(&mut self.platter().is_cursed);
+        assert!(!is_cursed, "a panic that the test asked for");
         self.platter().change(Effect::Write(offset as usize, data.to_vec()))
     }
 }
