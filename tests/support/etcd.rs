@@ -11,12 +11,11 @@ use std::time::Duration;
 use data_encoding::BASE64;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rollcall::registry::etcd::EtcdRegistry;
 use rollcall::registry::{EtcdSettings, Tls};
 use tempfile::TempDir;
 
-use super::until;
+use super::{certificates, until};
 
 /// The only name in the server's certificate, so that a client has to be told it.
 pub(crate) const SERVER_NAME: &str = "etcd.example.org";
@@ -91,7 +90,7 @@ impl Etcd {
     async fn start_with(tls: bool) -> Self {
         let mut etcd = Self::new("default", tls);
         if tls {
-            etcd.make_certificates();
+            certificates::make(etcd.directory.path(), SERVER_NAME);
         }
         // Another program may take a port between our finding it free and etcd's binding it.
         for _ in 0..5 {
@@ -334,25 +333,6 @@ impl Etcd {
 
     fn log(&self) -> String {
         std::fs::read_to_string(self.file("log")).unwrap_or_default()
-    }
-
-    fn make_certificates(&self) {
-        let ca_key = KeyPair::generate().unwrap();
-        let mut ca = CertificateParams::new(vec![]).unwrap();
-        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca_certificate = ca.self_signed(&ca_key).unwrap();
-        let issuer = Issuer::new(ca, ca_key);
-
-        let key = KeyPair::generate().unwrap();
-        let mut own = CertificateParams::new(vec![SERVER_NAME.to_owned()]).unwrap();
-        own.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        let certificate = own.signed_by(&key, &issuer).unwrap();
-
-        let write = |name: &str, text: String| std::fs::write(self.file(name), text).unwrap();
-        write("ca.pem", ca_certificate.pem());
-        write("cert.pem", certificate.pem());
-        write("key.pem", key.serialize_pem());
     }
 }
 

@@ -1,6 +1,7 @@
 //! What several test programs need: the real programs that rollcall talks to.
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
+pub(crate) mod certificates;
 pub(crate) mod etcd;
 pub(crate) mod proxy;
 
