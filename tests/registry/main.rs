@@ -4,4 +4,10 @@
 mod suite;
 #[macro_use]
 mod local;
+mod crash;
+mod disk;
+mod embedded;
+mod kill;
 mod memory;
+mod model;
+mod trouble;

@@ -24,7 +24,8 @@ pub(crate) async fn run(core: Arc<Core>, ender: impl EndLeases) {
         if !due.is_empty() {
             let left = ender.end(due).await;
             if !left.is_empty() {
-                tracing::warn!(leases = left.len(), "leases that are due could not be ended");
+                // The failure itself was said once; this repeats for as long as it lasts.
+                tracing::debug!(leases = left.len(), "leases that are due could not be ended");
                 let _ = core.retry_at(&left, Instant::now() + RETRY);
             }
             continue;

@@ -76,6 +76,16 @@ pub(crate) enum Op {
     End(LeaseId),
 }
 
+impl Op {
+    /// Octets of what it writes.
+    pub(crate) fn octets(&self) -> u64 {
+        match self {
+            Self::Commit(txn) => txn.writes.iter().map(octets).sum(),
+            Self::Grant { .. } | Self::End(_) => 0,
+        }
+    }
+}
+
 /// What the caller of an operation hears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Answer {
@@ -306,26 +316,29 @@ fn check_shape(txn: &Txn) -> Result<(), Error> {
         return Err(Error::Refused(format!("a transaction has at most {TXN_OPS_MAX} operations")));
     }
     let mut written = HashSet::with_capacity(txn.writes.len());
-    let mut octets = 0;
     for write in &txn.writes {
-        let (key, value) = match write {
-            Write::Put { key, value, .. } => (key, value.as_ref()),
-            Write::Delete(key) => (key, &b""[..]),
-        };
+        let (Write::Put { key, .. } | Write::Delete(key)) = write;
         if key.is_empty() {
             return Err(Error::Refused("a key is empty".to_owned()));
         }
         if !written.insert(key) {
             return Err(Error::Refused(format!("key {key:?} is written twice")));
         }
-        octets += weigh(key, value);
     }
+    let octets: u64 = txn.writes.iter().map(octets).sum();
     if octets > REQUEST_OCTETS_MAX {
         return Err(Error::Refused(format!(
             "a transaction has at most {REQUEST_OCTETS_MAX} octets, this one {octets}"
         )));
     }
     Ok(())
+}
+
+fn octets(write: &Write) -> u64 {
+    match write {
+        Write::Put { key, value, .. } => weigh(key, value),
+        Write::Delete(key) => weigh(key, b""),
+    }
 }
 
 fn weigh(key: &[u8], value: &[u8]) -> u64 {
