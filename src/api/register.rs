@@ -114,11 +114,7 @@ fn no_loopback(field: &str, instance: &Instance) -> Result<(), Problem> {
 /// Refuses what no zone here could serve.
 fn admit(shared: &Shared, target: &Target) -> Result<(), Problem> {
     let Target { namespace, app, id } = target;
-    shared.serves(namespace)?;
-    match shared.api.guard.taken(namespace, app, id) {
-        None => Ok(()),
-        Some(message) => Err(Problem::new(StatusCode::CONFLICT, message)),
-    }
+    (shared.api.guard)(namespace, app, Some(id)).map_err(Problem::from)
 }
 
 /// What a registration came to.

@@ -65,9 +65,8 @@ pub async fn serve(api: Api, listener: Listener, stop: CancellationToken, drain:
         .health
         .map(|listener| plane(listener, routes::health(&shared), HEALTH_CONNECTIONS_MAX));
     let health = async {
-        match health {
-            Some(health) => health.await,
-            None => {}
+        if let Some(health) = health {
+            health.await;
         }
     };
     let registry = shared.api.registry.clone();
