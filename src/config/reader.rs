@@ -130,7 +130,7 @@ impl<'d> Section<'d> {
     }
 
     /// The table under a key.
-    pub(super) fn section(&self, key: &'static str) -> Section<'d> {
+    pub(super) fn section(&self, key: &'static str) -> Self {
         let (line, table) = match self.value(key).map(|value| (value, value.get_ref())) {
             Some((value, DeValue::Table(table))) => {
                 (self.document.line_of(value.span()), Some(table))
@@ -147,7 +147,7 @@ impl<'d> Section<'d> {
     }
 
     /// The tables under a key that may stand several times.
-    pub(super) fn sections(&self, key: &'static str) -> Vec<Section<'d>> {
+    pub(super) fn sections(&self, key: &'static str) -> Vec<Self> {
         let Some(value) = self.value(key) else { return Vec::new() };
         let not_sections = |span| {
             let message = format!("{}: must be sections, as in [[{key}]]", self.path(key));
