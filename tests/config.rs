@@ -360,3 +360,29 @@ fn serve_refuses_a_bad_config_in_one_line() {
         (line.into(), Some(1))
     );
 }
+
+#[test]
+fn flags_beat_the_environment_which_beats_the_file() {
+    // Each address is refused, by name, for being open to a network: so the message tells which one counts.
+    let scene = Scene::new("version = 1\n[http]\nlisten = \"0.0.0.0:3\"");
+    let refused = |env: &[(&str, &str)], args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
+        command.arg("serve").args(args).current_dir(scene.dir.path());
+        for name in
+            ["ROLLCALL_CONFIG", "ROLLCALL_HTTP", "ROLLCALL_DNS", "ROLLCALL_ETCD", "ROLLCALL_LOG"]
+        {
+            command.env_remove(name);
+        }
+        let output = command.envs(env.iter().copied()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let line = String::from_utf8(output.stderr).unwrap();
+        line.split("http.listen: ").nth(1).unwrap().split(' ').next().unwrap().to_owned()
+    };
+    let file = ("ROLLCALL_CONFIG", "rollcall.toml");
+    assert_eq!(refused(&[file], &[]), "0.0.0.0:3");
+    assert_eq!(refused(&[file, ("ROLLCALL_HTTP", "0.0.0.0:2")], &[]), "0.0.0.0:2");
+    assert_eq!(
+        refused(&[file, ("ROLLCALL_HTTP", "0.0.0.0:2")], &["--http", "0.0.0.0:1"]),
+        "0.0.0.0:1"
+    );
+}

@@ -1,7 +1,7 @@
 //! The command line: one file a command.
 //!
-//! [`output`] is the only place that prints, [`client`] the only one that speaks HTTP, [`keeper`] keeps a
-//! registration alive for `register` and `run`. Exit codes are in [`error`].
+//! `output` is the only place that prints, `client` the only one that speaks HTTP, `keeper` keeps a
+//! registration alive for `register` and `run`. Exit codes are in `error`.
 
 mod check;
 mod client;

@@ -67,10 +67,11 @@ impl Document {
         self.line_starts.partition_point(|start| *start <= span.start)
     }
 
-    /// What was found wrong, in the order of lines, and every key that was asked for.
+    /// What was found wrong, in the order of lines, then what is wrong in other files; and every key that was
+    /// asked for, for the test that holds the documentation complete.
     pub(super) fn finish(self) -> (Vec<Problem>, BTreeSet<String>) {
         let mut problems = self.problems.into_inner();
-        problems.sort_by_key(|problem| problem.line);
+        problems.sort_by_key(|problem| (problem.file.as_deref() != Some(&self.path), problem.line));
         (problems, self.known.into_inner())
     }
 
