@@ -56,6 +56,19 @@ impl Keys {
         format!("{}{namespace}/instances/{app}/{id}", self.prefix).into()
     }
 
+    /// What the keys of all instances of an app begin with.
+    #[must_use]
+    pub fn instances(&self, namespace: &Namespace, app: &AppName) -> Bytes {
+        format!("{}{namespace}/instances/{app}/", self.prefix).into()
+    }
+
+    /// The app that a key is about, if it is one of ours.
+    #[must_use]
+    pub fn app_of(&self, key: &str) -> Option<AppName> {
+        let mut parts = key.strip_prefix(&*self.prefix)?.split('/');
+        AppName::new(parts.nth(2)?).ok()
+    }
+
     /// The key of a departure.
     #[must_use]
     pub fn departed(&self, namespace: &Namespace, app: &AppName, id: &Label) -> Bytes {

@@ -6,6 +6,9 @@
 //!
 //! Knows nothing of DNS and HTTP, nor of what keys and values mean.
 
+pub mod embedded;
+pub mod etcd;
+pub mod memory;
 pub mod mirror;
 pub mod settings;
 

@@ -1,0 +1,30 @@
+//! Any text is read as a zone file with an SOA and an NS at its apex, or refused with a line of that text.
+
+#![no_main]
+
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use rollcall::zone::ZoneName;
+use rollcall::zone::zonefile::ZoneFile;
+
+const SOA: u16 = 6;
+const NS: u16 = 2;
+
+fuzz_target!(|text: &str| {
+    match ZoneFile::parse(Path::new("svc.zone"), text, &ZoneName::default()) {
+        Ok(file) => {
+            let at_apex = |rtype| {
+                file.records.iter().filter(|r| r.rtype == rtype && r.owner.is_empty()).count()
+            };
+            assert_eq!(at_apex(SOA), 1);
+            assert!(at_apex(NS) > 0);
+            let lines = text.lines().count();
+            assert!(file.records.iter().all(|record| (1..=lines).contains(&record.line)));
+        }
+        Err(refused) => {
+            assert!(refused.line <= text.lines().count().max(1), "{refused}");
+            assert!(!refused.message.is_empty() && !refused.message.contains('\n'), "{refused}");
+        }
+    }
+});

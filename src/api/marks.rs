@@ -1,0 +1,166 @@
+//! Operators' marks: offline takes an instance or a whole app out of answers until online.
+//!
+//! A mark is a key of its own, without a lease: it outlives registrations.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes as Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use bytes::Bytes;
+
+use super::call::{Call, Target};
+use super::problem::Problem;
+use super::settings::Permission;
+use super::store::{Store, TRIES_MAX};
+use super::view::Written;
+use super::{Shared, body};
+use crate::layout::Note;
+use crate::layout::native::note_value;
+use crate::model::{AppName, Label, Namespace};
+use crate::registry::{Error, Precondition, Write};
+
+/// `PUT /v1/apps/{app}/offline`
+pub(super) async fn app_offline(
+    State(shared): State<Arc<Shared>>,
+    call: Call,
+    bytes: Body,
+) -> Result<Json<Written>, Problem> {
+    offline(&shared, &call, None, &bytes).await
+}
+
+/// `PUT /v1/apps/{app}/instances/{id}/offline`
+pub(super) async fn instance_offline(
+    State(shared): State<Arc<Shared>>,
+    call: Call,
+    bytes: Body,
+) -> Result<Json<Written>, Problem> {
+    let Target { id, .. } = call.target()?;
+    offline(&shared, &call, Some(&id), &bytes).await
+}
+
+/// `PUT /v1/apps/{app}/online`
+pub(super) async fn app_online(
+    State(shared): State<Arc<Shared>>,
+    call: Call,
+    bytes: Body,
+) -> Result<Json<Written>, Problem> {
+    online(&shared, &call, None, &bytes).await
+}
+
+/// `PUT /v1/apps/{app}/instances/{id}/online`
+pub(super) async fn instance_online(
+    State(shared): State<Arc<Shared>>,
+    call: Call,
+    bytes: Body,
+) -> Result<Json<Written>, Problem> {
+    let Target { id, .. } = call.target()?;
+    online(&shared, &call, Some(&id), &bytes).await
+}
+
+async fn offline(
+    shared: &Shared,
+    call: &Call,
+    id: Option<&Label>,
+    bytes: &[u8],
+) -> Result<Json<Written>, Problem> {
+    let (namespace, app, reason) = operate(shared, call, bytes)?;
+    let store = Store::new(shared);
+    let key = shared.api.keys.offline(&namespace, &app, id);
+    let known = listed(shared, &namespace, &app, id)
+        || registered(shared, &store, &namespace, &app, id).await?
+        || store.entry(&key).await?.is_some();
+    if !known {
+        let what = match id {
+            None => format!("app {app}"),
+            Some(id) => format!("instance {id} of app {app}"),
+        };
+        let message = format!("nothing is registered or marked as {what} in namespace {namespace}");
+        return Err(Problem::new(StatusCode::NOT_FOUND, message));
+    }
+    let value = note_value(&shared.note(call, reason));
+    let writes = vec![Write::Put { key, value, lease: None }];
+    let Some(stamp) = store.commit(None, writes, None).await? else {
+        return Err(Problem::unavailable("the registry refused a mark without saying why"));
+    };
+    let visible = shared.visible(stamp.revision).await;
+    Ok(Json(Written::at(stamp.revision, Some(visible))))
+}
+
+async fn online(
+    shared: &Shared,
+    call: &Call,
+    id: Option<&Label>,
+    bytes: &[u8],
+) -> Result<Json<Written>, Problem> {
+    let (namespace, app, _) = operate(shared, call, bytes)?;
+    let store = Store::new(shared);
+    let key = shared.api.keys.offline(&namespace, &app, id);
+    for _ in 0..TRIES_MAX {
+        let Some(mark) = store.entry(&key).await? else {
+            let revision = shared.api.published.load().revision;
+            return Ok(Json(Written::at(revision, Some(true))));
+        };
+        let precondition = Precondition::At(key.clone(), mark.revision);
+        let writes = vec![Write::Delete(key.clone())];
+        let Some(stamp) = store.commit(Some(precondition), writes, None).await? else { continue };
+        let visible = shared.visible(stamp.revision).await;
+        return Ok(Json(Written::at(stamp.revision, Some(visible))));
+    }
+    Err(Problem::unavailable("others wrote this mark all the while: try again"))
+}
+
+fn operate(
+    shared: &Shared,
+    call: &Call,
+    bytes: &[u8],
+) -> Result<(Namespace, AppName, String), Problem> {
+    call.query_only(&[])?;
+    let (namespace, app) = (call.namespace()?, call.app()?);
+    call.caller.may(Permission::Operate, &app)?;
+    let reason = body::reason(bytes)?;
+    shared.serves(&namespace)?;
+    Ok((namespace, app, reason))
+}
+
+fn listed(shared: &Shared, namespace: &Namespace, app: &AppName, id: Option<&Label>) -> bool {
+    let snapshot = shared.api.published.load();
+    let Some(view) = snapshot.directory.app(namespace, app) else { return false };
+    let Some(id) = id else { return true };
+    snapshot.directory.instance(namespace, app, id.as_str()).is_some()
+        || view.absent_marks.iter().any(|mark| mark.id.as_ref() == Some(id))
+}
+
+async fn registered(
+    shared: &Shared,
+    store: &Store<'_>,
+    namespace: &Namespace,
+    app: &AppName,
+    id: Option<&Label>,
+) -> Result<bool, Error> {
+    match id {
+        None => store.any(&shared.api.keys.instances(namespace, app)).await,
+        Some(id) => {
+            let key: Bytes = shared.api.keys.instance(namespace, app, id);
+            Ok(store.entry(&key).await?.is_some())
+        }
+    }
+}
+
+impl Shared {
+    /// Who asks, now, and why.
+    pub(super) fn note(&self, call: &Call, reason: String) -> Note {
+        let at = humantime::format_rfc3339_seconds((self.api.wall_clock)()).to_string();
+        Note { by: call.caller.name(call.peer), at, reason }
+    }
+
+    /// Refuses to write where nobody here would see it.
+    pub(super) fn serves(&self, namespace: &Namespace) -> Result<(), Problem> {
+        if self.api.guard.serves(namespace) {
+            return Ok(());
+        }
+        let rule = format!("{namespace} is served by no zone of this server");
+        Err(Problem::unacceptable("namespace", rule))
+    }
+}

@@ -1,0 +1,171 @@
+//! Reads: from the published snapshot, hence what answers are made of, registry reachable or not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::Guard;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use data_encoding::BASE64URL_NOPAD;
+use serde::Serialize;
+use tokio::time::timeout;
+
+use super::Shared;
+use super::call::{Call, Target};
+use super::problem::Problem;
+use super::settings::Permission;
+use super::store::Store;
+use super::view::{AppJson, AppLine, InstanceJson};
+use crate::model::AppName;
+use crate::registry::{Error, Revision};
+use crate::zone::{Rejected, Snapshot};
+
+/// Lines of a page for those who ask for no number.
+const PAGE_DEFAULT: usize = 100;
+/// Most lines of a page.
+const PAGE_MAX: usize = 1_000;
+/// How long the one question to the registry that a read asks may take: the rest is worth having without it.
+const LEASE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// `GET /v1/apps`
+pub(super) async fn apps(
+    State(shared): State<Arc<Shared>>,
+    call: Call,
+) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Page {
+        revision: Revision,
+        apps: Vec<AppLine>,
+        #[serde(rename = "continue", skip_serializing_if = "Option::is_none")]
+        next: Option<String>,
+    }
+
+    call.query_only(&["limit", "continue"])?;
+    call.caller.may_some(Permission::Read)?;
+    let (limit, namespace) = (limit(&call)?, call.namespace()?);
+    let after = after(&call)?
+        .map(|text| AppName::new(&text).map_err(|_| not_ours("continue")))
+        .transpose()?;
+    let snapshot = shared.complete()?;
+    let mut seen = snapshot
+        .directory
+        .apps(&namespace, after.as_ref())
+        .filter(|view| call.caller.covers(&view.app));
+    let page: Vec<_> = seen.by_ref().take(limit).collect();
+    let last = page.last().filter(|_| seen.next().is_some());
+    let next = last.map(|view| BASE64URL_NOPAD.encode(view.app.as_str().as_bytes()));
+    let apps = page.iter().map(|view| AppLine::new(view)).collect();
+    Ok(Json(Page { revision: snapshot.revision, apps, next }).into_response())
+}
+
+/// `GET /v1/apps/{app}`
+pub(super) async fn app(
+    State(shared): State<Arc<Shared>>,
+    call: Call,
+) -> Result<Response, Problem> {
+    call.query_only(&[])?;
+    let (namespace, app) = (call.namespace()?, call.app()?);
+    call.caller.may(Permission::Read, &app)?;
+    let snapshot = shared.complete()?;
+    let view = snapshot.directory.app(&namespace, &app).ok_or_else(|| {
+        let message = format!("app {app} is not known in namespace {namespace}");
+        Problem::new(StatusCode::NOT_FOUND, message)
+    })?;
+    Ok(Json(AppJson::new(view, snapshot.revision)).into_response())
+}
+
+/// `GET /v1/apps/{app}/instances/{id}`
+pub(super) async fn instance(
+    State(shared): State<Arc<Shared>>,
+    call: Call,
+) -> Result<Response, Problem> {
+    call.query_only(&[])?;
+    let target = call.target()?;
+    call.caller.may(Permission::Read, &target.app)?;
+    let Target { namespace, app, id } = &target;
+    let view = shared.complete()?.directory.instance(namespace, app, id.as_str()).cloned();
+    let view = view.ok_or_else(|| {
+        let message = format!("instance {id} of app {app} is not known in namespace {namespace}");
+        Problem::new(StatusCode::NOT_FOUND, message)
+    })?;
+    let mut json = InstanceJson::new(&view);
+    if let Some(lease) = view.lease {
+        let store = Store::new(&shared);
+        json.lease_left = match timeout(LEASE_TIMEOUT, store.time_left(lease)).await {
+            Ok(Ok(left)) => Some(left),
+            Ok(Err(Error::LeaseNotFound)) => Some(0),
+            _ => None,
+        };
+    }
+    Ok(Json(json).into_response())
+}
+
+/// `GET /v1/rejected`
+pub(super) async fn rejected(
+    State(shared): State<Arc<Shared>>,
+    call: Call,
+) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Line {
+        key: Arc<str>,
+        reason: Arc<str>,
+    }
+
+    #[derive(Serialize)]
+    struct Page {
+        revision: Revision,
+        rejected: Vec<Line>,
+        #[serde(rename = "continue", skip_serializing_if = "Option::is_none")]
+        next: Option<String>,
+    }
+
+    call.query_only(&["limit", "continue"])?;
+    call.caller.may_some(Permission::Read)?;
+    let (limit, after) = (limit(&call)?, after(&call)?);
+    let snapshot = shared.complete()?;
+    let covered = |key: &str| {
+        let app = || shared.api.keys.app_of(key);
+        call.caller.covers_all() || app().is_some_and(|app| call.caller.covers(&app))
+    };
+    let mut seen =
+        snapshot.directory.rejected(after.as_deref()).filter(|rejected| covered(&rejected.key));
+    let line = |Rejected { key, reason }| Line { key, reason };
+    let rejected: Vec<Line> = seen.by_ref().take(limit).map(line).collect();
+    let last = rejected.last().filter(|_| seen.next().is_some());
+    let next = last.map(|line| BASE64URL_NOPAD.encode(line.key.as_bytes()));
+    Ok(Json(Page { revision: snapshot.revision, rejected, next }).into_response())
+}
+
+fn limit(call: &Call) -> Result<usize, Problem> {
+    let Some(text) = call.query("limit") else { return Ok(PAGE_DEFAULT) };
+    text.parse().ok().filter(|limit| (1..=PAGE_MAX).contains(limit)).ok_or_else(|| {
+        Problem::malformed("limit", format_args!("must be 1 to {PAGE_MAX}, got {text:?}"))
+    })
+}
+
+/// The last name of the page before.
+fn after(call: &Call) -> Result<Option<String>, Problem> {
+    let Some(text) = call.query("continue") else { return Ok(None) };
+    let name = BASE64URL_NOPAD.decode(text.as_bytes()).ok();
+    let name = name.and_then(|octets| String::from_utf8(octets).ok());
+    name.map(Some).ok_or_else(|| not_ours("continue"))
+}
+
+fn not_ours(field: &str) -> Problem {
+    Problem::malformed(field, "is not what an earlier page gave")
+}
+
+impl Shared {
+    /// The snapshot, once it is complete: "not there" must not be said out of ignorance.
+    fn complete(&self) -> Result<Guard<Arc<Snapshot>>, Problem> {
+        let snapshot = self.api.published.load();
+        if snapshot.ready {
+            return Ok(snapshot);
+        }
+        Err(Problem::unavailable(
+            "this server has not read the whole registry yet: /readyz has why",
+        ))
+    }
+}

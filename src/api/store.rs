@@ -1,0 +1,190 @@
+//! The registry as one request sees it: every call within the time in which the request must be answered,
+//! and leases that don't outlive the write they were granted for.
+//!
+//! Knows nothing of HTTP.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+
+use super::Shared;
+use super::call::Target;
+use crate::layout::Parsed;
+use crate::model::Instance;
+use crate::registry::{
+    Committed, Entry, Error, LeaseId, Precondition, Revision, Stamp, Txn, Write,
+};
+
+/// Time for all registry calls of one request: a refusal is to arrive within 5 s.
+const BUDGET: Duration = Duration::from_millis(4_500);
+/// Times that a write is tried anew after another writer came between. Each time that other has got on, so
+/// only a stampede on one id gets this far.
+pub(super) const TRIES_MAX: usize = 8;
+
+/// The registry, for one request.
+pub(super) struct Store<'a> {
+    shared: &'a Shared,
+    deadline: Instant,
+}
+
+/// An instance's key as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Current {
+    /// The revision that wrote it last.
+    pub(super) revision: Revision,
+    /// The lease that holds it.
+    pub(super) lease: Option<LeaseId>,
+    /// What it says; none where that is not readable.
+    pub(super) instance: Option<Instance>,
+}
+
+/// A lease granted for a write. Dropped before the write is known to be done, it is given back.
+pub(super) struct Fresh {
+    pub(super) lease: LeaseId,
+    pub(super) ttl_secs: u32,
+    unused: mpsc::Sender<LeaseId>,
+    /// The write was sent: revoking the lease now might undo what was done.
+    used: bool,
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if !self.used {
+            // Where even that queue is full, the lease ends by itself.
+            let _ = self.unused.try_send(self.lease);
+        }
+    }
+}
+
+impl<'a> Store<'a> {
+    pub(super) fn new(shared: &'a Shared) -> Self {
+        Self { shared, deadline: Instant::now() + BUDGET }
+    }
+
+    /// What the directory says of an instance: right, or a moment behind.
+    pub(super) fn listed(&self, target: &Target) -> Option<Current> {
+        let snapshot = self.shared.api.published.load();
+        let Target { namespace, app, id } = target;
+        let view = snapshot.directory.instance(namespace, app, id.as_str())?;
+        Some(Current {
+            revision: view.revision,
+            lease: view.lease,
+            instance: Some(view.registration.instance.clone()),
+        })
+    }
+
+    /// What the registry says of an instance now.
+    pub(super) async fn current(&self, target: &Target) -> Result<Option<Current>, Error> {
+        let Target { namespace, app, id } = target;
+        let key = self.shared.api.keys.instance(namespace, app, id);
+        Ok(self.entry(&key).await?.map(|entry| Current {
+            revision: entry.revision,
+            lease: entry.lease,
+            instance: match self.shared.api.keys.parse(&entry) {
+                Parsed::Instance(registration) => Some(registration.instance.clone()),
+                _ => None,
+            },
+        }))
+    }
+
+    /// What the registry says of a key now.
+    pub(super) async fn entry(&self, key: &[u8]) -> Result<Option<Entry>, Error> {
+        let (_, entry) = self.read(self.shared.api.registry.get(key)).await?;
+        Ok(entry)
+    }
+
+    /// Whether the registry has any key under that prefix now.
+    pub(super) async fn any(&self, prefix: &[u8]) -> Result<bool, Error> {
+        let listing = self.read(self.shared.api.registry.list(prefix, true, None)).await?;
+        Ok(!listing.entries.is_empty())
+    }
+
+    /// Seconds until a lease ends.
+    pub(super) async fn time_left(&self, lease: LeaseId) -> Result<u32, Error> {
+        self.read(self.shared.api.registry.time_left(lease)).await
+    }
+
+    /// A lease for a write to come.
+    pub(super) async fn grant(&self, ttl_secs: u32) -> Result<Fresh, Error> {
+        let granted = self.read(self.shared.api.registry.grant(ttl_secs)).await?;
+        Ok(Fresh {
+            lease: granted.lease,
+            ttl_secs: granted.ttl_secs,
+            unused: self.shared.unused_leases.clone(),
+            used: false,
+        })
+    }
+
+    /// Starts a lease's time anew and gives its length; none if it has ended.
+    pub(super) async fn renew(&self, lease: LeaseId) -> Result<Option<u32>, Error> {
+        let renewals = &self.shared.renewals;
+        let now = Instant::now();
+        if let Some(ttl_secs) = renewals.recent(lease, now) {
+            return Ok(Some(ttl_secs));
+        }
+        let renewed = timeout_at(self.deadline, self.shared.api.registry.renew(lease)).await;
+        match renewed.unwrap_or_else(|_| Err(Error::Unknown(silent()))) {
+            Ok(ttl_secs) => {
+                renewals.remember(lease, ttl_secs, now);
+                Ok(Some(ttl_secs))
+            }
+            Err(Error::LeaseNotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes, bound to that fresh lease if there is one. None: a precondition failed, nothing was written.
+    pub(super) async fn commit(
+        &self,
+        precondition: Option<Precondition>,
+        writes: Vec<Write>,
+        mut fresh: Option<&mut Fresh>,
+    ) -> Result<Option<Stamp>, Error> {
+        if let Some(fresh) = &mut fresh {
+            fresh.used = true;
+        }
+        let txn = Txn { preconditions: precondition.into_iter().collect(), writes };
+        let committed = timeout_at(self.deadline, self.shared.api.registry.commit(txn)).await;
+        let done = match committed.unwrap_or_else(|_| Err(Error::Unknown(silent()))) {
+            Ok(Committed::Done(stamp)) => return Ok(Some(stamp)),
+            Err(error @ Error::Unknown(_)) => return Err(error),
+            Ok(Committed::Refused(_)) => Ok(None),
+            Err(error) => Err(error),
+        };
+        if let Some(fresh) = fresh {
+            fresh.used = false;
+        }
+        done
+    }
+
+    /// Nothing is written by these, whatever became of the answer.
+    async fn read<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        match timeout_at(self.deadline, call).await {
+            Ok(Err(Error::Unknown(why))) => Err(Error::Unavailable(why)),
+            Ok(answer) => answer,
+            Err(_) => Err(Error::Unavailable(silent())),
+        }
+    }
+}
+
+fn silent() -> String {
+    format!("no answer within {:.1} s", BUDGET.as_secs_f64())
+}
+
+impl Shared {
+    /// Waits, within bounds, until this server's answers show that revision; says whether they do.
+    pub(super) async fn visible(&self, revision: Revision) -> bool {
+        let reached = self.api.published.reached(revision);
+        tokio::time::timeout(self.api.settings.visible_timeout, reached).await.is_ok()
+    }
+}
+
+/// The precondition that an instance's key is as it was seen.
+pub(super) fn unmoved(key: &Bytes, seen: Option<&Current>) -> Precondition {
+    match seen {
+        None => Precondition::Absent(key.clone()),
+        Some(current) => Precondition::At(key.clone(), current.revision),
+    }
+}

@@ -1,0 +1,180 @@
+//! From settings to bound sockets, and from those to running servers: first everything is bound, so that a
+//! start either has all its sockets or says in one line which one it could not get.
+//!
+//! Knows nothing of messages.
+
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use super::datagram::Datagrams;
+use super::settings::Settings;
+use super::stats::Stats;
+use super::{tcp, udp};
+use crate::supervise::Tasks;
+use crate::zone::Published;
+
+/// Attempts to find a port that is free for both UDP and TCP.
+const FREE_PORT_ATTEMPTS: usize = 64;
+/// Connections that wait to be accepted; the system cuts it to its own limit (`net.core.somaxconn`).
+const BACKLOG: i32 = 1_024;
+/// Octets of the receive buffer: some 5,000 queries that wait while the core does something else; the system
+/// cuts it to its own limit (`net.core.rmem_max`).
+const RECEIVE_BUFFER_OCTETS: usize = 4 << 20;
+
+/// A listener can't be bound, or can't be run.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot bind dns listener {address}: {}", advice(source))]
+pub struct BindError {
+    /// The address as configured.
+    pub address: SocketAddr,
+    /// Why.
+    pub source: io::Error,
+}
+
+fn advice(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::PermissionDenied => {
+            "permission denied: grant the bind capability or choose a port above 1023".into()
+        }
+        ErrorKind::AddrInUse => {
+            "address in use: stop the program that listens there or choose another port".into()
+        }
+        ErrorKind::AddrNotAvailable => {
+            "address not available: choose one that an interface of this machine has".into()
+        }
+        _ => format!("{error}: choose another address"),
+    }
+}
+
+/// Sockets on all addresses of the settings, not yet read from.
+#[derive(Debug)]
+pub struct Bound {
+    settings: Settings,
+    listeners: Vec<Listener>,
+}
+
+/// The sockets of one address.
+#[derive(Debug)]
+struct Listener {
+    address: SocketAddr,
+    udp: Vec<Datagrams>,
+    tcp: TcpListener,
+}
+
+/// Binds a UDP socket for each worker and a TCP socket on every address of the settings.
+///
+/// # Errors
+/// The first address that can't be bound.
+pub fn bind(settings: &Settings) -> Result<Bound, BindError> {
+    let workers = match settings.udp_workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        some => some,
+    };
+    let listeners = settings
+        .listen
+        .iter()
+        .map(|address| {
+            listener(*address, workers).map_err(|source| BindError { address: *address, source })
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(Bound { settings: settings.clone(), listeners })
+}
+
+impl Bound {
+    /// The addresses, with the ports that were taken where the settings say 0.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().map(|listener| listener.address).collect()
+    }
+
+    /// Answers on all sockets until the group of tasks is stopped. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// A thread that can't be started or a socket that the runtime does not take.
+    pub fn run(
+        self,
+        published: &Arc<Published>,
+        stats: &Arc<Stats>,
+        tasks: &Tasks,
+    ) -> Result<(), BindError> {
+        let own: Arc<[SocketAddr]> = self.addresses().into();
+        let table = tcp::Table::new(&self.settings, stats.clone());
+        for Listener { address, udp, tcp } in self.listeners {
+            let failed = |source| BindError { address, source };
+            for (number, datagrams) in udp.into_iter().enumerate() {
+                let worker = udp::Worker::new(
+                    datagrams,
+                    own.clone(),
+                    self.settings.udp_octets_max,
+                    published.clone(),
+                    stats,
+                );
+                let ended = worker.start(tasks.stop_token()).map_err(failed)?;
+                tasks.spawn(format!("dns udp {address} worker {number}"), ended);
+            }
+            let listener = tokio::net::TcpListener::from_std(tcp).map_err(failed)?;
+            let service = tcp::Service::new(
+                &self.settings,
+                published.clone(),
+                stats,
+                table.clone(),
+                tasks.stop_token(),
+            );
+            tasks.spawn(format!("dns tcp {address}"), tcp::serve(listener, service));
+        }
+        Ok(())
+    }
+}
+
+fn listener(address: SocketAddr, workers: usize) -> io::Result<Listener> {
+    let free = address.port() == 0;
+    let mut attempts = FREE_PORT_ATTEMPTS;
+    loop {
+        // TCP first: its port belongs to one program only, whereas a UDP port with SO_REUSEPORT would be
+        // shared with an older server of the same user, without a word.
+        let tcp = tcp_socket(address)?;
+        let address = tcp.local_addr()?;
+        match udp_sockets(address, workers) {
+            Ok(udp) => return Ok(Listener { address, udp, tcp }),
+            Err(error) if error.kind() == ErrorKind::AddrInUse && attempts > 1 && free => {}
+            Err(error) => return Err(error),
+        }
+        attempts -= 1;
+    }
+}
+
+fn tcp_socket(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket(address, Type::STREAM, Protocol::TCP)?;
+    // So that a restart need not wait for old connections to be forgotten.
+    socket.set_reuse_address(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+fn udp_sockets(address: SocketAddr, workers: usize) -> io::Result<Vec<Datagrams>> {
+    // Without SO_REUSEPORT, to see whether another program has the port; closed again at once.
+    socket(address, Type::DGRAM, Protocol::UDP)?.bind(&SockAddr::from(address))?;
+    (0..workers)
+        .map(|_| {
+            let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
+            socket.set_reuse_port(true)?;
+            socket.set_recv_buffer_size(RECEIVE_BUFFER_OCTETS)?;
+            socket.bind(&SockAddr::from(address))?;
+            Datagrams::new(socket.into(), address)
+        })
+        .collect()
+}
+
+fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    if address.is_ipv6() {
+        // IPv4 has listeners of its own, so that no client shows as ::ffff:192.0.2.1.
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}

@@ -1,0 +1,154 @@
+//! DNS on TCP connections (RFC 7766): accepts, within limits, and never stops accepting.
+//!
+//! `table` knows who is connected and makes room by closing whoever has been idle longest; `connection` reads
+//! and answers. UDP has threads and sockets of its own, so that nothing here can slow it.
+//!
+//! Knows nothing of what an answer holds.
+
+mod connection;
+mod table;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use tokio::net::TcpListener;
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use self::connection::Connection;
+pub(super) use self::table::Table;
+use super::answer::Transport;
+use super::settings::Settings;
+use super::stats::{Counters, Stats};
+use crate::supervise::panic_message;
+use crate::zone::Published;
+
+/// How long connections may take to finish what is in flight when the server stops (law 10 of the design).
+const DRAIN: Duration = Duration::from_secs(5);
+/// Pause after running out of descriptors: some connection will have ended by then.
+const PAUSE_EXHAUSTED: Duration = Duration::from_millis(100);
+/// Pause after an error that says nothing of the next connection, so that no error makes a busy loop.
+const PAUSE_STRANGE: Duration = Duration::from_millis(5);
+
+/// What all connections of a listener share.
+#[derive(Debug)]
+pub(super) struct Service {
+    published: Arc<Published>,
+    counters: Arc<Counters>,
+    table: Arc<Table>,
+    stop: CancellationToken,
+    udp_octets_max: u16,
+    /// How long a connection may be idle.
+    idle: Duration,
+    /// How long a message may take to arrive whole, or replies to be taken.
+    message: Duration,
+}
+
+impl Service {
+    pub(super) fn new(
+        settings: &Settings,
+        published: Arc<Published>,
+        stats: &Stats,
+        table: Arc<Table>,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            published,
+            counters: stats.counters(Transport::Tcp),
+            table,
+            stop,
+            udp_octets_max: settings.udp_octets_max,
+            idle: settings.tcp_idle,
+            message: settings.tcp_message,
+        })
+    }
+}
+
+/// Serves one listener until the service is stopped, then waits for what is in flight.
+pub(super) async fn serve(listener: TcpListener, service: Arc<Service>) -> Result<(), String> {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = service.stop.cancelled() => break,
+            Some(ended) = connections.join_next() => heard(ended)?,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    let Some(place) = service.table.enter(peer.ip()) else { continue };
+                    // Replies are written whole; waiting to fill a segment would only delay them.
+                    let _ = stream.set_nodelay(true);
+                    let connection = Connection::new(stream, peer.ip(), place, service.clone());
+                    connections.spawn(connection.run());
+                }
+                Err(error) => trouble(&error, &service).await?,
+            },
+        }
+    }
+    drop(listener);
+    let finish = async {
+        while let Some(ended) = connections.join_next().await {
+            heard(ended)?;
+        }
+        Ok(())
+    };
+    // Connections that are left after that time are cut with the set.
+    tokio::time::timeout(DRAIN, finish).await.unwrap_or(Ok(()))
+}
+
+/// A connection that ended; a panic in one ends the server, as it would on UDP.
+fn heard(ended: Result<(), JoinError>) -> Result<(), String> {
+    match ended.map_err(JoinError::try_into_panic) {
+        Err(Ok(panic)) => Err(format!("connection panicked: {}", panic_message(&*panic))),
+        _ => Ok(()),
+    }
+}
+
+/// What an error in accepting asks for: nothing, patience, or an end.
+async fn trouble(error: &io::Error, service: &Service) -> Result<(), String> {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
+            service.table.exhausted(error);
+            tokio::time::sleep(PAUSE_EXHAUSTED).await;
+            Ok(())
+        }
+        Some(
+            Errno::EBADF | Errno::EINVAL | Errno::ENOTSOCK | Errno::EOPNOTSUPP | Errno::EFAULT,
+        ) => Err(format!("cannot accept: {error}")),
+        // The client changed its mind.
+        Some(Errno::ECONNABORTED | Errno::EINTR | Errno::EAGAIN) => Ok(()),
+        _ => {
+            service.counters.failed();
+            tokio::time::sleep(PAUSE_STRANGE).await;
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn running_out_of_descriptors_closes_an_idle_one_and_goes_on() {
+        let (settings, stats) = (Settings::default(), Arc::<Stats>::default());
+        let table = Table::new(&settings, stats.clone());
+        let published = Arc::new(Published::new(Arc::default()));
+        let stop = CancellationToken::new();
+        let service = Service::new(&settings, published, &stats, table.clone(), stop);
+        let client = std::net::IpAddr::from([192, 0, 2, 1]);
+        let (one, two) = (table.enter(client).unwrap(), table.enter(client).unwrap());
+        for errno in [Errno::EMFILE, Errno::ECONNABORTED, Errno::EPROTO] {
+            trouble(&errno.into(), &service).await.unwrap();
+        }
+        assert!(one.evicted().is_cancelled() && !two.evicted().is_cancelled());
+        assert!(trouble(&Errno::EBADF.into(), &service).await.is_err());
+        let first = table.warned().unwrap();
+        trouble(&Errno::ENFILE.into(), &service).await.unwrap();
+        assert_eq!(table.warned(), Some(first), "one warning a minute");
+        tokio::time::advance(Duration::from_secs(60)).await;
+        trouble(&Errno::ENFILE.into(), &service).await.unwrap();
+        assert_ne!(table.warned(), Some(first));
+    }
+}

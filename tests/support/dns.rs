@@ -1,0 +1,54 @@
+//! A DNS server in this process, on ports of its own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rollcall::dns::{Settings, Stats, bind};
+use rollcall::supervise::{TaskFailed, Tasks};
+use rollcall::zone::{Published, Snapshot};
+use tokio_util::sync::CancellationToken;
+
+/// How long anything may take that happens at once on an idle machine.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The server. Without [`Server::stop`] it ends with the runtime.
+pub(crate) struct Server {
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) stats: Arc<Stats>,
+    stop: CancellationToken,
+    tasks: Tasks,
+}
+
+impl Server {
+    /// Answers from that snapshot, on 127.0.0.1 unless the settings say otherwise.
+    pub(crate) fn start(settings: Settings, snapshot: Arc<Snapshot>) -> Self {
+        let bound = bind(&settings).unwrap();
+        let addresses = bound.addresses();
+        let stop = CancellationToken::new();
+        let tasks = Tasks::new(stop.clone());
+        let stats = Arc::<Stats>::default();
+        bound.run(&Arc::new(Published::new(snapshot)), &stats, &tasks).unwrap();
+        Self { addresses, stats, stop, tasks }
+    }
+
+    /// The first address.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.addresses[0]
+    }
+
+    /// Stops it and waits until all its tasks have ended.
+    pub(crate) async fn stop(self) -> Result<(), TaskFailed> {
+        self.stop.cancel();
+        tokio::time::timeout(DEADLINE, self.tasks.join()).await.expect("the server stops")
+    }
+}
+
+/// Settings for one listener on a free port of 127.0.0.1.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+        udp_workers: 2,
+        ..Settings::default()
+    }
+}
