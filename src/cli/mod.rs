@@ -2,6 +2,8 @@
 //!
 //! `output` is the only place that prints, `client` the only one that speaks HTTP, `keeper` keeps a
 //! registration alive for `register` and `run`. Exit codes are in `error`.
+//!
+//! Knows nothing of zones, layouts and registries: client commands see what the API shows, as anybody's would.
 
 mod check;
 mod client;

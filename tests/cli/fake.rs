@@ -44,15 +44,17 @@ type Script = dyn Fn(&Seen, usize) -> Reply + Send + Sync;
 impl Fake {
     /// Answers by `script`, which is given each request and the number of those before it.
     pub(crate) fn start(script: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static) -> Self {
-        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), script)
+        Self::start_late(Reserved::new(), script)
     }
 
-    pub(crate) fn start_at(
-        address: SocketAddr,
+    /// Comes to life where so far every connection was refused.
+    pub(crate) fn start_late(
+        place: Reserved,
         script: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind(address).unwrap();
-        let address = listener.local_addr().unwrap();
+        let address = place.address();
+        place.socket.listen(128).unwrap();
+        let listener = TcpListener::from(place.socket);
         let seen = Shared::new(Vec::new());
         let (script, record): (Arc<Script>, _) = (Arc::new(script), Arc::clone(&seen));
         thread::spawn(move || {
@@ -107,9 +109,24 @@ pub(crate) fn refusal(status: u16, field: Option<&str>, message: &str) -> Reply 
     Reply::Json(status, json!({ "error": { "field": field, "message": message } }))
 }
 
-/// A port that nothing listens on.
-pub(crate) fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// A port that refuses connections and that nobody else is given, until somebody listens on it: a server of
+/// ours, or a program that sets `SO_REUSEADDR`.
+pub(crate) struct Reserved {
+    socket: socket2::Socket,
+}
+
+impl Reserved {
+    pub(crate) fn new() -> Self {
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        Self { socket }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.socket.local_addr().unwrap().as_socket().unwrap()
+    }
 }
 
 fn serve(stream: TcpStream, script: &Script, record: &Shared<Vec<Seen>>) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::fake::{Fake, Reply, free_address, life, refusal};
+use crate::fake::{Fake, Reply, Reserved, life, refusal};
 use crate::process::{Process, Shared, rollcall, run};
 
 /// Long enough that a test which waited for it would fail by its deadline.
@@ -167,14 +167,14 @@ fn what_the_server_refuses_is_not_tried_again() {
 
 #[test]
 fn a_server_that_comes_late_or_comes_back_is_waited_for() {
-    let address = free_address();
-    let server = address.to_string();
+    let place = Reserved::new();
+    let server = place.address().to_string();
     let args =
         ["register", "greeter", "--port", "9000", "--address", "10.0.0.7", "--http", &server];
     let process = Process::start(&mut rollcall(&args));
     process.notes("connection refused");
     // Then it comes, answers that it can't, and at last can.
-    let fake = Fake::start_at(address, |seen, before| match before {
+    let fake = Fake::start_late(place, |seen, before| match before {
         0 | 2 => refusal(503, None, "etcd does not answer"),
         _ => life(seen, 1),
     });
@@ -204,7 +204,8 @@ fn a_reply_under_way_is_waited_for_so_that_nothing_is_left_behind() {
 #[test]
 fn a_program_is_registered_once_its_port_accepts() {
     let fake = Fake::registry(30);
-    let port = free_address().port().to_string();
+    let door = Reserved::new();
+    let port = door.address().port().to_string();
     let script = "\
 import socket, sys
 print('started'); sys.stdin.readline()
@@ -256,7 +257,7 @@ fn a_signal_reaches_the_program_after_deregistration_and_drain() {
         life(seen, 30)
     });
     let door = open_door();
-    let process = run_python(&fake, &door, "400ms", ENDS_ON_TERM);
+    let process = run_python(&fake, &door, "2s", ENDS_ON_TERM);
     process.prints("started");
     process.notes("registered greeter");
     process.signal(Signal::SIGTERM);
@@ -379,8 +380,9 @@ fn ended_by_a_signal_is_128_and_its_number() {
 
 #[test]
 fn a_program_that_was_never_registered_gets_its_signal_at_once() {
-    let server = free_address().to_string();
-    let port = free_address().port().to_string();
+    let (place, door) = (Reserved::new(), Reserved::new());
+    let server = place.address().to_string();
+    let port = door.address().port().to_string();
     let args = [
         "run",
         "greeter",
@@ -403,8 +405,8 @@ fn a_program_that_was_never_registered_gets_its_signal_at_once() {
 
 #[test]
 fn a_program_runs_on_without_a_server_and_is_registered_when_it_comes() {
-    let address = free_address();
-    let (door, server) = (open_door(), address.to_string());
+    let place = Reserved::new();
+    let (door, server) = (open_door(), place.address().to_string());
     let port = door.local_addr().unwrap().port().to_string();
     let args = [
         "run",
@@ -425,7 +427,7 @@ fn a_program_runs_on_without_a_server_and_is_registered_when_it_comes() {
     let process = Process::start(&mut rollcall(&args));
     process.prints("started");
     process.notes("connection refused");
-    let fake = Fake::start_at(address, |seen, _| life(seen, 30));
+    let fake = Fake::start_late(place, |seen, _| life(seen, 30));
     process.notes("registered greeter");
     process.signal(Signal::SIGTERM);
     assert_eq!(process.end().code, 7);

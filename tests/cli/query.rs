@@ -10,7 +10,7 @@ use hickory_proto::rr::rdata::{A, NULL, SRV, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use serde_json::{Value, json};
 
-use crate::fake::free_address;
+use crate::fake::Reserved;
 use crate::process::run;
 
 type Script = fn(&Message, &mut Message, bool);
@@ -197,7 +197,8 @@ fn exit_codes_tell_none_from_not_now() {
 
 #[test]
 fn a_server_that_is_not_there_is_exit_code_3() {
-    let server = free_address().to_string();
+    let place = Reserved::new();
+    let server = place.address().to_string();
     for tcp in [&[][..], &["--tcp"]] {
         let ended = run(&[&["query", "greeter.svc", "--dns", &server], tcp].concat());
         let line = format!(

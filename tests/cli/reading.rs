@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::fake::{Fake, Reply, free_address, refusal};
+use crate::fake::{Fake, Reply, Reserved, refusal};
 use crate::process::{Process, rollcall, run};
 
 #[test]
@@ -127,7 +127,8 @@ fn what_is_not_there_or_refused_is_exit_code_1() {
 
 #[test]
 fn a_server_that_cannot_is_exit_code_3() {
-    let gone = free_address().to_string();
+    let place = Reserved::new();
+    let gone = place.address().to_string();
     let ended = run(&["ls", "--http", &gone]);
     let line = format!(
         "rollcall: cannot reach rollcall at {gone}: connection refused: is the server running? \
