@@ -83,9 +83,9 @@ impl Parts {
         let http = api::bind(&config.http).await?;
         let registry: Arc<dyn Registry> = match &config.registry {
             RegistryChoice::Embedded => Arc::new(EmbeddedRegistry::open(data.path())?),
-            RegistryChoice::Etcd(settings) => {
-                Arc::new(EtcdRegistry::connect(settings.clone()).await.map_err(ServeError::Etcd)?)
-            }
+            RegistryChoice::Etcd(settings) => Arc::new(
+                EtcdRegistry::connect(settings.as_ref().clone()).await.map_err(ServeError::Etcd)?,
+            ),
         };
         Ok(Self { config, data, registry, dns, http })
     }
