@@ -62,7 +62,5 @@ pub(super) fn serve(args: &Args) -> Outcome {
 
 /// Runs the server until it is told to stop.
 fn start(config: Config) -> Result<(), Error> {
-    // The one line to change once the server is there: crate::serve::run(config).map_err(|e| Error::Refused(e.to_string()))
-    let _ = config;
-    Err(Error::Refused("this build has no server in it".into()))
+    crate::serve::run(config).map_err(|error| Error::Refused(error.to_string()))
 }

@@ -123,6 +123,12 @@ impl Directory {
             .map(|(key, reason)| Rejected { key: key.clone(), reason: reason.clone() })
     }
 
+    /// How many apps there are.
+    #[must_use]
+    pub fn app_count(&self) -> usize {
+        self.apps.len()
+    }
+
     /// How many keys are rejected.
     #[must_use]
     pub fn rejected_count(&self) -> usize {

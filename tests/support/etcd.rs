@@ -24,10 +24,13 @@ pub(crate) const SERVER_NAME: &str = "etcd.example.org";
 /// The user that [`Etcd::enable_auth`] makes an administrator.
 pub(crate) const ROOT: (&str, &str) = ("root", "root-secret");
 
-/// One member that is a cluster by itself.
+/// One member; a cluster by itself unless started with others.
 pub(crate) struct Etcd {
     directory: TempDir,
     process: Option<Child>,
+    name: String,
+    /// The peers it starts with, as etcd writes them; none: only itself.
+    peers: Option<String>,
     client_port: u16,
     peer_port: u16,
     /// Part of the cluster's id.
@@ -47,22 +50,52 @@ impl Etcd {
         Self::start_with(true).await
     }
 
-    async fn start_with(tls: bool) -> Self {
-        let mut etcd = Self {
+    /// Three members of one cluster, with a leader.
+    pub(crate) async fn start_three() -> [Self; 3] {
+        for _ in 0..5 {
+            let mut members = ["one", "two", "three"].map(|name| Self::new(name, false));
+            let mut peers = Vec::new();
+            for (member, ports) in members.iter_mut().zip(free_ports::<3>()) {
+                (member.client_port, member.peer_port) = ports;
+                peers.push(format!("{}={}", member.name, member.peer_url()));
+            }
+            for member in &mut members {
+                member.peers = Some(peers.join(","));
+                member.spawn();
+            }
+            let mut ready = true;
+            for member in &mut members {
+                ready = ready && member.became_ready().await;
+            }
+            if ready {
+                return members;
+            }
+        }
+        panic!("three members of etcd do not start");
+    }
+
+    fn new(name: &str, tls: bool) -> Self {
+        Self {
             directory: TempDir::new().unwrap(),
             process: None,
+            name: name.to_owned(),
+            peers: None,
             client_port: 0,
             peer_port: 0,
             token: "first".to_owned(),
             tls,
             auth: false,
-        };
+        }
+    }
+
+    async fn start_with(tls: bool) -> Self {
+        let mut etcd = Self::new("default", tls);
         if tls {
             etcd.make_certificates();
         }
         // Another program may take a port between our finding it free and etcd's binding it.
         for _ in 0..5 {
-            (etcd.client_port, etcd.peer_port) = two_free_ports();
+            [(etcd.client_port, etcd.peer_port)] = free_ports();
             etcd.spawn();
             if etcd.became_ready().await {
                 return etcd;
@@ -203,6 +236,14 @@ impl Etcd {
         kvs.iter().map(|kv| (text(kv, "key"), text(kv, "value"))).collect()
     }
 
+    /// Whether it leads its cluster.
+    pub(crate) async fn leads(&self) -> bool {
+        let status = self.ctl(&["endpoint", "status", "-w", "json"]).await;
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        let status = &status[0]["Status"];
+        status["leader"] == status["header"]["member_id"]
+    }
+
     /// Runs etcdctl on it: a client that is not ours.
     pub(crate) async fn ctl(&self, arguments: &[&str]) -> String {
         match self.try_ctl(arguments).await {
@@ -211,7 +252,8 @@ impl Etcd {
         }
     }
 
-    async fn try_ctl(&self, arguments: &[&str]) -> Result<String, String> {
+    /// The same, where failing is an answer too.
+    pub(crate) async fn try_ctl(&self, arguments: &[&str]) -> Result<String, String> {
         let mut command = tokio::process::Command::new("etcdctl");
         command.env("ETCDCTL_API", "3").arg("--endpoints").arg(self.url()).args(arguments);
         if self.auth {
@@ -235,13 +277,15 @@ impl Etcd {
         assert!(self.process.is_none(), "etcd runs already");
         let log = File::options().create(true).append(true).open(self.file("log")).unwrap();
         let (clients, peers) = (self.url(), self.peer_url());
+        let alone = format!("{}={peers}", self.name);
         let mut command = Command::new("etcd");
-        command.arg("--name=default").arg(format!("--data-dir={}", self.file("data").display()));
+        command.arg(format!("--name={}", self.name));
+        command.arg(format!("--data-dir={}", self.file("data").display()));
         command.arg(format!("--listen-client-urls={clients}"));
         command.arg(format!("--advertise-client-urls={clients}"));
         command.arg(format!("--listen-peer-urls={peers}"));
         command.arg(format!("--initial-advertise-peer-urls={peers}"));
-        command.arg(format!("--initial-cluster=default={peers}"));
+        command.arg(format!("--initial-cluster={}", self.peers.as_ref().unwrap_or(&alone)));
         command.arg(format!("--initial-cluster-token={}", self.token));
         // Tests of hanging servers ping more often than etcd likes.
         command.arg("--grpc-keepalive-min-time=50ms");
@@ -336,15 +380,18 @@ pub(crate) fn settings(endpoints: impl IntoIterator<Item = String>) -> EtcdSetti
 
 /// A port that nothing listens on.
 pub(crate) fn dead_port() -> u16 {
-    two_free_ports().0
+    let [(port, _)] = free_ports();
+    port
 }
 
-fn two_free_ports() -> (u16, u16) {
-    // Both held until both are known, so that they differ.
-    let held =
-        [TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap()];
-    let [a, b] = held.map(|listener| listener.local_addr().unwrap().port());
-    (a, b)
+/// Pairs of ports, all of them different.
+fn free_ports<const N: usize>() -> [(u16, u16); N] {
+    // Held until all are known.
+    let held = [(); N].map(|()| {
+        let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
+        (bind(), bind())
+    });
+    held.map(|(a, b)| (a.local_addr().unwrap().port(), b.local_addr().unwrap().port()))
 }
 
 fn missing(program: &str, why: &std::io::Error) -> ! {

@@ -92,12 +92,6 @@ impl Cluster {
         }
     }
 
-    /// Every member's token is in doubt.
-    pub(super) fn log_out(&self) -> bool {
-        // All of them, not up to the first: `any` would stop there.
-        self.members.iter().fold(false, |any, member| member.log_out() || any)
-    }
-
     /// One attempt on one member.
     async fn attempt<T, F, C>(
         &self,

@@ -1,0 +1,190 @@
+//! All metrics but the API's own, in one list. Names follow CoreDNS where it has a twin.
+//!
+//! Label values come from closed sets, or from the configuration (zones): never from what strangers send.
+
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::NoLabelSet as NoLabels;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::compiler::Measures;
+use super::readiness::Health;
+use crate::dns::Stats;
+use crate::dns::stats::{Qtype, Rcode, Totals, TransportTotals};
+
+/// Registers everything; the API adds its own.
+pub(super) fn registry(stats: Arc<Stats>, health: Health, measures: &Measures) -> Registry {
+    let mut registry = Registry::default();
+    registry.register(
+        "rollcall_compile_duration_seconds",
+        "Time to build what changes touched and to swap it in",
+        measures.build.clone(),
+    );
+    registry.register(
+        "rollcall_answers_oversized",
+        "Sets built that do not fit a TCP message, of which each client gets a sample",
+        measures.oversized.clone(),
+    );
+    registry.register_collector(Box::new(Dns { stats }));
+    registry.register_collector(Box::new(View { health }));
+    registry
+}
+
+/// The DNS side's counters.
+#[derive(Debug)]
+struct Dns {
+    stats: Arc<Stats>,
+}
+
+impl Collector for Dns {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let totals = self.stats.totals();
+        requests(&mut encoder, &totals)?;
+        responses(&mut encoder, &totals)?;
+        let simple: [(&str, &str, fn(&TransportTotals) -> u64); 3] = [
+            ("rollcall_dns_truncated", "Replies with TC set", |sums| sums.truncated),
+            ("rollcall_dns_dropped", "Messages that deserve no answer", |sums| sums.dropped),
+            ("rollcall_dns_failed", "Receptions and sendings that failed", |sums| sums.failed),
+        ];
+        for (name, help, value) in simple {
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (proto, sums) in protos(&totals) {
+                metric
+                    .encode_family(&[("proto", proto)])?
+                    .encode_counter::<NoLabels, _, f64>(&value(sums), None)?;
+            }
+        }
+        let tcp = &totals.tcp_connections;
+        let help = "TCP connections that were let in, refused for want of room, or closed while idle to make room";
+        let mut metric = encoder.encode_descriptor(
+            "rollcall_dns_tcp_connections",
+            help,
+            None,
+            MetricType::Counter,
+        )?;
+        for (outcome, count) in
+            [("accepted", tcp.accepted), ("refused", tcp.refused), ("evicted", tcp.evicted)]
+        {
+            metric
+                .encode_family(&[("outcome", outcome)])?
+                .encode_counter::<NoLabels, _, f64>(&count, None)?;
+        }
+        gauge(&mut encoder, "rollcall_dns_tcp_open", "TCP connections open", tcp.open as f64)
+    }
+}
+
+fn protos(totals: &Totals) -> [(&'static str, &TransportTotals); 2] {
+    [("udp", &totals.udp), ("tcp", &totals.tcp)]
+}
+
+fn requests(encoder: &mut DescriptorEncoder<'_>, totals: &Totals) -> Result<(), std::fmt::Error> {
+    let help = "Queries answered, by transport and type";
+    let mut metric =
+        encoder.encode_descriptor("rollcall_dns_requests", help, None, MetricType::Counter)?;
+    for (proto, sums) in protos(totals) {
+        for qtype in Qtype::ALL {
+            metric
+                .encode_family(&[("proto", proto), ("type", qtype.as_str())])?
+                .encode_counter::<NoLabels, _, f64>(&sums.requests(qtype), None)?;
+        }
+    }
+    Ok(())
+}
+
+fn responses(encoder: &mut DescriptorEncoder<'_>, totals: &Totals) -> Result<(), std::fmt::Error> {
+    let help = "Replies sent, by transport and response code";
+    let mut metric =
+        encoder.encode_descriptor("rollcall_dns_responses", help, None, MetricType::Counter)?;
+    for (proto, sums) in protos(totals) {
+        for rcode in Rcode::ALL {
+            metric
+                .encode_family(&[("proto", proto), ("rcode", rcode.as_str())])?
+                .encode_counter::<NoLabels, _, f64>(&sums.responses(rcode), None)?;
+        }
+    }
+    Ok(())
+}
+
+fn gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: f64,
+) -> Result<(), std::fmt::Error> {
+    let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    prometheus_client::metrics::gauge::ConstGauge::new(value).encode(metric)
+}
+
+/// What is shown, and how old it is.
+struct View {
+    health: Health,
+}
+
+impl std::fmt::Debug for View {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View").finish_non_exhaustive()
+    }
+}
+
+impl Collector for View {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let encoder = &mut encoder;
+        let facts = self.health.source.facts();
+        let snapshot = self.health.published.load_full();
+        let ready = f64::from(u8::from(snapshot.ready));
+        gauge(encoder, "rollcall_ready", "Whether every source has had a complete view", ready)?;
+        let revision = snapshot.revision as f64;
+        gauge(
+            encoder,
+            "rollcall_snapshot_revision",
+            "The registry's revision that answers show",
+            revision,
+        )?;
+        let rejected = snapshot.directory.rejected_count() as f64;
+        gauge(encoder, "rollcall_rejected_keys", "Keys that are not served as written", rejected)?;
+        gauge(encoder, "rollcall_apps", "Apps known", snapshot.directory.app_count() as f64)?;
+        gauge(
+            encoder,
+            "rollcall_registry_epoch",
+            "Breaks in the registry's history",
+            facts.epoch as f64,
+        )?;
+        let watching = f64::from(u8::from(facts.watching));
+        gauge(
+            encoder,
+            "rollcall_registry_watching",
+            "Whether the registry's watch is open",
+            watching,
+        )?;
+        if let Some(at) = facts.last_contact {
+            let help = "Time since the registry last gave a sign of life";
+            let name = "rollcall_registry_contact_age";
+            let metric =
+                encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Gauge)?;
+            prometheus_client::metrics::gauge::ConstGauge::new(at.elapsed().as_secs_f64())
+                .encode(metric)?;
+        }
+        for (name, help, value) in [
+            ("rollcall_registry_relists", "Listings after the first one", facts.relists),
+            (
+                "rollcall_registry_watch_reopened",
+                "Watches opened after the first one",
+                facts.reopened,
+            ),
+        ] {
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            metric.encode_counter::<NoLabels, _, f64>(&value, None)?;
+        }
+        let help = "The zone's SOA serial";
+        let mut metric =
+            encoder.encode_descriptor("rollcall_zone_serial", help, None, MetricType::Gauge)?;
+        for zone in snapshot.zones() {
+            let serial = f64::from(zone.serial);
+            metric.encode_family(&[("zone", zone.name().as_str())])?.encode_gauge(&serial)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,73 @@
+//! Puts the server together: config, bind, run, drain.
+//!
+//! ```text
+//! registry --mirror--> deltas --compiler thread--> published snapshot --> dns workers, api
+//!     ^                                               events --> api watchers
+//!     +------------------------- api (writes)
+//! ```
+//!
+//! All sockets are bound before anything runs, so that a server that starts is one that can serve. Parts
+//! that must go on are tasks of one group: if one of them ends, the process ends loudly (law 9 of the
+//! design). On SIGTERM readiness goes first, then `lameduck` passes, then what is in flight is
+//! finished (law 10).
+//!
+//! Knows nothing of how any room does its work.
+
+mod compiler;
+mod data;
+mod guard;
+mod logging;
+mod metrics;
+mod parts;
+mod readiness;
+mod retired;
+mod serials;
+mod signals;
+
+use crate::config::Config;
+use crate::registry::embedded;
+use crate::supervise::TaskFailed;
+use crate::{api, dns};
+
+/// Why the server did not start, or ended. One line: what, where, why, what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The data directory can't be used.
+    #[error(transparent)]
+    Data(#[from] data::DataError),
+    /// The embedded registry can't be opened.
+    #[error(transparent)]
+    Registry(#[from] embedded::OpenError),
+    /// etcd can't be used as configured.
+    #[error("cannot use etcd: {0}")]
+    Etcd(crate::registry::Error),
+    /// The DNS side can't listen.
+    #[error(transparent)]
+    Dns(#[from] dns::BindError),
+    /// The HTTP side can't listen.
+    #[error(transparent)]
+    Http(#[from] api::BindError),
+    /// The system gives no threads, signals or the like.
+    #[error("cannot start: {0}")]
+    System(#[from] std::io::Error),
+    /// A part of the running server failed.
+    #[error(transparent)]
+    Task(#[from] TaskFailed),
+}
+
+/// Runs the server until it is told to stop.
+///
+/// # Errors
+/// What kept it from starting, or what ended it.
+pub fn run(config: Config) -> Result<(), ServeError> {
+    logging::start(&config.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        let signals = signals::Signals::install()?;
+        let parts = parts::Parts::bind(config).await?;
+        parts.run(signals).await
+    });
+    // Whatever still runs is past its deadline.
+    runtime.shutdown_background();
+    outcome
+}

@@ -1,0 +1,201 @@
+//! The parts of a running server, and the order in which they start and stop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::compiler::{Compiler, Measures};
+use super::data::Data;
+use super::readiness::Health;
+use super::signals::Signals;
+use super::{ServeError, metrics, serials};
+use crate::api::{self, Api, History};
+use crate::config::{Config, RegistryChoice};
+use crate::dns;
+use crate::layout::Parsed;
+use crate::layout::native::Keys;
+use crate::registry::embedded::EmbeddedRegistry;
+use crate::registry::etcd::EtcdRegistry;
+use crate::registry::mirror::{Mirror, Pacing};
+use crate::registry::{Entry, Registry};
+use crate::supervise::Tasks;
+use crate::zone::{Catalogue, Guard, Published};
+
+/// Steps of the mirror that wait for the compiler; beyond that the mirror waits.
+const DELTAS_MAX: usize = 1_024;
+/// What is in flight at the end may take this long (law 10 of the design).
+const DRAIN: Duration = Duration::from_secs(5);
+/// And the tasks themselves a little longer, to notice.
+const END: Duration = Duration::from_secs(6);
+/// Where other programs read what this server listens on.
+const LISTENING_FILE: &str = "listening.json";
+
+/// Everything that is bound and opened, but does not run yet.
+pub(super) struct Parts {
+    config: Config,
+    data: Arc<Data>,
+    registry: Arc<dyn Registry>,
+    dns: dns::Bound,
+    http: api::Listener,
+}
+
+/// What this server listens on, for programs that start it on free ports.
+#[derive(Serialize)]
+struct Listening {
+    pid: u32,
+    dns: Vec<SocketAddr>,
+    http: SocketAddr,
+    http_health: Option<SocketAddr>,
+}
+
+/// The file that says what this server listens on, for as long as it does.
+struct Listed {
+    data: Arc<Data>,
+}
+
+impl Listed {
+    fn new(data: Arc<Data>, listening: &Listening) -> std::io::Result<Self> {
+        data.replace(
+            LISTENING_FILE,
+            &serde_json::to_vec(listening).map_err(std::io::Error::other)?,
+        )?;
+        Ok(Self { data })
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.data.remove(LISTENING_FILE);
+    }
+}
+
+impl Parts {
+    /// Opens the data directory, binds all sockets and opens the registry. etcd need not be reachable.
+    pub(super) async fn bind(config: Config) -> Result<Self, ServeError> {
+        let data = Arc::new(Data::open(&config.data_dir)?);
+        let dns = dns::bind(&config.dns)?;
+        let http = api::bind(&config.http).await?;
+        let registry: Arc<dyn Registry> = match &config.registry {
+            RegistryChoice::Embedded => Arc::new(EmbeddedRegistry::open(data.path())?),
+            RegistryChoice::Etcd(settings) => {
+                Arc::new(EtcdRegistry::connect(settings.clone()).await.map_err(ServeError::Etcd)?)
+            }
+        };
+        Ok(Self { config, data, registry, dns, http })
+    }
+
+    /// Serves until a signal comes, then stops in order.
+    pub(super) async fn run(self, mut signals: Signals) -> Result<(), ServeError> {
+        let draining = Arc::new(AtomicBool::new(false));
+        let stop = CancellationToken::new();
+        let tasks = Tasks::new(stop.clone());
+        let listening = self.listening();
+        let (data, lameduck) = (self.data.clone(), self.config.lameduck);
+        self.start(&tasks, draining.clone())?;
+        let listed = Listed::new(data, &listening)?;
+        tracing::info!(dns = ?listening.dns, http = %listening.http, "serving");
+        let mut running = Box::pin(tasks.join());
+        let signal = tokio::select! {
+            failed = &mut running => return failed.map_err(Into::into),
+            signal = signals.next() => signal,
+        };
+        draining.store(true, Ordering::Relaxed);
+        tracing::info!(signal, ?lameduck, "stopping");
+        drop(listed);
+        tokio::select! {
+            () = tokio::time::sleep(lameduck) => {}
+            // Whoever asks twice does not want to wait.
+            _ = signals.next() => {}
+            failed = &mut running => return failed.map_err(Into::into),
+        }
+        stop.cancel();
+        match tokio::time::timeout(END, running).await {
+            Ok(ended) => ended?,
+            Err(_) => tracing::warn!(after = ?END, "stopped with requests unfinished"),
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    fn listening(&self) -> Listening {
+        Listening {
+            pid: std::process::id(),
+            dns: self.dns.addresses(),
+            http: self.http.address(),
+            http_health: self.http.health_address(),
+        }
+    }
+
+    fn start(self, tasks: &Tasks, draining: Arc<AtomicBool>) -> Result<(), ServeError> {
+        let Self { config, data, registry, dns, http } = self;
+        let keys = Keys::new(&config.prefix);
+        let (send, deltas) = mpsc::channel(DELTAS_MAX);
+        let layout = keys.clone();
+        let parse = Arc::new(move |entry: &Entry| layout.parse(entry));
+        let prefix = keys.prefix().to_owned();
+        let mirror: Mirror<Parsed> =
+            Mirror::new(registry.clone(), prefix, parse, send, Pacing::default());
+
+        let mut catalogue = Catalogue::new(&config.zones, &config.pins, &serials::load(&data));
+        let published = Arc::new(Published::new(catalogue.compile(&|| Duration::ZERO).snapshot));
+        let history = Arc::new(History::new(config.http.history_events_max));
+        let (save, saved) = watch::channel(catalogue.serials());
+        let measures = Measures::default();
+        let stats = Arc::new(dns::Stats::default());
+        let health = Health {
+            registry: match config.registry {
+                RegistryChoice::Embedded => "embedded",
+                RegistryChoice::Etcd(_) => "etcd",
+            },
+            source: mirror.status(),
+            published: published.clone(),
+            draining,
+        };
+        let mut exposition = metrics::registry(stats.clone(), health.clone(), &measures);
+        let api = Api {
+            registry,
+            shared_registry: matches!(config.registry, RegistryChoice::Etcd(_)),
+            keys,
+            published: published.clone(),
+            guard: Arc::new(Guard::new(&config.zones)),
+            history: history.clone(),
+            readiness: Arc::new(move || health.readiness()),
+            metrics: api::Metrics::new(&mut exposition),
+            exposition: Arc::new(exposition),
+            settings: config.http,
+            wall_clock: wall_time,
+        };
+        let serials = save;
+        let compiler = Compiler {
+            catalogue,
+            deltas,
+            published: published.clone(),
+            history,
+            serials,
+            measures,
+        };
+
+        dns.run(&published, &stats, tasks)?;
+        tasks.spawn("compiler", compiler.start(Handle::current())?);
+        tasks.spawn("mirror", mirror.run(tasks.stop_token()));
+        tasks.spawn("serials", serials::keep(data, saved, tasks.stop_token()));
+        let stop = tasks.stop_token();
+        tasks.spawn("http", async move {
+            api::serve(api, http, stop, DRAIN).await;
+            Ok(())
+        });
+        Ok(())
+    }
+}
+
+/// The one place where the server reads the wall clock: for notes that people read.
+#[expect(clippy::disallowed_methods, reason = "wall time is read in serve and passed on")]
+fn wall_time() -> SystemTime {
+    SystemTime::now()
+}
