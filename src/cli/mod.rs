@@ -2,6 +2,8 @@
 //!
 //! [`output`] is the only place that prints, [`client`] the only one that speaks HTTP, [`keeper`] keeps a
 //! registration alive for `register` and `run`. Exit codes are in [`error`].
+//!
+//! Knows nothing of how a server works: it starts one, or speaks to one over HTTP and DNS.
 
 mod check;
 mod client;
