@@ -16,8 +16,9 @@ use nix::errno::Errno;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{Ask, Out, Transport, Verdict, answer};
+use super::answer::{Ask, Transport, Verdict, answer};
 use super::datagram::{Datagrams, Received};
+use super::reply::Out;
 use super::stats::{Counters, Stats};
 use crate::supervise::panic_message;
 use crate::zone::Published;

@@ -14,12 +14,14 @@ pub struct Kept<P> {
     pub parsed: P,
 }
 
-/// One key's news: what it is now, or none if it is gone.
+/// One key's news: what it was and what it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct News<P> {
     /// The key.
     pub key: Bytes,
-    /// What it is now.
+    /// What it was before, if it was there.
+    pub was: Option<Kept<P>>,
+    /// What it is now, if it is there.
     pub now: Option<Kept<P>>,
 }
 

@@ -4,15 +4,27 @@
 //! Knows nothing of sockets and tasks; reads no clock and does no I/O, save that a zone file's text is read
 //! by whoever hands it in.
 
+mod block;
+mod catalogue;
+pub mod choice;
+mod claims;
 pub mod directory;
 pub mod event;
+pub mod guard;
 pub mod published;
+mod serial;
 pub mod settings;
 pub mod snapshot;
+pub mod statics;
+pub mod wire;
 pub mod zonefile;
 
+pub use block::{Addresses, Block, Goal, Node, Row, Rows};
+pub use catalogue::{Catalogue, Compiled, Oversized};
 pub use directory::{AppView, Directory, InstanceView, Rejected, State};
 pub use event::{Cause, Event};
+pub use guard::{Guard, Refusal};
 pub use published::Published;
+pub use serial::SavedSerial;
 pub use settings::{Pin, ZoneName, ZoneSettings};
-pub use snapshot::Snapshot;
+pub use snapshot::{Found, Snapshot, Zone};

@@ -82,6 +82,19 @@ impl fmt::Debug for ZoneName {
     }
 }
 
+impl serde::Serialize for ZoneName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for ZoneName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Self::new(&text).map_err(|rule| serde::de::Error::custom(format_args!("{text:?} {rule}")))
+    }
+}
+
 /// One zone as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZoneSettings {

@@ -1,6 +1,20 @@
 //! The immutable, complete set of answers that one moment shows.
+//!
+//! A zone is a persistent map from apps (and the empty names between) to blocks: a change replaces one
+//! block and copies a few map nodes, so that its cost grows with the app it touches, never with the zone.
+//! A name is found by its labels: the longest app that it ends with has it, or nobody has.
+//!
+//! Knows nothing of messages, and nothing of how it came to be.
 
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use super::block::{Block, Node};
 use super::directory::Directory;
+use super::settings::ZoneName;
+use super::statics::{StaticNode, Statics};
+use super::wire;
 use crate::registry::Revision;
 
 /// Everything that answers and the API's reads come from. Never changed, only replaced.
@@ -14,4 +28,138 @@ pub struct Snapshot {
     pub ready: bool,
     /// What is registered.
     pub directory: Directory,
+    /// The zones, those with more labels first.
+    pub(super) zones: Vec<Zone>,
+}
+
+/// One zone at one moment.
+#[derive(Debug, Clone)]
+pub struct Zone {
+    pub(super) name: ZoneName,
+    pub(super) statics: Arc<Statics>,
+    pub(super) apps: Apps,
+    /// No app has more labels than this.
+    pub(super) app_labels_max: usize,
+    /// The SOA serial.
+    pub serial: u32,
+    /// Time to live of registered records, in seconds.
+    pub ttl_secs: u32,
+    /// Whether what is registered is known (law 1 of the design).
+    pub ready: bool,
+}
+
+/// Apps, and the names between them and the apex.
+pub(super) type Apps =
+    imbl::GenericHashMap<Arc<[u8]>, AppNode, RandomState, imbl::shared_ptr::DefaultSharedPtr>;
+
+/// One name that is an app, or on the way to one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct AppNode {
+    /// The app's own names; none for a name on the way.
+    pub(super) block: Option<Arc<Block>>,
+    /// How many apps are below this name.
+    pub(super) below: u32,
+}
+
+/// What a zone has under a name.
+#[derive(Debug, Clone, Copy)]
+pub enum Found<'a> {
+    /// Static records, possibly none of them.
+    Static(&'a StaticNode),
+    /// An app's name.
+    App(Node<'a>),
+    /// Nothing, but the name exists: something lies below it.
+    Between,
+    /// The name does not exist.
+    Missing,
+    /// Not known yet: the registry has not been read.
+    Unknown,
+}
+
+impl Snapshot {
+    /// The zone that a name belongs to, and the name relative to it: the longest zone that the name ends
+    /// with. `name` is in wire form, lower case, with the root label.
+    #[must_use]
+    pub fn zone<'a, 'n>(&'a self, name: &'n [u8]) -> Option<(&'a Zone, &'n [u8])> {
+        self.zones.iter().find_map(|zone| Some((zone, zone.relative(name)?)))
+    }
+
+    /// All zones.
+    #[must_use]
+    pub fn zones(&self) -> &[Zone] {
+        &self.zones
+    }
+}
+
+impl Zone {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &ZoneName {
+        &self.name
+    }
+
+    /// Its static part.
+    #[must_use]
+    pub fn statics(&self) -> &Statics {
+        &self.statics
+    }
+
+    /// The part of a name in front of the zone's; none where the name is not in the zone.
+    #[must_use]
+    pub fn relative<'n>(&self, name: &'n [u8]) -> Option<&'n [u8]> {
+        let (relative, suffix) =
+            name.split_at_checked(name.len().checked_sub(self.name.wire().len())?)?;
+        if suffix != self.name.wire() {
+            return None;
+        }
+        // The octets agree; it is the same name only if a label begins there: a length octet inside
+        // a label can look like any character.
+        let mut rest = relative;
+        while let Some((_, behind)) = wire::split(rest) {
+            rest = behind;
+        }
+        rest.is_empty().then_some(relative)
+    }
+
+    /// What is under a name, given relative to the zone and in lower case.
+    #[must_use]
+    pub fn find(&self, relative: &[u8]) -> Found<'_> {
+        let fixed = self.statics.find(relative);
+        if let Some(node) = fixed.filter(|node| !node.sets.is_empty()) {
+            return Found::Static(node);
+        }
+        if !self.ready {
+            return Found::Unknown;
+        }
+        match self.find_app(relative) {
+            Some(found) => found,
+            None if fixed.is_some() => Found::Between,
+            None => Found::Missing,
+        }
+    }
+
+    /// The nearest app at or above the name decides; names with an underscore are never apps.
+    fn find_app(&self, relative: &[u8]) -> Option<Found<'_>> {
+        let mut name = relative;
+        let mut labels = wire::label_count(relative);
+        let mut between = false;
+        while let Some((label, above)) = wire::split(name) {
+            if labels <= self.app_labels_max
+                && !label.starts_with(b"_")
+                && let Some(app) = self.apps.get(name)
+            {
+                between |= name.len() == relative.len() && app.below > 0;
+                if let Some(block) = &app.block {
+                    let in_front = relative.get(..relative.len() - name.len())?;
+                    match block.find(in_front) {
+                        Some(node) => return Some(Found::App(node)),
+                        None => break,
+                    }
+                }
+            }
+            name = above;
+            labels -= 1;
+        }
+        between.then_some(Found::Between)
+    }
 }

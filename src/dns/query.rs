@@ -1,0 +1,211 @@
+//! Reads a query's octets, as much of them as an answer needs: header, the one question, EDNS.
+//!
+//! Total over all inputs and free of allocation. What is malformed is told apart by how much of it can be
+//! echoed. RFC 1035 section 4, RFC 6891 section 6, RFC 9619.
+#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation)]
+
+/// Octets of a message header (RFC 1035 section 4.1.1).
+pub const HEADER_OCTETS: usize = 12;
+/// Longest name in wire form, root label included (RFC 1035 section 2.3.4).
+pub const NAME_OCTETS_MAX: usize = 255;
+/// The OPT pseudo-record (RFC 6891 section 6.1.1).
+pub const TYPE_OPT: u16 = 41;
+/// The cookie option (RFC 7873 section 4).
+const OPTION_COOKIE: u16 = 10;
+
+/// The header's fields that matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// The message's id.
+    pub id: [u8; 2],
+    /// The flags as they came.
+    pub flags: u16,
+    questions: u16,
+    /// Records behind the question: answers and authorities, then additionals.
+    records: u32,
+    additionals: u16,
+}
+
+impl Header {
+    /// Reads a header; none if there are not enough octets.
+    #[must_use]
+    pub fn read(octets: &[u8]) -> Option<Self> {
+        let header: &[u8; HEADER_OCTETS] = octets.first_chunk()?;
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = *header;
+        let pair = |high, low| u16::from_be_bytes([high, low]);
+        Some(Self {
+            id: [a, b],
+            flags: pair(c, d),
+            questions: pair(e, f),
+            records: u32::from(pair(g, h)) + u32::from(pair(i, j)),
+            additionals: pair(k, l),
+        })
+    }
+
+    /// Whether it is a response.
+    #[must_use]
+    pub fn is_response(&self) -> bool {
+        self.flags & 0x8000 != 0
+    }
+
+    /// Its opcode.
+    #[must_use]
+    pub fn opcode(&self) -> u16 {
+        (self.flags >> 11) & 0xf
+    }
+
+    /// How many questions it announces.
+    #[must_use]
+    pub fn questions(&self) -> u16 {
+        self.questions
+    }
+}
+
+/// The question, as it came and as it is looked up.
+#[derive(Debug)]
+pub struct Question<'q> {
+    /// Name, type and class as they came.
+    pub octets: &'q [u8],
+    lower: [u8; NAME_OCTETS_MAX],
+    name_octets: usize,
+    /// The type asked for.
+    pub rtype: u16,
+    /// The class asked for.
+    pub class: u16,
+}
+
+impl<'q> Question<'q> {
+    /// Reads the question behind a header. Compression has nothing to point to there, so a pointer is as
+    /// malformed as the reserved label types.
+    #[must_use]
+    pub fn read(message: &'q [u8]) -> Option<Self> {
+        let question = message.get(HEADER_OCTETS..)?;
+        let mut lower = [0; NAME_OCTETS_MAX];
+        let mut at = 0;
+        loop {
+            let length = usize::from(*question.get(at)?);
+            if length > 63 {
+                return None;
+            }
+            let label = question.get(at..=at + length)?;
+            lower.get_mut(at..=at + length)?.copy_from_slice(label);
+            at += 1 + length;
+            if length == 0 {
+                break;
+            }
+        }
+        // Length octets are below 64, so that folding letters leaves them alone.
+        lower.get_mut(..at)?.make_ascii_lowercase();
+        let octets = question.get(..at + 4)?;
+        let [t1, t2, c1, c2] = *question.get(at..)?.first_chunk()?;
+        let (rtype, class) = (u16::from_be_bytes([t1, t2]), u16::from_be_bytes([c1, c2]));
+        Some(Self { octets, lower, name_octets: at, rtype, class })
+    }
+
+    /// The name in lower case, wire form, root label included.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        self.lower.get(..self.name_octets).unwrap_or_default()
+    }
+}
+
+/// What a query says by EDNS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edns {
+    /// The UDP reply that the client takes, in octets; below 512 it counts as 512 (RFC 6891 section 6.2.3).
+    pub udp_octets: u16,
+    /// The version.
+    pub version: u8,
+}
+
+/// Reads the records behind a question, for the sake of EDNS.
+///
+/// # Errors
+/// [`Malformed`] where they end early, hold a bad name, or a second or misplaced OPT.
+pub fn read_edns(
+    message: &[u8],
+    header: &Header,
+    question: &Question<'_>,
+) -> Result<Option<Edns>, Malformed> {
+    let mut at = HEADER_OCTETS + question.octets.len();
+    let mut edns = None;
+    for index in 0..header.records + u32::from(header.additionals) {
+        let record = Record::read(message, at).ok_or(Malformed)?;
+        at = record.end;
+        if record.rtype == TYPE_OPT {
+            if index < header.records || edns.is_some() || !record.at_root {
+                return Err(Malformed);
+            }
+            check_options(record.data)?;
+            edns = Some(Edns { udp_octets: record.class.max(512), version: record.version });
+        }
+    }
+    Ok(edns)
+}
+
+/// A message that is no DNS message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Malformed;
+
+struct Record<'q> {
+    at_root: bool,
+    rtype: u16,
+    class: u16,
+    version: u8,
+    data: &'q [u8],
+    end: usize,
+}
+
+impl<'q> Record<'q> {
+    fn read(message: &'q [u8], at: usize) -> Option<Self> {
+        let behind = skip_name(message, at)?;
+        let [t1, t2, c1, c2, _, version, _, _, l1, l2] = *message.get(behind..)?.first_chunk()?;
+        let start = behind + 10;
+        let end = start + usize::from(u16::from_be_bytes([l1, l2]));
+        Some(Self {
+            at_root: message.get(at) == Some(&0),
+            rtype: u16::from_be_bytes([t1, t2]),
+            class: u16::from_be_bytes([c1, c2]),
+            version,
+            data: message.get(start..end)?,
+            end,
+        })
+    }
+}
+
+/// Where a name's octets end. A pointer must point backwards, so that no chain of them is a loop; each is
+/// checked by one step only, since nobody follows it.
+fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
+    let start = at;
+    loop {
+        let length = *message.get(at)?;
+        match length {
+            0 => return Some(at + 1),
+            1..=63 => at += 1 + usize::from(length),
+            192.. => {
+                let low = *message.get(at + 1)?;
+                let target = usize::from(u16::from_be_bytes([length & 0x3f, low]));
+                return (HEADER_OCTETS..start).contains(&target).then_some(at + 2);
+            }
+            _ => return None,
+        }
+        if at - start >= NAME_OCTETS_MAX {
+            return None;
+        }
+    }
+}
+
+fn check_options(mut data: &[u8]) -> Result<(), Malformed> {
+    while !data.is_empty() {
+        let [c1, c2, l1, l2] = *data.first_chunk().ok_or(Malformed)?;
+        let length = usize::from(u16::from_be_bytes([l1, l2]));
+        let behind = data.get(4 + length..).ok_or(Malformed)?;
+        // 8 octets of the client's, then none or 8 to 32 of a server's (RFC 7873 section 4).
+        let cookie = u16::from_be_bytes([c1, c2]) == OPTION_COOKIE;
+        if cookie && length != 8 && !(16..=40).contains(&length) {
+            return Err(Malformed);
+        }
+        data = behind;
+    }
+    Ok(())
+}

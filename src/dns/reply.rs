@@ -1,0 +1,272 @@
+//! Writes a reply's octets into a buffer that was allocated once, never beyond its limit.
+//!
+//! Records are written whole or not at all. Room for the OPT record is kept from the start, so that it is
+//! never what does not fit (RFC 6891 section 7).
+#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation)]
+
+use super::query::{HEADER_OCTETS, TYPE_OPT};
+
+/// Largest message (RFC 1035 section 4.2.2: a length of 16 bits).
+pub const MESSAGE_OCTETS_MAX: usize = 65_535;
+/// Where the question's name stands.
+pub const QUESTION_PLACE: u16 = 12;
+/// Pointers reach this far (RFC 1035 section 4.1.4).
+pub const POINTER_MAX: usize = 0x3fff;
+/// An OPT record without options.
+const OPT_OCTETS: usize = 11;
+/// The extended error option's code (RFC 8914 section 2).
+const OPTION_EDE: u16 = 15;
+/// Class IN.
+const CLASS_IN: u16 = 1;
+
+/// Targets remembered for glue: the smallest SRV record takes 26 octets, so that no datagram has more; over
+/// TCP those beyond have their addresses asked for.
+const PICKS_MAX: usize = 512;
+
+/// Where a reply is written: allocated once for each worker or connection.
+#[derive(Debug)]
+pub struct Out {
+    pub(super) octets: Box<[u8]>,
+    pub(super) picks: Picks,
+}
+
+impl Out {
+    /// Room for any reply.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            octets: vec![0; MESSAGE_OCTETS_MAX].into(),
+            picks: Picks { all: Vec::with_capacity(PICKS_MAX) },
+        }
+    }
+
+    /// The first `len` octets of the reply last written.
+    #[must_use]
+    pub fn octets(&self, len: usize) -> &[u8] {
+        self.octets.get(..len).unwrap_or_default()
+    }
+}
+
+impl Default for Out {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Which targets the answer names, and where their names stand: for glue.
+#[derive(Debug)]
+pub(super) struct Picks {
+    all: Vec<(u32, usize)>,
+}
+
+impl Picks {
+    pub(super) fn clear(&mut self) {
+        self.all.clear();
+    }
+
+    /// Remembers one; never more than there was room for from the start.
+    pub(super) fn push(&mut self, target: u32, place: usize) {
+        if self.all.len() < self.all.capacity() {
+            self.all.push((target, place));
+        }
+    }
+
+    /// Each target once, in answer order.
+    pub(super) fn once(&self) -> impl Iterator<Item = (u32, usize)> {
+        self.all.iter().enumerate().filter_map(|(at, (target, place))| {
+            let before = self.all.get(..at)?;
+            let first = before.iter().all(|(other, _)| other != target);
+            first.then_some((*target, *place))
+        })
+    }
+}
+
+/// An extended error (RFC 8914 section 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u16)]
+pub enum ExtendedError {
+    /// 4.15: the server has not read its registry yet.
+    NotReady = 14,
+    /// 4.21: the name is in none of our zones.
+    NotAuthoritative = 20,
+}
+
+/// The sections that records are counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Section {
+    /// The answer.
+    Answer,
+    /// The authority section.
+    Authority,
+    /// The additional section.
+    Additional,
+}
+
+/// Whom a record belongs to.
+#[derive(Debug, Clone, Copy)]
+pub enum Owner<'a> {
+    /// A name that stands at this place of the message, 16,383 at most.
+    At(u16),
+    /// A name written out: labels in front, then one with its root label.
+    Whole(&'a [u8], &'a [u8], &'a [u8]),
+}
+
+/// A reply being written.
+#[derive(Debug)]
+pub struct Reply<'o> {
+    octets: &'o mut [u8],
+    at: usize,
+    /// What may be written up to here; the rest is kept for OPT.
+    end: usize,
+    counts: [u16; 3],
+}
+
+/// A record does not fit any more; nothing of it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Full;
+
+impl<'o> Reply<'o> {
+    /// Begins a reply of at most `limit` octets with the question as it came. The header is written last.
+    pub fn begin(out: &'o mut [u8], limit: usize, question: &[u8], options: Options) -> Self {
+        let limit = limit.min(MESSAGE_OCTETS_MAX);
+        let mut reply = Self {
+            octets: out,
+            at: HEADER_OCTETS,
+            end: limit.saturating_sub(options.octets()),
+            counts: [0; 3],
+        };
+        // The smallest limit is 512; header, question and OPT with an option take at most 288.
+        let _ = reply.put(question);
+        reply
+    }
+
+    /// Forgets all records.
+    pub fn rewind(&mut self, question: &[u8]) {
+        self.at = HEADER_OCTETS + question.len();
+        self.counts = [0; 3];
+    }
+
+    /// Writes one record whose data are these parts, and gives the place where the data begin.
+    ///
+    /// # Errors
+    /// [`Full`] if it does not fit.
+    pub fn record(
+        &mut self,
+        section: Section,
+        owner: Owner<'_>,
+        rtype: u16,
+        ttl_secs: u32,
+        data: &[&[u8]],
+    ) -> Result<usize, Full> {
+        let start = self.at;
+        let written = self.try_record(owner, rtype, ttl_secs, data);
+        match written {
+            Ok(_) => {
+                let [answers, authorities, additionals] = &mut self.counts;
+                *match section {
+                    Section::Answer => answers,
+                    Section::Authority => authorities,
+                    Section::Additional => additionals,
+                } += 1;
+            }
+            Err(Full) => self.at = start,
+        }
+        written
+    }
+
+    fn try_record(
+        &mut self,
+        owner: Owner<'_>,
+        rtype: u16,
+        ttl_secs: u32,
+        data: &[&[u8]],
+    ) -> Result<usize, Full> {
+        match owner {
+            Owner::At(place) => self.put(&(0xc000 | place).to_be_bytes())?,
+            Owner::Whole(label, middle, end) => {
+                let length = u8::try_from(label.len()).map_err(|_| Full)?;
+                if length > 0 {
+                    self.put(&[length])?;
+                    self.put(label)?;
+                }
+                self.put(middle)?;
+                self.put(end)?;
+            }
+        }
+        let octets = data.iter().map(|part| part.len()).sum::<usize>();
+        let [l1, l2] = u16::try_from(octets).map_err(|_| Full)?.to_be_bytes();
+        let [t1, t2] = rtype.to_be_bytes();
+        let [c1, c2] = CLASS_IN.to_be_bytes();
+        let [s1, s2, s3, s4] = ttl_secs.to_be_bytes();
+        self.put(&[t1, t2, c1, c2, s1, s2, s3, s4, l1, l2])?;
+        let place = self.at;
+        data.iter().try_for_each(|part| self.put(part))?;
+        Ok(place)
+    }
+
+    /// Writes the OPT record and the header, and gives the reply's length.
+    #[must_use]
+    pub fn finish(
+        mut self,
+        id: [u8; 2],
+        flags: u16,
+        rcode: u16,
+        questions: u16,
+        options: Options,
+    ) -> usize {
+        let mut additionals = self.counts[2];
+        if let Some(udp_octets) = options.udp_octets {
+            self.end += options.octets();
+            additionals += 1;
+            let [t1, t2] = TYPE_OPT.to_be_bytes();
+            let [s1, s2] = udp_octets.to_be_bytes();
+            // The upper eight bits of the RCODE (RFC 6891 section 6.1.3); version 0, no flags.
+            let [_, high] = (rcode >> 4).to_be_bytes();
+            let length: u8 = if options.error.is_some() { 6 } else { 0 };
+            let _ = self.put(&[0, t1, t2, s1, s2, high, 0, 0, 0, 0, length]);
+            if let Some(error) = options.error {
+                let [o1, o2] = OPTION_EDE.to_be_bytes();
+                let [e1, e2] = (error as u16).to_be_bytes();
+                let _ = self.put(&[o1, o2, 0, 2, e1, e2]);
+            }
+        }
+        let [i1, i2] = id;
+        let [f1, f2] = (flags | (rcode & 0xf)).to_be_bytes();
+        let [q1, q2] = questions.to_be_bytes();
+        let [[a1, a2], [n1, n2]] = [self.counts[0].to_be_bytes(), self.counts[1].to_be_bytes()];
+        let [x1, x2] = additionals.to_be_bytes();
+        if let Some(header) = self.octets.first_chunk_mut() {
+            *header = [i1, i2, f1, f2, q1, q2, a1, a2, n1, n2, x1, x2];
+        }
+        self.at
+    }
+
+    fn put(&mut self, part: &[u8]) -> Result<(), Full> {
+        let end = self.at + part.len();
+        if end > self.end {
+            return Err(Full);
+        }
+        self.octets.get_mut(self.at..end).ok_or(Full)?.copy_from_slice(part);
+        self.at = end;
+        Ok(())
+    }
+}
+
+/// What the OPT record says, if there is one.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// The UDP size that we take; none: no OPT record, since the query had none.
+    pub udp_octets: Option<u16>,
+    /// An extended error.
+    pub error: Option<ExtendedError>,
+}
+
+impl Options {
+    fn octets(self) -> usize {
+        match self {
+            Self { udp_octets: None, .. } => 0,
+            Self { error: None, .. } => OPT_OCTETS,
+            Self { error: Some(_), .. } => OPT_OCTETS + 6,
+        }
+    }
+}

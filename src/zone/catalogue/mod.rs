@@ -1,0 +1,272 @@
+//! The catalogue: what is registered, as the registry's view has it, and what must be built anew.
+//!
+//! ```text
+//! Delta --apply--> apps (registrations, marks) + events
+//!                    | touched apps
+//!                 compile --claims, block--> zones --> Snapshot
+//! ```
+//!
+//! Synchronous: [`Catalogue::apply`] takes a step of the mirror and says what happened,
+//! [`Catalogue::compile`] builds the blocks of the apps that were touched and gives a snapshot that shares
+//! all others with the one before. Compiling step by step and compiling from scratch give the same
+//! answers (a property test says so), SOA serials apart.
+//!
+//! Knows nothing of tasks, sockets and registries; the clock is handed in.
+
+mod app;
+mod compile;
+mod events;
+#[cfg(test)]
+mod tests;
+mod zone;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::app::App;
+use self::zone::ZoneState;
+use super::directory::Directory;
+use super::event::Event;
+use super::serial::SavedSerial;
+use super::settings::{Pin, ZoneName, ZoneSettings};
+use super::snapshot::Snapshot;
+use crate::layout::Parsed;
+use crate::model::{AppName, Namespace};
+use crate::registry::Revision;
+use crate::registry::mirror::{Delta, News};
+
+/// An app in its namespace.
+type AppKey = (Namespace, AppName);
+
+/// What is registered, and the zones that are built from it.
+#[derive(Debug)]
+pub struct Catalogue {
+    apps: BTreeMap<AppKey, App>,
+    pins: BTreeMap<AppKey, Vec<Pin>>,
+    zones: Vec<ZoneState>,
+    directory: Directory,
+    /// Apps to be built anew.
+    touched: BTreeMap<AppKey, Touched>,
+    /// The revision that everything but the touched apps shows.
+    applied: Revision,
+    epoch: u64,
+    ready: bool,
+}
+
+/// Why an app waits to be built.
+#[derive(Debug, Clone, Copy)]
+struct Touched {
+    /// The first revision that it does not show yet.
+    revision: Revision,
+    /// Not before this, on the caller's clock.
+    due: Duration,
+}
+
+/// What [`Catalogue::compile`] made.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The answers.
+    pub snapshot: Arc<Snapshot>,
+    /// When the apps that were put off are due, on the caller's clock.
+    pub due: Option<Duration>,
+    /// Sets that were built and do not fit even a TCP message.
+    pub oversized: Vec<Oversized>,
+}
+
+/// A set that does not fit even a TCP message: each client gets a steady sample of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Oversized {
+    /// The zone.
+    pub zone: ZoneName,
+    /// The app.
+    pub app: AppName,
+    /// Octets that the whole set would take.
+    pub octets: usize,
+}
+
+impl Catalogue {
+    /// An empty catalogue of these zones. `saved` are the serials that they had last.
+    #[must_use]
+    pub fn new(zones: &[ZoneSettings], pins: &[Pin], saved: &[SavedSerial]) -> Self {
+        let mut catalogue = Self {
+            apps: BTreeMap::new(),
+            pins: BTreeMap::new(),
+            zones: zones.iter().map(|zone| ZoneState::new(zone, saved)).collect(),
+            directory: Directory::default(),
+            touched: BTreeMap::new(),
+            applied: 0,
+            epoch: 0,
+            ready: false,
+        };
+        // A name belongs to the zone with the most labels that it ends with.
+        catalogue.zones.sort_by_key(|zone| std::cmp::Reverse(zone.name().wire().len()));
+        for pin in pins {
+            let key = (pin.namespace.clone(), pin.app.clone());
+            catalogue.touch(key.clone(), 0);
+            catalogue.pins.entry(key).or_default().push(pin.clone());
+        }
+        catalogue
+    }
+
+    /// Takes one step of the mirror's view and says what happened to instances.
+    pub fn apply(&mut self, delta: &Delta<Parsed>) -> Vec<Event> {
+        let mut events = events::Steps::new(delta);
+        for news in &delta.news {
+            self.forget(news, delta.revision);
+            self.learn(news, delta.revision);
+            events.note(news);
+        }
+        if delta.epoch != self.epoch {
+            // Revisions of another epoch don't compare: what waits shows nothing of the new one yet.
+            self.touched.values_mut().for_each(|touched| touched.revision = delta.revision);
+        }
+        self.applied = delta.revision;
+        self.epoch = delta.epoch;
+        self.ready |= delta.whole;
+        events.finish()
+    }
+
+    /// Builds what was touched and is due; `clock` tells the time since any fixed moment.
+    pub fn compile(&mut self, clock: &dyn Fn() -> Duration) -> Compiled {
+        let now = clock();
+        let due: Vec<AppKey> = self
+            .touched
+            .iter()
+            .filter(|(_, touched)| touched.due <= now)
+            .map(|(key, _)| key.clone())
+            .collect();
+        let mut oversized = Vec::new();
+        for key in due {
+            let began = clock();
+            self.build(&key, &mut oversized);
+            let ended = clock();
+            self.touched.remove(&key);
+            if let Some(app) = self.apps.get_mut(&key) {
+                app.built(ended, ended.saturating_sub(began));
+            }
+        }
+        let revision = self.shown_revision();
+        for zone in &mut self.zones {
+            zone.settle_serial(self.ready, revision);
+        }
+        let snapshot = Arc::new(Snapshot {
+            revision,
+            epoch: self.epoch,
+            ready: self.ready,
+            directory: self.directory.clone(),
+            zones: self.zones.iter().map(|zone| zone.view(self.ready)).collect(),
+        });
+        let due = self.touched.values().map(|touched| touched.due).min();
+        Compiled { snapshot, due, oversized }
+    }
+
+    /// The serials that the zones have now, to be saved.
+    #[must_use]
+    pub fn serials(&self) -> Vec<SavedSerial> {
+        self.zones.iter().map(ZoneState::saved).collect()
+    }
+
+    /// Everything up to this revision is in the answers.
+    fn shown_revision(&self) -> Revision {
+        let waiting = self.touched.values().map(|touched| touched.revision.saturating_sub(1)).min();
+        waiting.map_or(self.applied, |waiting| waiting.min(self.applied))
+    }
+
+    fn touch(&mut self, key: AppKey, revision: Revision) {
+        let due = self.apps.get(&key).map_or(Duration::ZERO, App::due);
+        self.touched.entry(key).or_insert(Touched { revision, due });
+    }
+
+    /// An app's appearance or end decides who has the name one label up from it.
+    fn touch_parent(&mut self, key: &AppKey, revision: Revision) {
+        if let Some(parent) = key.1.parent() {
+            let parent = (key.0.clone(), parent);
+            if self.apps.contains_key(&parent) {
+                self.touch(parent, revision);
+            }
+        }
+    }
+
+    fn forget(&mut self, news: &News<Parsed>, revision: Revision) {
+        let Some(was) = &news.was else { return };
+        let key = match &was.parsed {
+            Parsed::Instance(registration) => {
+                let key = (registration.namespace.clone(), registration.app.clone());
+                if let Some(app) = self.apps.get_mut(&key) {
+                    app.instances.remove(&registration.id);
+                }
+                key
+            }
+            Parsed::Offline(mark) => {
+                let key = (mark.namespace.clone(), mark.app.clone());
+                if let Some(app) = self.apps.get_mut(&key) {
+                    match &mark.id {
+                        Some(id) => _ = app.marks.remove(id),
+                        None => app.offline = None,
+                    }
+                }
+                key
+            }
+            Parsed::Rejected(_) => {
+                self.directory.rejected.remove(&*printable(&news.key));
+                return;
+            }
+            Parsed::Departed(_) | Parsed::Bookkeeping => return,
+        };
+        self.touch(key.clone(), revision);
+        // An app of which nothing is left stays until it is built, which takes its names away.
+        if self.apps.get(&key).is_some_and(|app| app.instances.is_empty()) {
+            self.touch_parent(&key, revision);
+        }
+    }
+
+    fn learn(&mut self, news: &News<Parsed>, revision: Revision) {
+        let Some(now) = &news.now else { return };
+        match &now.parsed {
+            Parsed::Instance(registration) => {
+                let key = (registration.namespace.clone(), registration.app.clone());
+                let app = self.apps.entry(key.clone()).or_default();
+                let first = app.instances.is_empty();
+                app.instances
+                    .insert(registration.id.clone(), app::Registered::new(news, now, registration));
+                self.touch(key.clone(), revision);
+                if first {
+                    self.touch_parent(&key, revision);
+                }
+            }
+            Parsed::Offline(mark) => {
+                let key = (mark.namespace.clone(), mark.app.clone());
+                let app = self.apps.entry(key.clone()).or_default();
+                match &mark.id {
+                    Some(id) => _ = app.marks.insert(id.clone(), mark.clone()),
+                    None => app.offline = Some(mark.clone()),
+                }
+                self.touch(key, revision);
+            }
+            Parsed::Rejected(reason) => {
+                self.directory.rejected.insert(printable(&news.key), reason.clone());
+            }
+            Parsed::Departed(_) | Parsed::Bookkeeping => {}
+        }
+    }
+
+    /// Apps one label below this one that are registered.
+    fn child_exists(&self, namespace: &Namespace, child: &AppName) -> bool {
+        let key = (namespace.clone(), child.clone());
+        self.pins.contains_key(&key)
+            || self.apps.get(&key).is_some_and(|app| !app.instances.is_empty())
+    }
+
+    fn zone_indexes(&self, namespace: &Namespace) -> BTreeSet<usize> {
+        (0..self.zones.len()).filter(|at| self.zones[*at].namespace() == Some(namespace)).collect()
+    }
+}
+
+/// A key as text, other octets escaped, for listings.
+fn printable(key: &[u8]) -> Arc<str> {
+    match std::str::from_utf8(key) {
+        Ok(text) if !text.chars().any(char::is_control) => text.into(),
+        _ => key.escape_ascii().to_string().into(),
+    }
+}

@@ -1,0 +1,147 @@
+//! One zone while it is being built: its blocks, and its serial.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use crate::model::Namespace;
+use crate::registry::Revision;
+use crate::zone::block::Block;
+use crate::zone::serial::{self, SavedSerial};
+use crate::zone::settings::{ZoneName, ZoneSettings};
+use crate::zone::snapshot::{Apps, Zone};
+use crate::zone::statics::Statics;
+use crate::zone::wire;
+
+/// A zone and what changes of it.
+#[derive(Debug)]
+pub(super) struct ZoneState {
+    settings: ZoneSettings,
+    statics: Arc<Statics>,
+    apps: Apps,
+    /// How many apps have so many labels; the last entry is never 0.
+    by_labels: Vec<u32>,
+    /// Sum of the digests of all blocks and of the static part.
+    digest: u64,
+    /// What the serial stands for.
+    settled: SavedSerial,
+}
+
+impl ZoneState {
+    pub(super) fn new(settings: &ZoneSettings, saved: &[SavedSerial]) -> Self {
+        let statics = Arc::new(Statics::new(settings));
+        let settled = saved.iter().find(|saved| saved.zone == settings.name).cloned();
+        Self {
+            settled: settled.unwrap_or_else(|| SavedSerial {
+                zone: settings.name.clone(),
+                serial: statics.soa().file_serial(),
+                digest: None,
+            }),
+            digest: statics.digest(),
+            statics,
+            settings: settings.clone(),
+            apps: Apps::default(),
+            by_labels: Vec::new(),
+        }
+    }
+
+    pub(super) fn name(&self) -> &ZoneName {
+        &self.settings.name
+    }
+
+    pub(super) fn namespace(&self) -> Option<&Namespace> {
+        self.settings.namespace.as_ref()
+    }
+
+    pub(super) fn statics(&self) -> &Statics {
+        &self.statics
+    }
+
+    pub(super) fn srv_weight_scale(&self) -> u16 {
+        self.settings.srv_weight_scale
+    }
+
+    /// Replaces an app's block, or takes it away.
+    pub(super) fn put(&mut self, app: &[u8], block: Option<Block>) {
+        let old = self.apps.get(app).and_then(|node| node.block.clone());
+        match (&old, &block) {
+            (None, None) => return,
+            // The same answers: no new serial, and readers keep the block that is in their caches.
+            (Some(old), Some(new)) if **old == *new => return,
+            _ => {}
+        }
+        self.digest = self
+            .digest
+            .wrapping_sub(old.as_deref().map_or(0, digest))
+            .wrapping_add(block.as_ref().map_or(0, digest));
+        let (had, has) = (old.is_some(), block.is_some());
+        let mut node = self.apps.get(app).cloned().unwrap_or_default();
+        node.block = block.map(Arc::new);
+        let keep = has || node.below > 0;
+        if keep {
+            _ = self.apps.insert(app.into(), node)
+        } else {
+            _ = self.apps.remove(app)
+        }
+        if had != has {
+            self.count(app, has);
+        }
+    }
+
+    /// Takes an app's coming or going into the names above it.
+    fn count(&mut self, app: &[u8], came: bool) {
+        let labels = wire::label_count(app);
+        if self.by_labels.len() <= labels {
+            self.by_labels.resize(labels + 1, 0);
+        }
+        step(&mut self.by_labels[labels], came);
+        while self.by_labels.last() == Some(&0) {
+            self.by_labels.pop();
+        }
+        for name in wire::above(app) {
+            let mut node = self.apps.get(name).cloned().unwrap_or_default();
+            step(&mut node.below, came);
+            let keep = node.block.is_some() || node.below > 0;
+            if keep { _ = self.apps.insert(name.into(), node) } else { _ = self.apps.remove(name) }
+        }
+    }
+
+    /// Gives the zone a new serial if its records are others than those that the serial stands for.
+    pub(super) fn settle_serial(&mut self, ready: bool, revision: Revision) {
+        if self.is_ready(ready) && self.settled.digest != Some(self.digest) {
+            self.settled.serial = serial::next(self.settled.serial, revision);
+            self.settled.digest = Some(self.digest);
+        }
+    }
+
+    pub(super) fn saved(&self) -> SavedSerial {
+        self.settled.clone()
+    }
+
+    pub(super) fn view(&self, ready: bool) -> Zone {
+        Zone {
+            name: self.settings.name.clone(),
+            statics: self.statics.clone(),
+            apps: self.apps.clone(),
+            app_labels_max: self.by_labels.len().saturating_sub(1),
+            serial: self.settled.serial,
+            ttl_secs: self.settings.ttl_secs,
+            ready: self.is_ready(ready),
+        }
+    }
+
+    /// A zone without a namespace has nothing to wait for.
+    fn is_ready(&self, ready: bool) -> bool {
+        ready || self.settings.namespace.is_none()
+    }
+}
+
+fn step(count: &mut u32, up: bool) {
+    *count = if up { *count + 1 } else { count.saturating_sub(1) };
+}
+
+/// The same for equal blocks, on every run of the same version.
+fn digest(block: &Block) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    block.hash(&mut hasher);
+    hasher.finish()
+}

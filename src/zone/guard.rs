@@ -1,0 +1,66 @@
+//! Whether a registration onto a name can be served here at all, asked before it is written.
+
+use super::settings::ZoneSettings;
+use super::statics::Statics;
+use super::wire;
+use crate::model::{AppName, Label, Namespace};
+
+/// The names that are taken whatever is registered.
+#[derive(Debug)]
+pub struct Guard {
+    zones: Vec<(Option<Namespace>, Statics)>,
+}
+
+/// Why a registration would not be served as written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No zone of this server serves the namespace.
+    #[error("no zone of this server serves namespace {0}")]
+    Unserved(Namespace),
+    /// The zone file has records on the name.
+    #[error("{name} has static records at {place}")]
+    Static {
+        /// The name, relative to the zone.
+        name: String,
+        /// File and line.
+        place: String,
+    },
+}
+
+impl Guard {
+    /// The guard of these zones.
+    #[must_use]
+    pub fn new(zones: &[ZoneSettings]) -> Self {
+        Self {
+            zones: zones.iter().map(|zone| (zone.namespace.clone(), Statics::new(zone))).collect(),
+        }
+    }
+
+    /// Checks an app's name and, where given, an instance's.
+    ///
+    /// # Errors
+    /// The first zone of the namespace that has static records on either, or that there is no such zone.
+    pub fn check(
+        &self,
+        namespace: &Namespace,
+        app: &AppName,
+        id: Option<&Label>,
+    ) -> Result<(), Refusal> {
+        let name = wire::relative(app);
+        let mut served = false;
+        for (_, statics) in self.zones.iter().filter(|(zone, _)| zone.as_ref() == Some(namespace)) {
+            served = true;
+            if let Some(place) = statics.place(&name) {
+                return Err(Refusal::Static { name: app.to_string(), place: place.to_owned() });
+            }
+            let Some(id) = id else { continue };
+            if let Some(place) = statics.place(&wire::child(id.as_str(), &name)) {
+                return Err(Refusal::Static {
+                    name: format!("{id}.{app}"),
+                    place: place.to_owned(),
+                });
+            }
+        }
+        if served { Ok(()) } else { Err(Refusal::Unserved(namespace.clone())) }
+    }
+}

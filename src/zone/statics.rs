@@ -1,0 +1,189 @@
+//! What a zone has besides its apps: the apex and the static records of its zone file, or the built-in apex.
+//!
+//! Immutable. The SOA's serial is not in here: it belongs to the moment, not to the file.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use foldhash::fast::RandomState;
+
+use super::settings::{ZoneName, ZoneSettings};
+use super::wire;
+use super::zonefile::StaticRecord;
+
+/// SOA (RFC 1035 section 3.3.13).
+pub const TYPE_SOA: u16 = 6;
+/// NS (RFC 1035 section 3.3.11).
+pub const TYPE_NS: u16 = 2;
+/// Octets of the five numbers at the end of SOA data; the first is the serial.
+const SOA_NUMBERS_OCTETS: usize = 20;
+
+/// Times of the built-in SOA, in seconds: refresh, retry and expire are RFC 1912 section 2.2's smaller values,
+/// since a secondary is told of changes anyway.
+const BUILT_IN_TIMES: [u32; 3] = [1_200, 180, 1_209_600];
+/// The built-in apex names this host as its server: nothing better is known, and it exists everywhere.
+const BUILT_IN_SERVER: &[u8] = b"\x09localhost\x00";
+
+/// The static part of one zone.
+#[derive(Debug)]
+pub struct Statics {
+    names: HashMap<Box<[u8]>, StaticNode, RandomState>,
+    soa: Soa,
+    digest: u64,
+}
+
+/// A name with static records, or one on the way to it.
+#[derive(Debug, Default)]
+pub struct StaticNode {
+    /// Its RRsets; none: the name merely exists (an empty non-terminal).
+    pub sets: Vec<RrSet>,
+    /// Where its first record stands, for messages: `svc.zone:12`.
+    place: String,
+}
+
+/// Records of one name and type.
+#[derive(Debug, Hash)]
+pub struct RrSet {
+    /// Type number.
+    pub rtype: u16,
+    /// Time to live in seconds.
+    pub ttl_secs: u32,
+    /// Data of each record in wire form, names uncompressed.
+    pub data: Vec<Box<[u8]>>,
+}
+
+/// The zone's SOA record.
+#[derive(Debug, Hash)]
+pub struct Soa {
+    /// Time to live in seconds.
+    pub ttl_secs: u32,
+    /// Time to live of negative answers: the smaller of the SOA's own and its MINIMUM (RFC 2308 section 5).
+    pub negative_ttl_secs: u32,
+    /// Data in wire form, with the file's serial in it.
+    data: Box<[u8]>,
+}
+
+impl Soa {
+    /// Its data before the serial, and behind it.
+    #[must_use]
+    pub fn around_serial(&self) -> (&[u8], &[u8]) {
+        let (names, numbers) =
+            self.data.split_at(self.data.len().saturating_sub(SOA_NUMBERS_OCTETS));
+        (names, numbers.get(4..).unwrap_or_default())
+    }
+
+    /// The serial that the zone file gives.
+    #[must_use]
+    pub fn file_serial(&self) -> u32 {
+        let at = self.data.len().saturating_sub(SOA_NUMBERS_OCTETS);
+        self.data
+            .get(at..)
+            .and_then(<[u8]>::first_chunk)
+            .map_or(0, |octets| u32::from_be_bytes(*octets))
+    }
+
+    fn new(ttl_secs: u32, data: Box<[u8]>) -> Self {
+        let minimum = data.last_chunk().map_or(0, |octets| u32::from_be_bytes(*octets));
+        Self { ttl_secs, negative_ttl_secs: ttl_secs.min(minimum), data }
+    }
+}
+
+impl Statics {
+    /// The static part of a zone as configured.
+    #[must_use]
+    pub fn new(settings: &ZoneSettings) -> Self {
+        match &settings.file {
+            Some(file) => {
+                let path = file.path.display().to_string();
+                Self::from_records(&file.records, &path)
+            }
+            None => Self::from_records(
+                &built_in(&settings.name, settings.negative_ttl_secs),
+                "built-in apex",
+            ),
+        }
+    }
+
+    /// The zone's SOA.
+    #[must_use]
+    pub fn soa(&self) -> &Soa {
+        &self.soa
+    }
+
+    /// The static name with these labels, relative to the zone.
+    #[must_use]
+    pub fn find(&self, relative: &[u8]) -> Option<&StaticNode> {
+        self.names.get(relative)
+    }
+
+    /// Where a name has static records; none where it has none of its own.
+    pub(super) fn place(&self, relative: &[u8]) -> Option<&str> {
+        self.names.get(relative).filter(|node| !node.sets.is_empty()).map(|node| &*node.place)
+    }
+
+    /// A number that changes with the content.
+    pub(super) fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    fn from_records(records: &[StaticRecord], path: &str) -> Self {
+        let mut names: HashMap<Box<[u8]>, StaticNode, RandomState> = HashMap::default();
+        let mut soa = None;
+        let mut hasher = DefaultHasher::new();
+        for record in records {
+            (&record.owner, record.rtype, record.ttl_secs, &record.data).hash(&mut hasher);
+            for name in wire::above(&record.owner) {
+                names.entry(name.into()).or_default();
+            }
+            if record.rtype == TYPE_SOA {
+                soa = Some(Soa::new(record.ttl_secs, record.data.clone()));
+            }
+            let node = names.entry(record.owner.clone()).or_default();
+            if node.sets.is_empty() {
+                node.place = format!("{path}:{}", record.line);
+            }
+            node.add(record);
+        }
+        // A zone file without SOA was refused when it was read.
+        let soa = soa.unwrap_or_else(|| Soa::new(0, vec![0; 2 + SOA_NUMBERS_OCTETS].into()));
+        Self { names, soa, digest: hasher.finish() }
+    }
+}
+
+impl StaticNode {
+    /// Its records of one type.
+    #[must_use]
+    pub fn set(&self, rtype: u16) -> Option<&RrSet> {
+        self.sets.iter().find(|set| set.rtype == rtype)
+    }
+
+    fn add(&mut self, record: &StaticRecord) {
+        match self.sets.iter_mut().find(|set| set.rtype == record.rtype) {
+            Some(set) => set.data.push(record.data.clone()),
+            None => self.sets.push(RrSet {
+                rtype: record.rtype,
+                ttl_secs: record.ttl_secs,
+                data: vec![record.data.clone()],
+            }),
+        }
+    }
+}
+
+/// SOA and NS of a zone without a file.
+fn built_in(zone: &ZoneName, negative_ttl_secs: u32) -> Vec<StaticRecord> {
+    let mut soa = BUILT_IN_SERVER.to_vec();
+    wire::push_label(&mut soa, b"hostmaster");
+    soa.extend_from_slice(zone.wire());
+    let [refresh, retry, expire] = BUILT_IN_TIMES;
+    for number in [0, refresh, retry, expire, negative_ttl_secs] {
+        soa.extend_from_slice(&number.to_be_bytes());
+    }
+    let record = |rtype, data: Vec<u8>| StaticRecord {
+        owner: Box::default(),
+        rtype,
+        ttl_secs: BUILT_IN_TIMES[0],
+        data: data.into(),
+        line: 0,
+    };
+    vec![record(TYPE_SOA, soa), record(TYPE_NS, BUILT_IN_SERVER.to_vec())]
+}
