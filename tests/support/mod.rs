@@ -1,9 +1,12 @@
 //! What several test programs need: the real programs that rollcall talks to.
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
+pub(crate) mod ask;
 pub(crate) mod certificates;
 pub(crate) mod etcd;
+pub(crate) mod http;
 pub(crate) mod proxy;
+pub(crate) mod server;
 
 use std::fmt::Debug;
 use std::future::Future;
