@@ -10,7 +10,7 @@ use std::time::Duration;
 use rollcall::registry::Registry;
 use rollcall::registry::etcd::EtcdRegistry;
 use rollcall::registry::mirror::{Delta, Facts, Mirror, Pacing, Status};
-use support::etcd::{Etcd, dead_port, settings};
+use support::etcd::{DeadEnd, Etcd, settings};
 use support::proxy::Proxy;
 use support::{soon, until};
 use tokio::sync::{mpsc, watch};
@@ -270,12 +270,12 @@ async fn a_restored_backup_is_followed_although_it_is_behind() {
 
 #[tokio::test]
 async fn an_etcd_that_is_away_at_the_start_is_waited_for() {
-    let wire = Proxy::to(dead_port()).await;
-    let follower = Follower::start([wire.url()]).await;
+    let dead = DeadEnd::new();
+    let follower = Follower::start([dead.url()]).await;
     follower.is_lost().await;
     let facts = follower.status.facts();
     assert!(!facts.has_view && facts.last_contact.is_none(), "{facts:?}");
-    drop((wire, follower));
+    drop(follower);
 
     let mut etcd = Etcd::start().await;
     etcd.put("/p/a", "1").await;

@@ -101,15 +101,17 @@ async fn a_long_listing_is_of_one_revision() {
     );
     assert!(then.entries.iter().all(|entry| entry.value == "old" && entry.revision <= last));
 
-    // Written to all the while, it still shows one moment: all keys of one transaction agree.
+    // Written to all the while, it still shows one moment: first and last key are written together.
+    let both = async |n: u32| {
+        let value = Bytes::from(n.to_string());
+        let write = |k| Write::Put { key: key(k), value: value.clone(), lease: None };
+        let writes = vec![write(0), write(KEYS - 1)];
+        registry.commit(Txn { preconditions: vec![], writes }).await.unwrap();
+    };
+    both(0).await;
     let writing = async {
-        for n in 0_u32.. {
-            let writes = [0, KEYS - 1].map(|k| Write::Put {
-                key: key(k),
-                value: n.to_string().into(),
-                lease: None,
-            });
-            registry.commit(Txn { preconditions: vec![], writes: writes.into() }).await.unwrap();
+        for n in 1.. {
+            both(n).await;
         }
     };
     let listing = async {

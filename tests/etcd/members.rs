@@ -5,15 +5,15 @@ use std::time::Duration;
 use rollcall::registry::{Error, EtcdSettings, LeaseId, Registry, Watched};
 use tokio::time::Instant;
 
-use crate::support::etcd::{Etcd, dead_port, settings};
+use crate::support::etcd::{DeadEnd, Etcd, settings};
 use crate::support::{soon, until};
 use crate::{connect, next, put, value, write};
 
 #[tokio::test]
 async fn a_dead_member_costs_no_call() {
     let etcd = Etcd::start().await;
-    let dead = format!("http://127.0.0.1:{}", dead_port());
-    let registry = connect(settings([dead, etcd.url()])).await;
+    let dead = DeadEnd::new();
+    let registry = connect(settings([dead.url(), etcd.url()])).await;
     let started = Instant::now();
     for _ in 0..50 {
         write(&registry, "k", "v").await;
@@ -28,7 +28,8 @@ async fn a_dead_member_costs_no_call() {
 
 #[tokio::test]
 async fn an_etcd_that_is_not_there_fails_in_time_and_did_nothing() {
-    let registry = connect(settings([format!("http://127.0.0.1:{}", dead_port())])).await;
+    let dead = DeadEnd::new();
+    let registry = connect(settings([dead.url()])).await;
     let lease = LeaseId::new(7).unwrap();
     let started = Instant::now();
     let (get, list, watch, commit, grant, renew, revoke, left) = tokio::join!(

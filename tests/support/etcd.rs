@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -358,19 +358,39 @@ pub(crate) fn settings(endpoints: impl IntoIterator<Item = String>) -> EtcdSetti
     }
 }
 
-/// A port that nothing listens on.
-pub(crate) fn dead_port() -> u16 {
-    let [(port, _)] = free_ports();
-    port
+/// An address that refuses connections, and that nobody else can take while this lives.
+pub(crate) struct DeadEnd {
+    _bound: socket2::Socket,
+    port: u16,
 }
 
-/// Pairs of ports, all of them different.
+impl DeadEnd {
+    pub(crate) fn new() -> Self {
+        // Bound, and never made to listen.
+        let bound =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        bound.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let port = bound.local_addr().unwrap().as_socket().unwrap().port();
+        Self { _bound: bound, port }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+}
+
+/// Pairs of free ports, all of them different.
+///
+/// From below the range that systems use for outgoing connections: those could take the port of a member
+/// that is down for a while.
 fn free_ports<const N: usize>() -> [(u16, u16); N] {
+    let free = || loop {
+        if let Ok(bound) = TcpListener::bind(("127.0.0.1", fastrand::u16(10_000..32_768))) {
+            return bound;
+        }
+    };
     // Held until all are known.
-    let held = [(); N].map(|()| {
-        let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
-        (bind(), bind())
-    });
+    let held = [(); N].map(|()| (free(), free()));
     held.map(|(a, b)| (a.local_addr().unwrap().port(), b.local_addr().unwrap().port()))
 }
 
