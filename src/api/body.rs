@@ -96,7 +96,7 @@ fn wrong(path: &str, error: &serde_json::Error) -> Problem {
         return malformed(&format!("the body is not readable: {error}"));
     }
     let path = if path == "." { "" } else { path };
-    let text = error.to_string();
+    let text = error.to_string().replace("expected i64", "expected a whole number");
     // serde says which field it was in its message only.
     let doubled = text.strip_prefix("duplicate field `").and_then(|rest| rest.split_once('`'));
     match doubled {

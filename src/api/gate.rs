@@ -88,7 +88,8 @@ fn examine(shared: &Shared, parts: &Parts) -> Result<Caller, Problem> {
     // Each field's line has ": " and the line's end besides.
     let octets = line + fields.map(|(name, v)| name.as_str().len() + v.len() + 4).sum::<usize>();
     if octets > HEAD_OCTETS_MAX {
-        let message = format!("the request's head is {octets} octets, at most {HEAD_OCTETS_MAX}");
+        let message =
+            format!("the request's head is {octets} octets, at most {HEAD_OCTETS_MAX} are allowed");
         return Err(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message));
     }
     check_host(parts, &shared.api.settings.hosts)?;

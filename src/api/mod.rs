@@ -13,6 +13,7 @@
 //! Knows nothing of DNS and of etcd: it writes through [`crate::registry::Registry`] and reads the directory
 //! of the published snapshot.
 
+mod arrival;
 mod body;
 mod call;
 mod depart;

@@ -164,6 +164,37 @@ async fn a_request_must_arrive_whole_in_time() {
 }
 
 #[tokio::test]
+async fn a_connection_may_be_silent_between_requests() {
+    let (_server, mut client) = start().await;
+    for silent in [10, 11, 70] {
+        assert_eq!(client.ask("GET", "/livez", "").await.status, 200);
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(silent)).await;
+        tokio::time::resume();
+    }
+    assert_eq!(client.ask("GET", "/livez", "").await.status, 200);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(76)).await;
+    tokio::time::resume();
+    assert!(client.is_closed().await);
+}
+
+#[tokio::test]
+async fn an_answer_may_take_longer_than_its_request() {
+    let (server, mut client) = start_with(|setup| {
+        setup.settings.request_timeout = Duration::from_millis(50);
+        setup.settings.visible_timeout = Duration::from_millis(300);
+    })
+    .await;
+    server.hold(true);
+    client.send(&format!("PUT {PATH} HTTP/1.1\r\nhost: localhost\r\n")).await;
+    let rest = format!("content-type: application/json\r\ncontent-length: {}\r\n\r\n", BODY.len());
+    client.send(&rest).await;
+    client.send(BODY).await;
+    assert_eq!(client.reply().await.status, 201);
+}
+
+#[tokio::test]
 async fn connections_beyond_the_most_wait_their_turn() {
     let (server, mut first) = start_with(|setup| setup.settings.connections_max = 1).await;
     assert_eq!(first.ask("GET", "/livez", "").await.status, 200);

@@ -103,6 +103,24 @@ async fn an_unchanged_put_registers_anew_when_the_lease_is_gone() {
 }
 
 #[tokio::test]
+async fn a_renewal_remembered_does_not_hide_that_the_lease_is_gone() {
+    for again in [BODY, r#"{"address": "10.0.0.8", "port": 9000}"#] {
+        let (server, mut client) = start_with(|setup| {
+            setup.settings.visible_timeout = std::time::Duration::from_millis(20);
+        })
+        .await;
+        client.ask("PUT", PATH, BODY).await;
+        let renewed = client.ask("PUT", PATH, BODY).await.json();
+        server.hold(true);
+        let lease = LeaseId::from_hex(renewed["incarnation"].as_str().unwrap()).unwrap();
+        server.registry.inner.revoke(lease).await.unwrap();
+        assert_eq!(client.ask("PUT", PATH, again).await.status, 201, "{again}");
+        assert_eq!(server.registry.renewals.load(SeqCst), 1);
+        assert_ne!(server.entry(KEY).await.unwrap().lease, Some(lease));
+    }
+}
+
+#[tokio::test]
 async fn an_unchanged_put_is_not_taken_for_done_by_a_directory_that_is_behind() {
     let (server, mut client) = start_with(|setup| {
         setup.settings.visible_timeout = std::time::Duration::from_millis(20);
