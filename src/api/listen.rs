@@ -28,7 +28,7 @@ pub enum BindError {
     )]
     Open(SocketAddr),
     /// The system refused.
-    #[error("cannot bind {what} listener {address}: {source}: {}", advice(source))]
+    #[error("cannot bind {what} listener {address}: {}", advice(source))]
     Io {
         /// Which of the two.
         what: &'static str,
@@ -39,12 +39,18 @@ pub enum BindError {
     },
 }
 
-fn advice(error: &io::Error) -> &'static str {
+fn advice(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "stop the program that has the port, or choose another",
-        io::ErrorKind::PermissionDenied => "grant the bind capability or choose a port above 1023",
-        io::ErrorKind::AddrNotAvailable => "choose an address of this machine",
-        _ => "choose another address",
+        io::ErrorKind::AddrInUse => {
+            "address in use: stop the program that listens there or choose another port".into()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "permission denied: grant the bind capability or choose a port above 1023".into()
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "address not available: choose one that an interface of this machine has".into()
+        }
+        _ => format!("{error}: choose another address"),
     }
 }
 

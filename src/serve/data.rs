@@ -4,6 +4,8 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::config::io_reason;
+
 /// A data directory that this process holds.
 #[derive(Debug)]
 pub(super) struct Data {
@@ -17,9 +19,9 @@ pub(super) struct Data {
 pub enum DataError {
     /// The system refuses it.
     #[error(
-        "cannot use data directory {}: {source}: make it a directory that this user may write to, or choose \
-         another with --data",
-        path.display()
+        "cannot use data directory {}: {}: make it a directory that this user may write to, or choose another \
+         with --data",
+        path.display(), io_reason(source)
     )]
     Unusable {
         /// The directory.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 
 use hickory_proto::rr::RecordType;
 use nix::sys::signal::{Signal, kill};
@@ -15,15 +16,15 @@ use super::ask::{Answer, ask};
 use super::http::{Http, Reply};
 use super::{soon, until};
 
-/// A folder in which a server is started, and started again.
+/// A folder in which a server is started, and started again. Lives as long as the home or one of its servers.
 pub(crate) struct Home {
-    directory: TempDir,
+    directory: Arc<TempDir>,
 }
 
 impl Home {
     /// An empty one.
     pub(crate) fn new() -> Self {
-        Self { directory: TempDir::new().unwrap() }
+        Self { directory: Arc::new(TempDir::new().unwrap()) }
     }
 
     /// One with a configuration.
@@ -57,7 +58,13 @@ impl Home {
         let file = File::options().create(true).append(true).open(&log).unwrap();
         let process = self.serve(flags).stdout(Stdio::null()).stderr(file).spawn().unwrap();
         let listening = self.path("data/listening.json");
-        let mut server = Server { process, log, dns: Vec::new(), http: ([0, 0, 0, 0], 0).into() };
+        let mut server = Server {
+            process,
+            log,
+            _directory: self.directory.clone(),
+            dns: Vec::new(),
+            http: ([0, 0, 0, 0], 0).into(),
+        };
         until("the server listens", async || server.read_listening(&listening)).await;
         server
     }
@@ -100,6 +107,7 @@ pub(crate) struct Refused {
 pub(crate) struct Server {
     process: Child,
     log: PathBuf,
+    _directory: Arc<TempDir>,
     pub(crate) dns: Vec<SocketAddr>,
     pub(crate) http: SocketAddr,
 }
