@@ -194,6 +194,7 @@ impl Asked<'_> {
             }
             Found::Between | Found::Missing | Found::Unknown => records::Written::None,
         };
+        let empty = reply.mark();
         let mut flags = QR | AA;
         match write(&mut reply, picks, self.ask.draw) {
             records::Written::None => return self.negative(out, zone, NOERROR),
@@ -202,13 +203,14 @@ impl Asked<'_> {
                 Transport::Udp => flags |= TC,
                 // 12: too big even for TCP: a sample that is the same for this client each time.
                 Transport::Tcp => {
-                    reply.rewind(self.question.octets);
+                    reply.rewind(empty);
                     write(&mut reply, picks, steady(self.ask.client));
                 }
             },
         }
         if flags & TC == 0 {
-            records::write_glue(&mut reply, picks, self.snapshot, zone, found);
+            let rtype = self.question.rtype;
+            records::write_glue(&mut reply, picks, self.snapshot, zone, found, rtype);
         }
         self.finish(reply, flags, NOERROR)
     }
