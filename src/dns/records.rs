@@ -100,15 +100,13 @@ fn srv(
 ) -> Written {
     let mut complete = true;
     let mut write = |row: &Row| {
-        complete = match srv_record(reply, zone, block, row) {
-            Some(Ok(place)) => {
-                picks.push(row.target(), place + SRV_NUMBERS);
-                true
-            }
-            Some(Err(Full)) => false,
-            None => true,
-        };
-        complete
+        match srv_record(reply, zone, block, row) {
+            Some(Ok(place)) => picks.push(row.target(), place + SRV_NUMBERS),
+            Some(Err(Full)) => complete = false,
+            None => {}
+        }
+        // 12: records differ in length: while there is none yet, a shorter one may fit.
+        complete || reply.is_empty()
     };
     match rows {
         Rows::Chosen(choice) => {
