@@ -25,6 +25,7 @@ use crate::zone::snapshot::Found;
 /// A registry's keys, and the deltas that lead a catalogue along.
 struct History {
     keys: Keys,
+    zones: Vec<ZoneSettings>,
     state: BTreeMap<Bytes, Kept<Parsed>>,
     revision: Revision,
     catalogue: Catalogue,
@@ -32,11 +33,16 @@ struct History {
 
 impl History {
     fn new(pins: &[Pin]) -> Self {
+        Self::of(&[ZoneSettings::default()], pins)
+    }
+
+    fn of(zones: &[ZoneSettings], pins: &[Pin]) -> Self {
         let mut history = Self {
             keys: Keys::new("/r/"),
+            zones: zones.to_vec(),
             state: BTreeMap::new(),
             revision: 1,
-            catalogue: Catalogue::new(&[ZoneSettings::default()], pins, &[]),
+            catalogue: Catalogue::new(zones, pins, &[]),
         };
         history.catalogue.apply(&Delta { revision: 1, epoch: 0, whole: true, news: Vec::new() });
         history
@@ -84,7 +90,7 @@ impl History {
 
     /// The same state, learnt at once by a catalogue that knew nothing.
     fn learnt_at_once(&self, pins: &[Pin]) -> Arc<Snapshot> {
-        let mut catalogue = Catalogue::new(&[ZoneSettings::default()], pins, &[]);
+        let mut catalogue = Catalogue::new(&self.zones, pins, &[]);
         let news = self.state.iter().map(|(key, kept)| News {
             key: key.clone(),
             was: None,
@@ -107,6 +113,21 @@ fn registered(body: &str) -> Instance {
     serde_json::from_str::<Spec>(body).unwrap().resolve(None).unwrap()
 }
 
+/// A pin of an app to two addresses of this machine.
+fn pin(app: &str) -> Pin {
+    Pin {
+        namespace: Namespace::default(),
+        app: AppName::new(app).unwrap(),
+        protocol: crate::model::Protocol::default(),
+        transport: crate::model::Transport::Tcp,
+        endpoints: vec!["127.0.0.1:9000".parse().unwrap(), "127.0.0.2:9001".parse().unwrap()],
+    }
+}
+
+fn zone(name: &str) -> ZoneSettings {
+    ZoneSettings { name: name.parse().unwrap(), ..ZoneSettings::default() }
+}
+
 /// Any id, as a foreign layout would hand it in.
 fn instance(keys: &Keys, app: &str, id: &str, body: &str) -> (Bytes, Parsed) {
     let app = AppName::new(app).unwrap();
@@ -118,6 +139,10 @@ fn instance(keys: &Keys, app: &str, id: &str, body: &str) -> (Bytes, Parsed) {
         instance: registered(body),
     };
     (key.into(), Parsed::Instance(Arc::new(registration)))
+}
+
+fn app_of<'s>(snapshot: &'s Snapshot, app: &str) -> &'s crate::zone::AppView {
+    snapshot.directory.app(&Namespace::default(), &AppName::new(app).unwrap()).unwrap()
 }
 
 fn wire(name: &str) -> Vec<u8> {

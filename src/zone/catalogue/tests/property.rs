@@ -26,7 +26,7 @@ fn answers(snapshot: &Snapshot) -> impl PartialEq + std::fmt::Debug + use<> {
 }
 
 /// A few names that collide in every way there is.
-const APPS: [&str; 5] = ["x", "b.x", "c.b.x", "b-1.x", "y"];
+const APPS: [&str; 6] = ["x", "b.x", "c.b.x", "b-1.x", "pin-1.b.x", "y"];
 const IDS: [&str; 9] = ["b", "c", "b-1", "b_1", "b.1", "B-1", "i", "_", "b-ldmiko"];
 const BODIES: [&str; 6] = [
     r#"{"address":"10.0.0.1","port":1}"#,
@@ -118,14 +118,7 @@ proptest! {
 
     #[test]
     fn step_by_step_equals_from_scratch(ops in proptest::collection::vec(op(), 1..40), pinned in any::<bool>()) {
-        let pin = Pin {
-            namespace: Namespace::default(),
-            app: AppName::new("b.x").unwrap(),
-            protocol: crate::model::Protocol::default(),
-            transport: crate::model::Transport::Tcp,
-            endpoints: vec!["127.0.0.1:9000".parse().unwrap()],
-        };
-        let pins = if pinned { vec![pin] } else { Vec::new() };
+        let pins = if pinned { vec![pin("b.x")] } else { Vec::new() };
         let mut history = History::new(&pins);
         let mut serial = 0;
         for op in &ops {

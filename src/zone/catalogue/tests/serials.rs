@@ -36,3 +36,23 @@ fn a_saved_serial_survives_a_restart_without_a_change() {
     history.put("x", "j", r#"{"address":"10.0.0.8","port":1}"#);
     assert_eq!(restart(&history, &saved), 3);
 }
+
+#[test]
+fn another_time_to_live_is_another_serial_and_another_order_of_lines_is_not() {
+    let serial = |settings: &ZoneSettings, saved: &[SavedSerial]| {
+        let mut catalogue = Catalogue::new(std::slice::from_ref(settings), &[], saved);
+        catalogue.apply(&Delta { revision: 1, epoch: 0, whole: true, news: Vec::new() });
+        (compile(&mut catalogue).zones[0].serial, catalogue.serials())
+    };
+    let file = |text: &str| {
+        let name = ZoneName::default();
+        let file = crate::zone::zonefile::ZoneFile::parse("svc.zone".as_ref(), text, &name);
+        ZoneSettings { file: Some(Arc::new(file.unwrap())), ..ZoneSettings::default() }
+    };
+    let one = file("@ 60 SOA ns h 7 2 3 4 5\n@ 60 NS ns\nns 60 A 192.0.2.1\nns 60 A 192.0.2.2\n");
+    let (first, saved) = serial(&one, &[]);
+    assert_eq!(first, 8);
+    let other = file("@ 60 NS ns\n@ 60 SOA ns h 7 2 3 4 5\nns 60 A 192.0.2.2\nns 60 A 192.0.2.1\n");
+    assert_eq!(serial(&other, &saved).0, first);
+    assert_eq!(serial(&ZoneSettings { ttl_secs: 6, ..one }, &saved).0, first + 1);
+}

@@ -171,13 +171,7 @@ fn nothing_is_known_before_the_first_view() {
 
 #[test]
 fn pins_replace_what_is_registered() {
-    let pin = Pin {
-        namespace: Namespace::default(),
-        app: AppName::new("x").unwrap(),
-        protocol: crate::model::Protocol::default(),
-        transport: crate::model::Transport::Tcp,
-        endpoints: vec!["127.0.0.1:9000".parse().unwrap(), "127.0.0.2:9001".parse().unwrap()],
-    };
+    let pin = pin("x");
     let mut history = History::new(std::slice::from_ref(&pin));
     history.put("x", "i", BODY);
     history.mark("x", None, true);
@@ -192,4 +186,143 @@ fn pins_replace_what_is_registered() {
         states,
         [("i", &State::Pinned), ("pin-1", &State::Online), ("pin-2", &State::Online)]
     );
+}
+
+#[test]
+fn a_pinned_app_gives_way_to_an_app_below_it_and_takes_its_name_back() {
+    let mut history = History::new(&[pin("x")]);
+    history.snapshot();
+    history.put("pin-1.x", "i", r#"{"address":"10.0.0.2","port":2}"#);
+    let snapshot = history.snapshot();
+    assert_eq!(a(&snapshot.zones[0], "pin-1.x"), ["10.0.0.2"]);
+    let label = app_of(&snapshot, "x").instances[0].label.clone().unwrap();
+    assert_eq!(a(&snapshot.zones[0], &format!("{label}.x")), ["127.0.0.1"]);
+    assert_eq!(snapshot.directory.rejected_count(), 1);
+    history.delete("pin-1.x", "i");
+    let snapshot = history.snapshot();
+    assert_eq!(a(&snapshot.zones[0], "pin-1.x"), ["127.0.0.1"]);
+    assert_eq!(snapshot.directory.rejected_count(), 0);
+}
+
+#[test]
+fn a_key_that_lost_its_name_and_became_unreadable_is_listed_for_that() {
+    let mut history = History::new(&[]);
+    history.put("x", "i", BODY);
+    history.put("x", "j", r#"{"address":"10.0.0.8","port":1,"tags":["i"]}"#);
+    assert_eq!(history.snapshot().directory.rejected_count(), 1);
+    let (key, _) = instance(&history.keys, "x", "j", BODY);
+    history.step(&[(key.clone(), Some(Parsed::Rejected("not readable".into())))]);
+    let snapshot = history.snapshot();
+    let listed: Vec<_> = snapshot.directory.rejected(None).collect();
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert_eq!((&*listed[0].key, &*listed[0].reason), ("/r/default/instances/x/j", "not readable"));
+    history.step(&[(key, None)]);
+    assert_eq!(history.snapshot().directory.rejected_count(), 0);
+}
+
+#[test]
+fn keys_that_are_no_text_are_listed_apart() {
+    let mut history = History::new(&[]);
+    for key in [&b"/r/\xff"[..], b"/r/\\xff", b"/r/\n"] {
+        let parsed = Parsed::Rejected("not readable".into());
+        history.step(&[(Bytes::copy_from_slice(key), Some(parsed))]);
+    }
+    let listed: Vec<_> =
+        history.snapshot().directory.rejected(None).map(|one| one.key.to_string()).collect();
+    assert_eq!(listed, ["/r/\\\\xff", "/r/\\n", "/r/\\xff"]);
+}
+
+#[test]
+fn names_of_a_zone_below_belong_to_it() {
+    let zones = [zone("svc"), ZoneSettings { namespace: None, ..zone("b.greeter.svc") }];
+    let mut history = History::of(&zones, &[]);
+    history.put("greeter", "b", r#"{"address":"10.0.0.1","port":1,"tags":["c"]}"#);
+    history.put("b.greeter", "i", r#"{"address":"10.0.0.2","port":2}"#);
+    let snapshot = history.snapshot();
+    let svc = snapshot.zones.iter().find(|zone| zone.name.as_str() == "svc.").unwrap();
+    let one = &app_of(&snapshot, "greeter").instances[0];
+    let label = one.label.clone().unwrap();
+    assert!(label.as_str().starts_with("b-"), "{label}");
+    assert_eq!(a(svc, &format!("{label}.greeter")), ["10.0.0.1"]);
+    let State::Rejected(reason) = &app_of(&snapshot, "b.greeter").instances[0].state else {
+        panic!("served under a name of another zone")
+    };
+    assert_eq!(
+        &**reason,
+        "app b.greeter is not served in svc.: its name belongs to the zone b.greeter.svc."
+    );
+    assert_eq!(snapshot.directory.rejected_count(), 2);
+    // The name on the way to the other zone exists even when nothing is registered.
+    history.delete("greeter", "b");
+    let snapshot = history.snapshot();
+    let svc = snapshot.zones.iter().find(|zone| zone.name.as_str() == "svc.").unwrap();
+    assert_eq!(a(svc, "greeter"), ["between"]);
+}
+
+#[test]
+fn a_family_alone_does_not_bring_back_what_is_held_back() {
+    let mut history = History::new(&[]);
+    history.put("x", "a", r#"{"address":"10.0.0.1","port":1}"#);
+    history.put("x", "b", r#"{"address":"fd00::2","port":1,"weight":0}"#);
+    history.put("y", "a", r#"{"address":"10.0.0.1","port":1,"priority":1}"#);
+    history.put("y", "b", r#"{"addresses":["10.0.0.2","fd00::2"],"port":1,"priority":2}"#);
+    history.put("z", "a", r#"{"address":"10.0.0.1","port":1,"weight":0}"#);
+    history.put("z", "b", r#"{"address":"fd00::2","port":1,"weight":0}"#);
+    let snapshot = history.snapshot();
+    let aaaa = |app| match snapshot.zones[0].find(&wire(app)) {
+        Found::App(node) => node.aaaa().is_some(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(a(&snapshot.zones[0], "x"), ["10.0.0.1"]);
+    assert!(!aaaa("x"), "its only one has weight 0");
+    assert!(!aaaa("y"), "its only one is of a higher priority number");
+    assert!(aaaa("z"), "all have weight 0");
+}
+
+/// As many of everything as the limits allow, so that the square of any of them would not end.
+#[test]
+fn an_app_at_its_limits_is_served_in_full() {
+    // 66,000 services, more than 16 bits count, and tags of its own for each instance.
+    const INSTANCES: usize = 4_125;
+    let mut history = History::new(&[]);
+    let stem = "long-".repeat(11);
+    let changes: Vec<_> = (0..INSTANCES)
+        .map(|i| {
+            let endpoints: Vec<_> =
+                (0..16).map(|e| format!(r#"{{"protocol":"p{i}-{e}","port":1}}"#)).collect();
+            let own = endpoints[15].replacen('{', r#"{"addresses":["10.9.9.9"],"#, 1);
+            let tags: Vec<_> = (0..4).map(|t| format!(r#""t{i}-{t}""#)).collect();
+            let (high, low) = (i / 250, i % 250);
+            let body = format!(
+                r#"{{"address":"10.0.{high}.{low}","endpoints":[{},{own}],"tags":[{}]}}"#,
+                endpoints[..15].join(","),
+                tags.join(",")
+            );
+            // Cut to one stem, and with one raw name for the endpoint's own target.
+            let body = body.replace(&format!("p{i}-15"), "own");
+            let (key, parsed) = instance(&history.keys, "x", &format!("{stem}-{i:04}"), &body);
+            (key, Some(parsed))
+        })
+        .collect();
+    history.step(&changes);
+    let snapshot = history.snapshot();
+    let zone = &snapshot.zones[0];
+    assert_eq!(snapshot.directory.rejected_count(), 0);
+    for i in [0, 1, 4_095, 4_096, INSTANCES - 1] {
+        let expected = [format!("10.0.{}.{}", i / 250, i % 250), "10.9.9.9".to_owned()];
+        assert_eq!(a(zone, &format!("t{i}-3.x")), expected);
+        let name = format!("_p{i}-3._tcp.x");
+        let Found::App(node) = zone.find(&wire(&name)) else { panic!("{name} is missing") };
+        let Some(crate::zone::Rows::Chosen(choice)) = node.srv() else { panic!("no SRV") };
+        assert_eq!(choice.len(), 1, "{name}");
+        let mut targets = Vec::new();
+        choice.visit(1, |member| {
+            let row = node.block().row(member).unwrap();
+            targets.push(node.block().label(row.target()).unwrap().to_vec());
+            true
+        });
+        assert_eq!(targets, [format!("{stem}-{i:04}").into_bytes()], "{name}");
+    }
+    assert_eq!(a(zone, "_udp.x"), ["missing"]);
+    assert_eq!(a(zone, "_tcp.x"), ["no data"]);
 }
