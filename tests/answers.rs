@@ -267,17 +267,17 @@ fn resolve(snapshot: &Snapshot, name: &str) -> BTreeSet<IpAddr> {
     all
 }
 
-/// Priority, weight, port and target of each SRV record of a name, and what ADDITIONAL says of the targets.
-fn services(
-    snapshot: &Snapshot,
-    name: &str,
-) -> (Vec<(u16, Name)>, BTreeMap<Name, BTreeSet<IpAddr>>) {
+/// Addresses by the name that has them.
+type Glue = BTreeMap<Name, BTreeSet<IpAddr>>;
+
+/// Port and target of each SRV record of a name, and what ADDITIONAL says of the targets.
+fn services(snapshot: &Snapshot, name: &str) -> (Vec<(u16, Name)>, Glue) {
     let message = ask(snapshot, name, RecordType::SRV);
     let answers = message.answers.iter().filter_map(|record| match &record.data {
         RData::SRV(srv) => Some((srv.port, srv.target.clone())),
         _ => None,
     });
-    let mut glue: BTreeMap<Name, BTreeSet<IpAddr>> = BTreeMap::new();
+    let mut glue = Glue::new();
     for record in &message.additionals {
         glue.entry(record.name.clone()).or_default().extend(record.data.ip_addr());
     }
