@@ -54,9 +54,24 @@ impl Home {
 
     /// Starts a server with these flags and waits until it listens.
     pub(crate) async fn spawn(&self, flags: &[&str]) -> Server {
+        self.run(self.serve(flags)).await
+    }
+
+    /// Starts a server that may have no more descriptors than that, and waits until it listens.
+    pub(crate) async fn spawn_with_descriptors(&self, max: usize) -> Server {
+        let serve = self.serve(&[]);
+        let mut limited = Command::new("sh");
+        let script = format!("ulimit -n {max} && exec \"$0\" \"$@\"");
+        limited.args(["-c", &script]).arg(serve.get_program()).args(serve.get_args());
+        limited.current_dir(self.directory.path());
+        self.run(limited).await
+    }
+
+    async fn run(&self, mut serve: Command) -> Server {
         let log = self.path("log");
         let file = File::options().create(true).append(true).open(&log).unwrap();
-        let process = self.serve(flags).stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        serve.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        let process = serve.spawn().unwrap();
         let listening = self.path("data/listening.json");
         let mut server = Server {
             process,
@@ -81,7 +96,7 @@ impl Home {
 
     fn serve(&self, flags: &[&str]) -> Command {
         let mut command = rollcall();
-        command.arg("serve").args(flags).current_dir(self.directory.path()).stdin(Stdio::null());
+        command.arg("serve").args(flags).current_dir(self.directory.path());
         let unsaid = |flag: &str| !flags.contains(&flag);
         for flag in ["--dns", "--http"].into_iter().filter(|flag| unsaid(flag)) {
             command.args([flag, "127.0.0.1:0"]);
