@@ -10,7 +10,7 @@ use std::time::Duration;
 use rollcall::registry::Registry;
 use rollcall::registry::etcd::EtcdRegistry;
 use rollcall::registry::mirror::{Delta, Facts, Mirror, Pacing, Status};
-use support::etcd::{Etcd, dead_port, settings};
+use support::etcd::{DeadEnd, Etcd, settings};
 use support::proxy::Proxy;
 use support::{soon, until};
 use tokio::sync::{mpsc, watch};
@@ -58,9 +58,9 @@ struct Follower {
 }
 
 impl Follower {
-    async fn start(url: String) -> Self {
+    async fn start(urls: impl IntoIterator<Item = String>) -> Self {
         let registry: Arc<dyn Registry> =
-            Arc::new(EtcdRegistry::connect(settings([url])).await.unwrap());
+            Arc::new(EtcdRegistry::connect(settings(urls)).await.unwrap());
         let pacing = Pacing {
             backoff_min: Duration::from_millis(10),
             backoff_max: Duration::from_millis(200),
@@ -108,7 +108,7 @@ async fn set_up() -> (Etcd, Proxy, Follower) {
         etcd.put(key, value).await;
     }
     let wire = Proxy::to(etcd.client_port()).await;
-    let mut follower = Follower::start(wire.url()).await;
+    let mut follower = Follower::start([wire.url()]).await;
     let view = follower.catch_up(&etcd).await;
     assert_eq!(view.keys.len(), 3);
     follower.is_back().await;
@@ -131,6 +131,28 @@ async fn a_killed_etcd_is_followed_on_from_where_it_was() {
     let facts = follower.is_back().await;
     assert_eq!((facts.relists, facts.epoch), (0, 0));
     assert!(facts.reopened >= 1, "{facts:?}");
+}
+
+#[tokio::test]
+async fn members_may_fail_one_after_the_other() {
+    let mut members = Etcd::start_three().await;
+    members[0].put("/p/a", "1").await;
+    members[0].put("/p/b", "1").await;
+    let mut follower = Follower::start(members.iter().map(Etcd::url)).await;
+    for failing in 0..3 {
+        members[failing].kill().await;
+        let other = &members[(failing + 1) % 3];
+        // Elections fail writes for a while.
+        let round = failing.to_string();
+        until("a write succeeds", async || other.try_ctl(&["put", "/p/a", &round]).await.is_ok())
+            .await;
+        assert!(follower.catch_up(other).await.vanished.is_empty());
+        members[failing].restart().await;
+    }
+    let facts = follower.is_back().await;
+    assert_eq!((facts.relists, facts.epoch), (0, 0));
+    members[2].delete("/p/b").await;
+    assert_eq!(follower.catch_up(&members[0]).await.vanished, ["/p/b"]);
 }
 
 #[tokio::test]
@@ -248,17 +270,17 @@ async fn a_restored_backup_is_followed_although_it_is_behind() {
 
 #[tokio::test]
 async fn an_etcd_that_is_away_at_the_start_is_waited_for() {
-    let wire = Proxy::to(dead_port()).await;
-    let follower = Follower::start(wire.url()).await;
+    let dead = DeadEnd::new();
+    let follower = Follower::start([dead.url()]).await;
     follower.is_lost().await;
     let facts = follower.status.facts();
     assert!(!facts.has_view && facts.last_contact.is_none(), "{facts:?}");
-    drop((wire, follower));
+    drop(follower);
 
     let mut etcd = Etcd::start().await;
     etcd.put("/p/a", "1").await;
     etcd.stop().await;
-    let mut follower = Follower::start(etcd.url()).await;
+    let mut follower = Follower::start([etcd.url()]).await;
     follower.is_lost().await;
     etcd.restart().await;
     let view = follower.catch_up(&etcd).await;

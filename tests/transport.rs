@@ -235,7 +235,8 @@ async fn a_length_that_can_not_be_closes_after_the_answers() {
     let server = start(settings());
     for length in [0_u16, 11] {
         let mut stream = connect(&server).await;
-        let sent = [&framed(1)[..], &length.to_be_bytes(), &framed(2)].concat();
+        let bad = vec![0; length.into()];
+        let sent = [&framed(1)[..], &length.to_be_bytes(), &bad, &framed(2)].concat();
         stream.write_all(&sent).await.unwrap();
         assert_eq!(reply(&mut stream).await, Some(1), "length {length}");
         assert_eq!(reply(&mut stream).await, None, "length {length}");
@@ -330,6 +331,25 @@ async fn a_stop_under_traffic_finishes_what_is_in_flight() {
     assert!(TcpStream::connect(address).await.is_err());
     // The port is free again for the next server.
     bind(&Settings { listen: vec![address], ..settings() }).unwrap();
+}
+
+#[tokio::test]
+async fn a_message_that_began_to_arrive_is_answered_after_a_stop() {
+    let server = start(settings());
+    let mut stream = connect(&server).await;
+    let two = [framed(1), framed(2)].concat();
+    let (now, later) = two.split_at(two.len() - 5);
+    // One segment: whoever has answered the first has seen the second begin.
+    stream.write_all(now).await.unwrap();
+    assert_eq!(reply(&mut stream).await, Some(1));
+    let finish = async {
+        stream.write_all(later).await.unwrap();
+        assert_eq!(reply(&mut stream).await, Some(2));
+        assert_eq!(reply(&mut stream).await, None);
+    };
+    // The stop is polled first.
+    let (stopped, ()) = tokio::join!(biased; server.stop(), finish);
+    stopped.unwrap();
 }
 
 #[tokio::test]

@@ -6,18 +6,26 @@
 #![no_main]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::LazyLock;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use hickory_proto::op::{Message, MessageType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 use libfuzzer_sys::fuzz_target;
 use rollcall::dns::{Ask, Out, Transport, Verdict, answer};
-use rollcall::zone::Snapshot;
+use rollcall::layout::native::{Keys, PREFIX_DEFAULT};
+use rollcall::registry::Entry;
+use rollcall::registry::mirror::{Delta, Kept, News};
+use rollcall::zone::zonefile::ZoneFile;
+use rollcall::zone::{Catalogue, Snapshot, ZoneName, ZoneSettings};
 
 /// Size of a UDP reply to those who do not say what they take (RFC 1035 section 4.2.1).
 const PLAIN_OCTETS: u16 = 512;
 
-static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(Snapshot::default);
+/// What the answers come from once the registry has been read, and before.
+static READY: LazyLock<Arc<Snapshot>> = LazyLock::new(|| snapshot(true));
+static UNREADY: LazyLock<Arc<Snapshot>> = LazyLock::new(|| snapshot(false));
 
 fuzz_target!(|input: &[u8]| {
     let [choices, high, low, draw, query @ ..] = input else { return };
@@ -33,7 +41,8 @@ fuzz_target!(|input: &[u8]| {
         draw: u64::from_ne_bytes([*draw; 8]),
     };
     let mut out = Out::new();
-    let Verdict::Reply(length) = answer(&SNAPSHOT, &ask, query, &mut out) else { return };
+    let snapshot = if choices & 4 == 0 { &READY } else { &UNREADY };
+    let Verdict::Reply(length) = answer(snapshot, &ask, query, &mut out) else { return };
     let octets = out.octets(length);
 
     let mut decoder = BinDecoder::new(octets);
@@ -71,3 +80,66 @@ fuzz_target!(|input: &[u8]| {
     };
     assert!(length <= allowed, "{length} octets, {allowed} are allowed");
 });
+
+/// A zone with static records, apps small and large, names that are claimed twice, and marks.
+fn snapshot(read: bool) -> Arc<Snapshot> {
+    let name = ZoneName::default();
+    let text = "@ 3600 IN SOA ns1 hostmaster 1 3600 600 604800 1\n\
+                @ 3600 IN NS ns1\n\
+                ns1 3600 IN A 192.0.2.53\n\
+                ns1 3600 IN AAAA 2001:db8::53\n\
+                www 3600 IN CNAME ns1\n\
+                text 3600 IN TXT \"static\"\n";
+    let file = ZoneFile::parse(Path::new("svc.zone"), text, &name).expect("a zone file to serve");
+    let static_zone = ZoneSettings { name, file: Some(Arc::new(file)), ..Default::default() };
+    let built_in = ZoneSettings {
+        name: ZoneName::new("example.org").expect("a legal zone"),
+        ..Default::default()
+    };
+    let mut catalogue = Catalogue::new(&[static_zone, built_in], &[], &[]);
+    if read {
+        let delta = Delta { revision: 7, epoch: 0, whole: true, news: registrations() };
+        catalogue.apply(&delta);
+    }
+    catalogue.compile(&|| Duration::ZERO).snapshot
+}
+
+fn registrations() -> Vec<News<rollcall::layout::Parsed>> {
+    let one = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let mut entries = vec![
+        one("instances/greeter/i-1", r#"{"address":"10.0.0.7","port":9000,"tags":["v2"]}"#),
+        one(
+            "instances/greeter/i-2",
+            r#"{"addresses":["10.0.0.8","2001:db8::8"],"weight":0,"tags":["v2","i-1"],"endpoints":[
+                {"port":9000},{"protocol":"http","transport":"udp","port":8080,"addresses":["192.0.2.8"]}]}"#,
+        ),
+        one("instances/greeter/b", r#"{"address":"10.0.0.9","port":9000,"priority":20}"#),
+        one("instances/b.greeter/i-1", r#"{"address":"2001:db8::9","port":1}"#),
+        one("instances/deep.below.nothing/i-1", r#"{"address":"10.0.0.10","port":1}"#),
+        one("instances/www/i-1", r#"{"address":"10.0.0.11","port":1}"#),
+        one("instances/marked/i-1", r#"{"address":"10.0.0.12","port":1}"#),
+        one("offline/marked/", r#"{"by":"operator"}"#),
+        one("instances/newer/i-1", r#"{"v":2}"#),
+    ];
+    // More than a datagram holds, and more than a TCP message does.
+    for (app, instances) in [("crowd", 200), ("throng", 3_000)] {
+        entries.extend((0..instances).map(|i| {
+            let (high, low) = (i / 250, i % 250 + 1);
+            one(
+                &format!("instances/{app}/i-{i}"),
+                &format!(r#"{{"address":"10.1.{high}.{low}","port":9000,"weight":{low}}}"#),
+            )
+        }));
+    }
+    let keys = Keys::new(PREFIX_DEFAULT);
+    entries.sort();
+    entries
+        .into_iter()
+        .map(|(key, value)| {
+            let key = format!("{PREFIX_DEFAULT}default/{key}").into();
+            let entry = Entry { key, value: value.into(), revision: 1, lease: None };
+            let now = Some(Kept { revision: 1, lease: None, parsed: keys.parse(&entry) });
+            News { key: entry.key, was: None, now }
+        })
+        .collect()
+}

@@ -83,15 +83,28 @@ fn with_path<T: DeserializeOwned>(
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
     let read = serde_ignored::deserialize(tracked, |path| ignored(as_written(&path.to_string())));
-    let value = read.map_err(|error: serde_json::Error| {
-        // Where the text itself is broken, a path would only say how far it was read.
-        match track.path().to_string() {
-            path if error.is_data() && path != "." => Problem::malformed(path, error),
-            _ => malformed(&format!("the body is not readable: {error}")),
-        }
-    })?;
+    let value =
+        read.map_err(|error: serde_json::Error| wrong(&track.path().to_string(), &error))?;
     json.end().map_err(|error| malformed(&format!("the body is not one JSON object: {error}")))?;
     Ok(value)
+}
+
+/// Names the field that could not be read.
+fn wrong(path: &str, error: &serde_json::Error) -> Problem {
+    // Where the text itself is broken, a path would only say how far it was read.
+    if !error.is_data() {
+        return malformed(&format!("the body is not readable: {error}"));
+    }
+    let path = if path == "." { "" } else { path };
+    let text = error.to_string().replace("expected i64", "expected a whole number");
+    // serde says which field it was in its message only.
+    let doubled = text.strip_prefix("duplicate field `").and_then(|rest| rest.split_once('`'));
+    match doubled {
+        Some((field, _)) if path.is_empty() => Problem::malformed(field, "is there twice"),
+        Some((field, _)) => Problem::malformed(format!("{path}.{field}"), "is there twice"),
+        None if path.is_empty() => malformed(&format!("the body is wrong: {text}")),
+        None => Problem::malformed(path, format_args!("is wrong: {text}")),
+    }
 }
 
 /// Writes `endpoints.?.2.port` as `endpoints[2].port`.

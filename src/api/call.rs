@@ -21,7 +21,7 @@ pub(super) struct Peer(pub(super) SocketAddr);
 pub(super) struct Call {
     pub(super) caller: Caller,
     pub(super) peer: SocketAddr,
-    /// The app of the path; of a path without one, the app asked for in the query.
+    /// The names in the path, by what the route calls them.
     path: Vec<(String, String)>,
     query: Vec<(String, String)>,
 }

@@ -101,7 +101,7 @@ fn target(shared: &Shared, call: &Call) -> Result<(Target, Option<LeaseId>), Pro
     let target = call.target()?;
     call.caller.may(Permission::Register, &target.app)?;
     let wanted = call.incarnation()?;
-    shared.serves(&target.namespace)?;
+    shared.serves(&target.namespace, &target.app)?;
     Ok((target, wanted))
 }
 

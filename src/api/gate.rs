@@ -88,7 +88,8 @@ fn examine(shared: &Shared, parts: &Parts) -> Result<Caller, Problem> {
     // Each field's line has ": " and the line's end besides.
     let octets = line + fields.map(|(name, v)| name.as_str().len() + v.len() + 4).sum::<usize>();
     if octets > HEAD_OCTETS_MAX {
-        let message = format!("the request's head is {octets} octets, at most {HEAD_OCTETS_MAX}");
+        let message =
+            format!("the request's head is {octets} octets, at most {HEAD_OCTETS_MAX} are allowed");
         return Err(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message));
     }
     check_host(parts, &shared.api.settings.hosts)?;
@@ -166,8 +167,9 @@ async fn read_body(headers: &HeaderMap, mut body: Body, keep: usize) -> Result<B
         let message = format!("the body is larger than {keep} octets");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, message)
     };
+    let most = DISCARD_OCTETS_MAX.max(keep);
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if announced.and_then(|text| text.parse().ok()).is_some_and(|n: usize| n > DISCARD_OCTETS_MAX) {
+    if announced.and_then(|text| text.parse().ok()).is_some_and(|n: usize| n > most) {
         return Err(too_large().closing());
     }
     let (mut kept, mut octets) = (Vec::new(), 0_usize);
@@ -178,7 +180,7 @@ async fn read_body(headers: &HeaderMap, mut body: Body, keep: usize) -> Result<B
         })?;
         let Some(data) = frame.data_ref() else { continue };
         octets += data.len();
-        if octets > DISCARD_OCTETS_MAX {
+        if octets > most {
             return Err(too_large().closing());
         }
         if octets <= keep {

@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::settings::Permission;
 use super::store::{Store, TRIES_MAX};
 use super::view::Written;
-use super::{Shared, body};
+use super::{GuardRefusal, Shared, body};
 use crate::layout::Note;
 use crate::layout::native::note_value;
 use crate::model::{AppName, Label, Namespace};
@@ -120,7 +120,7 @@ fn operate(
     let (namespace, app) = (call.namespace()?, call.app()?);
     call.caller.may(Permission::Operate, &app)?;
     let reason = body::reason(bytes)?;
-    shared.serves(&namespace)?;
+    shared.serves(&namespace, &app)?;
     Ok((namespace, app, reason))
 }
 
@@ -156,11 +156,10 @@ impl Shared {
     }
 
     /// Refuses to write where nobody here would see it.
-    pub(super) fn serves(&self, namespace: &Namespace) -> Result<(), Problem> {
-        if self.api.guard.serves(namespace) {
-            return Ok(());
+    pub(super) fn serves(&self, namespace: &Namespace, app: &AppName) -> Result<(), Problem> {
+        match (self.api.guard)(namespace, app, None) {
+            Err(refusal @ GuardRefusal::Unserved(_)) => Err(refusal.into()),
+            _ => Ok(()),
         }
-        let rule = format!("{namespace} is served by no zone of this server");
-        Err(Problem::unacceptable("namespace", rule))
     }
 }

@@ -13,6 +13,7 @@
 //! Knows nothing of DNS and of etcd: it writes through [`crate::registry::Registry`] and reads the directory
 //! of the published snapshot.
 
+mod arrival;
 mod body;
 mod call;
 mod depart;
@@ -64,7 +65,7 @@ pub struct Api {
     /// Where reads come from.
     pub published: Arc<Published>,
     /// What zones have to say about a registration.
-    pub guard: Arc<dyn Guard>,
+    pub guard: Arc<Guard>,
     /// What watchers are told.
     pub history: Arc<History>,
     /// What `/readyz` says.
@@ -79,14 +80,19 @@ pub struct Api {
     pub wall_clock: fn() -> SystemTime,
 }
 
-/// What the zones of this server have to say about a registration before it is written.
-pub trait Guard: Send + Sync {
-    /// Whether a zone here serves that namespace.
-    fn serves(&self, namespace: &Namespace) -> bool;
+/// What the zones of this server have to say about an app's names, and an instance's where one is given,
+/// before anything is written.
+pub type Guard =
+    dyn Fn(&Namespace, &AppName, Option<&Label>) -> Result<(), GuardRefusal> + Send + Sync;
 
-    /// Why the instance can't have its names although they are legal, as a message for its owner:
-    /// `greeter: svc.zone:12 has static records on this name`.
-    fn taken(&self, namespace: &Namespace, app: &AppName, id: &Label) -> Option<String>;
+/// Why the zones of this server can't serve a registration. The text is for its owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GuardRefusal {
+    /// No zone here serves the namespace: nothing is written there.
+    Unserved(String),
+    /// A name is taken already: `greeter: svc.zone:12 has static records on this name`. What is registered
+    /// there all the same can still be marked and deregistered.
+    Taken(String),
 }
 
 /// What all requests share.

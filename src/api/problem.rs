@@ -9,8 +9,12 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::GuardRefusal;
 use crate::model::FieldError;
 use crate::registry;
+
+/// Longest message, in octets: what is quoted in it may be as long as a body.
+const LINE_OCTETS_MAX: usize = 500;
 
 /// What became of a write that was answered with 503.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -71,6 +75,18 @@ impl From<FieldError> for Problem {
     }
 }
 
+impl From<GuardRefusal> for Problem {
+    fn from(refusal: GuardRefusal) -> Self {
+        match refusal {
+            GuardRefusal::Unserved(message) => Self {
+                field: Some("namespace".to_owned()),
+                ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
+            },
+            GuardRefusal::Taken(message) => Self::new(StatusCode::CONFLICT, message),
+        }
+    }
+}
+
 impl From<registry::Error> for Problem {
     fn from(error: registry::Error) -> Self {
         let outcome = match error {
@@ -79,6 +95,23 @@ impl From<registry::Error> for Problem {
         };
         Self { outcome: Some(outcome), ..Self::unavailable(error.to_string()) }
     }
+}
+
+/// A message may quote what was sent: that must not make it another line, nor a long one.
+fn one_line(text: &str) -> String {
+    let mut line = String::new();
+    for character in text.chars() {
+        if line.len() >= LINE_OCTETS_MAX {
+            line.push('…');
+            break;
+        }
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
 }
 
 #[derive(Serialize)]
@@ -97,6 +130,7 @@ struct WrittenError {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let Self { status, field, message, outcome, close } = self;
+        let (field, message) = (field.map(|field| one_line(&field)), one_line(&message));
         let written = Written { error: WrittenError { field, message, outcome } };
         let mut response = (status, Json(written)).into_response();
         let headers = response.headers_mut();

@@ -1,10 +1,11 @@
 //! PUT and POST of instances: register, change, renew, take over.
 //!
 //! ```text
-//!                        content and ttl as before?  --yes--> renew the lease, look that nobody came between
-//! what stands there --+--------no: same ttl? keep the lease, else grant one
-//! (directory)         |            write, if the key is still as seen --refused--> look anew, try again
-//!                     +--takeover: always grant and write
+//! what the directory shows --same content--> renew its lease, check by reading that nobody came between
+//!            |    |
+//!            |    +--same ttl--> renew its lease, write under it ---+
+//!            +--else, or to take over--> write under a new lease ---+--> only if the key is still as seen;
+//!                                                                        else read it and begin again
 //! ```
 //!
 //! The directory may be a moment behind, so nothing is answered from it alone: writes carry the revision that
@@ -114,11 +115,7 @@ fn no_loopback(field: &str, instance: &Instance) -> Result<(), Problem> {
 /// Refuses what no zone here could serve.
 fn admit(shared: &Shared, target: &Target) -> Result<(), Problem> {
     let Target { namespace, app, id } = target;
-    shared.serves(namespace)?;
-    match shared.api.guard.taken(namespace, app, id) {
-        None => Ok(()),
-        Some(message) => Err(Problem::new(StatusCode::CONFLICT, message)),
-    }
+    (shared.api.guard)(namespace, app, Some(id)).map_err(Problem::from)
 }
 
 /// What a registration came to.

@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use super::arrival::{Arrival, Requests};
 use super::call::Peer;
 use super::listen::Listener;
 use super::metrics::Counted;
@@ -33,6 +34,8 @@ use crate::registry::{LeaseId, Registry};
 /// hyper's read buffer: above the 16 KiB head that the gate allows, so that its refusal has our words. What
 /// exceeds this one too gets hyper's bare 431.
 const READ_BUFFER_OCTETS: usize = 32 * 1024;
+/// How long a connection may be silent between two requests: longer than the 10 s of heartbeats by default.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// Connections of the health listener: a few monitors.
 const HEALTH_CONNECTIONS_MAX: usize = 64;
 /// Leases waiting to be given back; beyond that they end by themselves.
@@ -65,9 +68,8 @@ pub async fn serve(api: Api, listener: Listener, stop: CancellationToken, drain:
         .health
         .map(|listener| plane(listener, routes::health(&shared), HEALTH_CONNECTIONS_MAX));
     let health = async {
-        match health {
-            Some(health) => health.await,
-            None => {}
+        if let Some(health) = health {
+            health.await;
         }
     };
     let registry = shared.api.registry.clone();
@@ -166,13 +168,21 @@ impl Plane {
             if let Err(error) = prepare(&stream) {
                 tracing::debug!(%peer, %error, "http connection without its socket options");
             }
+            let requests = Requests::default();
+            let stream = Arrival::new(stream, requests.clone(), head_timeout);
             let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+                let answering = requests.begin();
                 request.extensions_mut().insert(Peer(peer));
-                router.clone().oneshot(request.map(Body::new))
+                let answer = router.clone().oneshot(request.map(Body::new));
+                async move {
+                    let answer = answer.await;
+                    drop(answering);
+                    answer
+                }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(head_timeout)
+                .header_read_timeout(IDLE_TIMEOUT)
                 .max_buf_size(READ_BUFFER_OCTETS)
                 .serve_connection(TokioIo::new(stream), service);
             let mut connection = std::pin::pin!(connection);

@@ -58,8 +58,10 @@ fn print(
         output::line(&Problem { message, ..warning }.to_string())?;
     }
     let Some(config) = config else { return Ok(()) };
-    let name =
-        args.file.as_ref().map_or("the default config".into(), |file| file.display().to_string());
+    let name = args
+        .file
+        .as_ref()
+        .map_or_else(|| "the default config".into(), |file| file.display().to_string());
     let zones: Vec<_> = config
         .zones
         .iter()

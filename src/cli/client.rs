@@ -238,7 +238,8 @@ impl Client {
         }
         let message = serde_json::from_slice::<Refusal>(body)
             .map_or_else(|_| format!("{status}, without a reason"), |refusal| refusal.to_string());
-        if status.is_server_error() {
+        let later = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+        if status.is_server_error() || later {
             let message = format!("rollcall at {} cannot do it now: {message}", self.server);
             return Err(ClientError::Unreachable(message));
         }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use serde_json::Value;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::client::{Client, ClientError, Target};
@@ -87,6 +87,8 @@ impl Keeper {
         let mut complaint = String::new();
         while !stop.is_cancelled() {
             let was_held = self.held.is_some();
+            // The lease runs from the server's receipt, which is not long after this.
+            let began = Instant::now();
             let result = if was_held { self.renew().await } else { self.register().await };
             let pause = match result {
                 Ok(reply) => {
@@ -97,7 +99,7 @@ impl Keeper {
                     }
                     complaint.clear();
                     pauses = Pauses::default();
-                    self.held.as_ref().map_or(PAUSE_MAX, |held| held.ttl / 3)
+                    self.held.as_ref().map_or(PAUSE_MAX, |held| (held.ttl / 3).max(PAUSE_MIN))
                 }
                 Err(ClientError::Refused { status: StatusCode::NOT_FOUND, .. }) if was_held => {
                     output::note(&format!(
@@ -125,7 +127,7 @@ impl Keeper {
             };
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = sleep(pause) => {}
+                () = sleep_until(began + pause) => {}
             }
         }
         Ok(())

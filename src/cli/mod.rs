@@ -1,7 +1,9 @@
 //! The command line: one file a command.
 //!
-//! [`output`] is the only place that prints, [`client`] the only one that speaks HTTP, [`keeper`] keeps a
-//! registration alive for `register` and `run`. Exit codes are in [`error`].
+//! `output` is the only place that prints, `client` the only one that speaks HTTP, `keeper` keeps a
+//! registration alive for `register` and `run`. Exit codes are in `error`.
+//!
+//! Knows nothing of zones, layouts and registries: client commands see what the API shows, as anybody's would.
 
 mod check;
 mod client;

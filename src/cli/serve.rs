@@ -42,15 +42,20 @@ pub(super) struct Args {
     log: Option<String>,
 }
 
+impl Args {
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            etcd: self.etcd.clone(),
+            dns: self.dns.clone(),
+            http: self.http,
+            data_dir: self.data.clone(),
+            log: self.log.clone(),
+        }
+    }
+}
+
 pub(super) fn serve(args: &Args) -> Outcome {
-    let overrides = Overrides {
-        etcd: args.etcd.clone(),
-        dns: args.dns.clone(),
-        http: args.http,
-        data_dir: args.data.clone(),
-        log: args.log.clone(),
-    };
-    let Loaded { config, warnings } = Config::load(args.config.as_deref(), &overrides)
+    let Loaded { config, warnings } = Config::load(args.config.as_deref(), &args.overrides())
         .map_err(|problems| Error::Refused(problems.to_string()))?;
     for warning in warnings {
         let message = format!("warning: {}", warning.message);
@@ -63,4 +68,30 @@ pub(super) fn serve(args: &Args) -> Outcome {
 /// Runs the server until it is told to stop.
 fn start(config: Config) -> Result<(), Error> {
     crate::serve::run(config).map_err(|error| Error::Refused(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn flags_become_overrides() {
+        let line = "serve --etcd http://a:2379,http://b:2379 --dns 127.0.0.1:1,[::1]:2 --http 127.0.0.1:3 \
+                    --data d --log debug";
+        let overrides = Line::parse_from(line.split_whitespace()).args.overrides();
+        assert_eq!(overrides.etcd.unwrap(), ["http://a:2379", "http://b:2379"]);
+        let dns = ["127.0.0.1:1", "[::1]:2"].map(|address| address.parse().unwrap());
+        assert_eq!(overrides.dns.unwrap(), dns);
+        assert_eq!(overrides.http.unwrap(), "127.0.0.1:3".parse().unwrap());
+        assert_eq!(overrides.data_dir.unwrap(), PathBuf::from("d"));
+        assert_eq!(overrides.log.unwrap(), "debug");
+    }
 }

@@ -4,8 +4,8 @@
 
 use std::mem;
 
-/// Longest line: an instance with all it may hold is far below.
-const LINE_OCTETS_MAX: usize = 1 << 20;
+/// Longest line, and most data of one event: an instance with all it may hold is far below.
+const OCTETS_MAX: usize = 1 << 20;
 
 /// One event.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -25,37 +25,38 @@ pub(super) struct Parser {
     event: Event,
 }
 
-/// A line is longer than any that the API writes.
+/// A line, or an event, is longer than any that the API writes.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct LineTooLong;
+pub(super) struct TooLong;
 
 impl Parser {
     /// Takes the next octets and gives the events that they complete.
-    pub(super) fn feed(&mut self, octets: &[u8]) -> Result<Vec<Event>, LineTooLong> {
+    pub(super) fn feed(&mut self, octets: &[u8]) -> Result<Vec<Event>, TooLong> {
         let mut events = Vec::new();
         let mut rest = octets;
         while let Some(end) = rest.iter().position(|b| *b == b'\n') {
             self.extend(&rest[..end])?;
             rest = &rest[end + 1..];
             let line = mem::take(&mut self.line);
-            events.extend(self.end_line(String::from_utf8_lossy(&line).trim_end_matches('\r')));
+            let line = String::from_utf8_lossy(&line);
+            events.extend(self.end_line(line.trim_end_matches('\r'))?);
         }
         self.extend(rest)?;
         Ok(events)
     }
 
-    fn extend(&mut self, octets: &[u8]) -> Result<(), LineTooLong> {
-        if self.line.len() + octets.len() > LINE_OCTETS_MAX {
-            return Err(LineTooLong);
+    fn extend(&mut self, octets: &[u8]) -> Result<(), TooLong> {
+        if self.line.len() + octets.len() > OCTETS_MAX {
+            return Err(TooLong);
         }
         self.line.extend_from_slice(octets);
         Ok(())
     }
 
-    fn end_line(&mut self, line: &str) -> Option<Event> {
+    fn end_line(&mut self, line: &str) -> Result<Option<Event>, TooLong> {
         if line.is_empty() {
             let event = mem::take(&mut self.event);
-            return (!event.data.is_empty()).then_some(event);
+            return Ok((!event.data.is_empty()).then_some(event));
         }
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
@@ -63,6 +64,7 @@ impl Parser {
             "id" => self.event.id = Some(value.to_owned()),
             "event" => value.clone_into(&mut self.event.kind),
             "data" if self.event.data.is_empty() => value.clone_into(&mut self.event.data),
+            "data" if self.event.data.len() + value.len() >= OCTETS_MAX => return Err(TooLong),
             "data" => {
                 self.event.data.push('\n');
                 self.event.data.push_str(value);
@@ -70,7 +72,7 @@ impl Parser {
             // A comment has an empty field name; unknown fields are to be ignored.
             _ => {}
         }
-        None
+        Ok(None)
     }
 }
 
@@ -101,9 +103,16 @@ mod tests {
     }
 
     #[test]
+    fn an_endless_event_is_refused() {
+        let line = format!("data: {}\n", "x".repeat(OCTETS_MAX / 4));
+        let mut parser = Parser::default();
+        assert_eq!((0..5).find_map(|_| parser.feed(line.as_bytes()).err()), Some(TooLong));
+    }
+
+    #[test]
     fn an_endless_line_is_refused() {
         let mut parser = Parser::default();
-        assert_eq!(parser.feed(&vec![b'x'; LINE_OCTETS_MAX]), Ok(vec![]));
-        assert_eq!(parser.feed(b"x"), Err(LineTooLong));
+        assert_eq!(parser.feed(&vec![b'x'; OCTETS_MAX]), Ok(vec![]));
+        assert_eq!(parser.feed(b"x"), Err(TooLong));
     }
 }

@@ -72,7 +72,7 @@ pub enum RegistryChoice {
     /// On this server's disk, in the data directory.
     Embedded,
     /// In etcd, shared with other servers.
-    Etcd(EtcdSettings),
+    Etcd(Box<EtcdSettings>),
 }
 
 /// What is logged, and how.

@@ -67,10 +67,11 @@ impl Document {
         self.line_starts.partition_point(|start| *start <= span.start)
     }
 
-    /// What was found wrong, in the order of lines, and every key that was asked for.
+    /// What was found wrong, in the order of lines, then what is wrong in other files; and every key that was
+    /// asked for, for the test that holds the documentation complete.
     pub(super) fn finish(self) -> (Vec<Problem>, BTreeSet<String>) {
         let mut problems = self.problems.into_inner();
-        problems.sort_by_key(|problem| problem.line);
+        problems.sort_by_key(|problem| (problem.file.as_deref() != Some(&self.path), problem.line));
         (problems, self.known.into_inner())
     }
 
@@ -130,7 +131,7 @@ impl<'d> Section<'d> {
     }
 
     /// The table under a key.
-    pub(super) fn section(&self, key: &'static str) -> Section<'d> {
+    pub(super) fn section(&self, key: &'static str) -> Self {
         let (line, table) = match self.value(key).map(|value| (value, value.get_ref())) {
             Some((value, DeValue::Table(table))) => {
                 (self.document.line_of(value.span()), Some(table))
@@ -147,7 +148,7 @@ impl<'d> Section<'d> {
     }
 
     /// The tables under a key that may stand several times.
-    pub(super) fn sections(&self, key: &'static str) -> Vec<Section<'d>> {
+    pub(super) fn sections(&self, key: &'static str) -> Vec<Self> {
         let Some(value) = self.value(key) else { return Vec::new() };
         let not_sections = |span| {
             let message = format!("{}: must be sections, as in [[{key}]]", self.path(key));

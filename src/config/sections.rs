@@ -144,7 +144,7 @@ fn registry(
     section.set("page_entries", &mut etcd.page_entries, whole(1..=10_000));
     section.finish();
     if !etcd.endpoints.is_empty() {
-        config.registry = RegistryChoice::Etcd(etcd);
+        config.registry = RegistryChoice::Etcd(Box::new(etcd));
     }
 }
 

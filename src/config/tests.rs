@@ -66,7 +66,7 @@ fn every_example_has_the_right_form() {
     let wrong: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
     let missing = |line: &&str| line.contains("no such file or directory");
     assert_eq!(wrong.len(), 6, "{wrong:#?}");
-    assert!(wrong.iter().all(|line| missing(&line)), "{wrong:#?}");
+    assert!(wrong.iter().all(missing), "{wrong:#?}");
 }
 
 #[test]
@@ -127,4 +127,25 @@ fn a_full_config_becomes_settings() {
         endpoints: vec!["127.0.0.1:9000".parse().unwrap(), "[::1]:9000".parse().unwrap()],
     };
     assert_eq!(config.pins, [pin]);
+}
+
+#[test]
+fn a_zone_files_negative_ttl_is_judged_where_it_stands() {
+    use crate::zone::zonefile::{StaticRecord, ZoneFile};
+
+    // RFC 2308 section 5: the smaller of the SOA's own TTL and its last field.
+    let warning = |ttl_secs: u32, minimum: u32| {
+        let mut data = vec![0; 2 + 16];
+        data.extend(minimum.to_be_bytes());
+        let soa = StaticRecord { owner: [].into(), rtype: 6, ttl_secs, data: data.into(), line: 3 };
+        let file = ZoneFile { path: Path::new("zones/svc.zone").into(), records: vec![soa] };
+        let zone = ZoneSettings { file: Some(file.into()), ..ZoneSettings::default() };
+        slow_negatives(&zone).map(|warning| warning.to_string())
+    };
+    let expected = "zones/svc.zone:3: zone svc. has a negative TTL of 6 s: \
+                    a service's first instance may stay unseen that long, 5 s or less is wise";
+    assert_eq!(warning(6, 7).as_deref(), Some(expected));
+    assert_eq!(warning(7, 6).as_deref(), Some(expected));
+    assert_eq!(warning(5, 600), None);
+    assert_eq!(warning(600, 5), None);
 }

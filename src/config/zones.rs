@@ -46,10 +46,6 @@ pub(super) fn zones(root: &Section<'_>, dir: &Path) -> Vec<ZoneSettings> {
                 Some(file) => zone_file(&section, &dir.join(file), &zone.name),
                 None => usual_file(&section, dir, &zone.name),
             };
-            if zone.file.is_some() && section.has("negative_ttl") {
-                let message = "is given by the zone file's SOA here: leave it out";
-                section.report("negative_ttl", message);
-            }
             zones.push(zone);
         }
         section.finish();

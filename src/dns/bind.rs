@@ -178,3 +178,22 @@ fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Soc
     }
     Ok(socket)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_operator_reads_says_what_to_do() {
+        let error = |kind: ErrorKind| {
+            let address = SocketAddr::from(([192, 0, 2, 1], 53));
+            BindError { address, source: kind.into() }.to_string()
+        };
+        assert_eq!(
+            error(ErrorKind::PermissionDenied),
+            "cannot bind dns listener 192.0.2.1:53: permission denied: grant the bind capability or \
+             choose a port above 1023"
+        );
+        assert!(error(ErrorKind::OutOfMemory).ends_with("out of memory: choose another address"));
+    }
+}

@@ -16,9 +16,10 @@ use nix::errno::Errno;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::answer::{Ask, Transport, Verdict, answer};
 use super::datagram::{Datagrams, Received};
+use super::reply::Out;
 use super::stats::{Counters, Stats};
-use super::{Ask, Out, Transport, Verdict, answer};
 use crate::supervise::panic_message;
 use crate::zone::Published;
 
@@ -60,22 +61,7 @@ impl Worker {
         self,
         stop: CancellationToken,
     ) -> io::Result<impl Future<Output = Result<(), String>> + Send + 'static> {
-        let stopping = Arc::new(AtomicBool::new(false));
-        let on_drop = StopOnDrop(stopping.clone());
-        let (report, mut ended) = oneshot::channel();
-        std::thread::Builder::new().name("dns-udp".into()).spawn(move || {
-            let result = catch_unwind(AssertUnwindSafe(|| self.run(&stopping)))
-                .unwrap_or_else(|panic| Err(format!("panicked: {}", panic_message(&*panic))));
-            // Nobody listens where the whole group is gone already.
-            let _ = report.send(result);
-        })?;
-        Ok(async move {
-            tokio::select! {
-                result = &mut ended => return result.unwrap_or_else(|_| Err("thread is gone".into())),
-                () = stop.cancelled() => on_drop.stop(),
-            }
-            ended.await.unwrap_or_else(|_| Err("thread is gone".into()))
-        })
+        thread(stop, |stopping| self.run(stopping))
     }
 
     fn run(mut self, stopping: &AtomicBool) -> Result<(), String> {
@@ -149,6 +135,31 @@ impl Worker {
     }
 }
 
+/// Runs something on a thread of its own until it ends or sees the flag, which is set when the token is
+/// cancelled or the future dropped.
+fn thread(
+    stop: CancellationToken,
+    run: impl FnOnce(&AtomicBool) -> Result<(), String> + Send + 'static,
+) -> io::Result<impl Future<Output = Result<(), String>> + Send + 'static> {
+    let stopping = Arc::new(AtomicBool::new(false));
+    let on_drop = StopOnDrop(stopping.clone());
+    let (report, mut ended) = oneshot::channel();
+    std::thread::Builder::new().name("dns-udp".into()).spawn(move || {
+        let result = catch_unwind(AssertUnwindSafe(|| run(&stopping)))
+            .unwrap_or_else(|panic| Err(format!("panicked: {}", panic_message(&*panic))));
+        // Nobody listens where the whole group is gone already.
+        let _ = report.send(result);
+    })?;
+    let gone = |_| Err("thread ended without a report".to_owned());
+    Ok(async move {
+        tokio::select! {
+            result = &mut ended => return result.unwrap_or_else(gone),
+            () = stop.cancelled() => on_drop.stop(),
+        }
+        ended.await.unwrap_or_else(gone)
+    })
+}
+
 /// Tells a thread to stop when its future is done with or dropped.
 struct StopOnDrop(Arc<AtomicBool>);
 
@@ -203,6 +214,33 @@ mod tests {
             assert_eq!(Trouble::of(&errno.into()), Trouble::Nothing, "{errno}");
         }
         assert_eq!(Trouble::of(&Errno::EBADF.into()), Trouble::Fatal);
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_panics_is_heard() {
+        let thread = thread(CancellationToken::new(), |_| panic!("on purpose")).unwrap();
+        assert_eq!(thread.await, Err("panicked: on purpose".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_thread_is_told_to_stop_by_token_and_by_drop() {
+        let until_told = |told: oneshot::Sender<()>| {
+            move |stopping: &AtomicBool| {
+                while !stopping.load(Relaxed) {
+                    std::thread::yield_now();
+                }
+                told.send(()).map_err(|()| "nobody waits".to_owned())
+            }
+        };
+        let stop = CancellationToken::new();
+        let (told, hears) = oneshot::channel();
+        let running = thread(stop.clone(), until_told(told)).unwrap();
+        stop.cancel();
+        assert_eq!(running.await, Ok(()));
+        hears.await.unwrap();
+        let (told, hears) = oneshot::channel();
+        drop(thread(CancellationToken::new(), until_told(told)).unwrap());
+        hears.await.unwrap();
     }
 
     #[test]

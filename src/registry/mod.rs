@@ -1,7 +1,7 @@
 //! Where registrations live: keys with revisions, leases and a watch, after etcd's model.
 //!
 //! [`Registry`] is the small trait that the product needs; `memory`, `embedded` and `etcd` implement it,
-//! and one test suite (`tests/registry.rs`) runs over all of them. [`mirror`] keeps a copy of one prefix
+//! and one test suite (`tests/registry/`) runs over all of them. [`mirror`] keeps a copy of one prefix
 //! and says what changed.
 //!
 //! Knows nothing of DNS and HTTP, nor of what keys and values mean.

@@ -1,15 +1,17 @@
 //! What the zones say to the API about a registration before it is written.
 
-use crate::api;
-use crate::model::{AppName, Label, Namespace};
-use crate::zone::{Guard, Refusal};
+use std::sync::Arc;
 
-impl api::Guard for Guard {
-    fn serves(&self, namespace: &Namespace) -> bool {
-        self.serves(namespace)
-    }
+use crate::api::{self, GuardRefusal};
+use crate::zone::{Guard, Refusal, ZoneSettings};
 
-    fn taken(&self, namespace: &Namespace, app: &AppName, id: &Label) -> Option<String> {
-        self.check(namespace, app, id).err().map(|refusal: Refusal| refusal.to_string())
-    }
+/// The API's guard of these zones.
+pub(super) fn guard(zones: &[ZoneSettings]) -> Arc<api::Guard> {
+    let guard = Guard::new(zones);
+    Arc::new(move |namespace, app, id| {
+        guard.check(namespace, app, id).map_err(|refusal| match refusal {
+            Refusal::Unserved(_) => GuardRefusal::Unserved(refusal.to_string()),
+            Refusal::Static { .. } => GuardRefusal::Taken(refusal.to_string()),
+        })
+    })
 }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::compiler::{Compiler, Measures};
 use super::data::Data;
+use super::guard::guard;
 use super::readiness::Health;
 use super::signals::Signals;
 use super::{ServeError, metrics, serials};
@@ -25,7 +26,7 @@ use crate::registry::etcd::EtcdRegistry;
 use crate::registry::mirror::{Mirror, Pacing};
 use crate::registry::{Entry, Registry};
 use crate::supervise::Tasks;
-use crate::zone::{Catalogue, Guard, Published};
+use crate::zone::{Catalogue, Published};
 
 /// Steps of the mirror that wait for the compiler; beyond that the mirror waits.
 const DELTAS_MAX: usize = 1_024;
@@ -83,9 +84,9 @@ impl Parts {
         let http = api::bind(&config.http).await?;
         let registry: Arc<dyn Registry> = match &config.registry {
             RegistryChoice::Embedded => Arc::new(EmbeddedRegistry::open(data.path())?),
-            RegistryChoice::Etcd(settings) => {
-                Arc::new(EtcdRegistry::connect(settings.clone()).await.map_err(ServeError::Etcd)?)
-            }
+            RegistryChoice::Etcd(settings) => Arc::new(
+                EtcdRegistry::connect(settings.as_ref().clone()).await.map_err(ServeError::Etcd)?,
+            ),
         };
         Ok(Self { config, data, registry, dns, http })
     }
@@ -163,7 +164,7 @@ impl Parts {
             shared_registry: matches!(config.registry, RegistryChoice::Etcd(_)),
             keys,
             published: published.clone(),
-            guard: Arc::new(Guard::new(&config.zones)),
+            guard: guard(&config.zones),
             history: history.clone(),
             readiness: Arc::new(move || health.readiness()),
             metrics: api::Metrics::new(&mut exposition),

@@ -70,6 +70,16 @@ pub struct Directory {
 }
 
 impl Directory {
+    /// Puts an app in, in place of the same app before.
+    pub fn insert(&mut self, view: AppView) {
+        self.apps.insert((view.namespace.clone(), view.app.clone()), Arc::new(view));
+    }
+
+    /// Lists a key as rejected.
+    pub fn reject(&mut self, key: Arc<str>, reason: Arc<str>) {
+        self.rejected.insert(key, reason);
+    }
+
     /// One app.
     #[must_use]
     pub fn app(&self, namespace: &Namespace, app: &AppName) -> Option<&Arc<AppView>> {

@@ -11,14 +11,20 @@ pub struct Guard {
     zones: Vec<(Option<Namespace>, Statics)>,
 }
 
-/// A name that the zone file has records on.
+/// Why a registration would not be served as written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{place} has static records on {name}")]
-pub struct Refusal {
-    /// The name, relative to the zone.
-    pub name: String,
-    /// File and line.
-    pub place: String,
+pub enum Refusal {
+    /// No zone of this server serves the namespace.
+    #[error("no zone of this server serves namespace {0}")]
+    Unserved(Namespace),
+    /// A zone has static records on the name.
+    #[error("{place} has static records on {name}")]
+    Static {
+        /// The name, relative to the zone.
+        name: String,
+        /// File and line.
+        place: String,
+    },
 }
 
 impl Guard {
@@ -30,27 +36,29 @@ impl Guard {
         }
     }
 
-    /// Whether a zone of this server serves that namespace.
-    #[must_use]
-    pub fn serves(&self, namespace: &Namespace) -> bool {
-        self.zones.iter().any(|(zone, _)| zone.as_ref() == Some(namespace))
-    }
-
-    /// Checks an app's name and an instance's.
+    /// Checks an app's name and, where given, an instance's.
     ///
     /// # Errors
-    /// The first zone of the namespace that has static records on either.
-    pub fn check(&self, namespace: &Namespace, app: &AppName, id: &Label) -> Result<(), Refusal> {
+    /// The first zone of the namespace that has static records on either, or that there is no such zone.
+    pub fn check(
+        &self,
+        namespace: &Namespace,
+        app: &AppName,
+        id: Option<&Label>,
+    ) -> Result<(), Refusal> {
         let name = wire::relative(app);
-        let child = wire::child(id.as_str(), &name);
+        let refusal = |name: String, place: &str| Refusal::Static { name, place: place.to_owned() };
+        let mut served = false;
         for (_, statics) in self.zones.iter().filter(|(zone, _)| zone.as_ref() == Some(namespace)) {
+            served = true;
             if let Some(place) = statics.place(&name) {
-                return Err(Refusal { name: app.to_string(), place: place.to_owned() });
+                return Err(refusal(app.to_string(), place));
             }
-            if let Some(place) = statics.place(&child) {
-                return Err(Refusal { name: format!("{id}.{app}"), place: place.to_owned() });
+            let Some(id) = id else { continue };
+            if let Some(place) = statics.place(&wire::child(id.as_str(), &name)) {
+                return Err(refusal(format!("{id}.{app}"), place));
             }
         }
-        Ok(())
+        if served { Ok(()) } else { Err(Refusal::Unserved(namespace.clone())) }
     }
 }

@@ -118,6 +118,15 @@ async fn a_file_of_something_else_is_left_alone() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), foreign);
 }
 
+#[tokio::test]
+async fn a_registry_that_was_only_begun_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("registry.redb.new"), vec![0; 100_000]).unwrap();
+    let registry = EmbeddedRegistry::open(dir.path()).unwrap();
+    registry.commit(put("k", "v")).await.unwrap();
+    assert!(!dir.path().join("registry.redb.new").exists());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_thousand_leases_that_end_at_once_end_soon() {
     let dir = tempfile::tempdir().unwrap();

@@ -4,5 +4,14 @@
 mod suite;
 #[macro_use]
 mod local;
+mod crash;
+mod disk;
 mod embedded;
+mod etcd;
+mod kill;
 mod memory;
+mod model;
+mod trouble;
+
+#[path = "../support/mod.rs"]
+mod support;

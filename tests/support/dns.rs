@@ -15,6 +15,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 /// The server. Without [`Server::stop`] it ends with the runtime.
 pub(crate) struct Server {
     pub(crate) addresses: Vec<SocketAddr>,
+    /// What it has counted.
     pub(crate) stats: Arc<Stats>,
     stop: CancellationToken,
     tasks: Tasks,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -11,12 +11,11 @@ use std::time::Duration;
 use data_encoding::BASE64;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rollcall::registry::etcd::EtcdRegistry;
 use rollcall::registry::{EtcdSettings, Tls};
 use tempfile::TempDir;
 
-use super::until;
+use super::{certificates, until};
 
 /// The only name in the server's certificate, so that a client has to be told it.
 pub(crate) const SERVER_NAME: &str = "etcd.example.org";
@@ -24,10 +23,13 @@ pub(crate) const SERVER_NAME: &str = "etcd.example.org";
 /// The user that [`Etcd::enable_auth`] makes an administrator.
 pub(crate) const ROOT: (&str, &str) = ("root", "root-secret");
 
-/// One member that is a cluster by itself.
+/// One member; a cluster by itself unless started with others.
 pub(crate) struct Etcd {
     directory: TempDir,
     process: Option<Child>,
+    name: String,
+    /// The peers it starts with, as etcd writes them; none: only itself.
+    peers: Option<String>,
     client_port: u16,
     peer_port: u16,
     /// Part of the cluster's id.
@@ -47,22 +49,52 @@ impl Etcd {
         Self::start_with(true).await
     }
 
-    async fn start_with(tls: bool) -> Self {
-        let mut etcd = Self {
+    /// Three members of one cluster, with a leader.
+    pub(crate) async fn start_three() -> [Self; 3] {
+        for _ in 0..5 {
+            let mut members = ["one", "two", "three"].map(|name| Self::new(name, false));
+            let mut peers = Vec::new();
+            for (member, ports) in members.iter_mut().zip(free_ports::<3>()) {
+                (member.client_port, member.peer_port) = ports;
+                peers.push(format!("{}={}", member.name, member.peer_url()));
+            }
+            for member in &mut members {
+                member.peers = Some(peers.join(","));
+                member.spawn();
+            }
+            let mut ready = true;
+            for member in &mut members {
+                ready = ready && member.became_ready().await;
+            }
+            if ready {
+                return members;
+            }
+        }
+        panic!("three members of etcd do not start");
+    }
+
+    fn new(name: &str, tls: bool) -> Self {
+        Self {
             directory: TempDir::new().unwrap(),
             process: None,
+            name: name.to_owned(),
+            peers: None,
             client_port: 0,
             peer_port: 0,
             token: "first".to_owned(),
             tls,
             auth: false,
-        };
+        }
+    }
+
+    async fn start_with(tls: bool) -> Self {
+        let mut etcd = Self::new("default", tls);
         if tls {
-            etcd.make_certificates();
+            certificates::make(etcd.directory.path(), SERVER_NAME);
         }
         // Another program may take a port between our finding it free and etcd's binding it.
         for _ in 0..5 {
-            (etcd.client_port, etcd.peer_port) = two_free_ports();
+            [(etcd.client_port, etcd.peer_port)] = free_ports();
             etcd.spawn();
             if etcd.became_ready().await {
                 return etcd;
@@ -203,6 +235,14 @@ impl Etcd {
         kvs.iter().map(|kv| (text(kv, "key"), text(kv, "value"))).collect()
     }
 
+    /// Whether it leads its cluster.
+    pub(crate) async fn leads(&self) -> bool {
+        let status = self.ctl(&["endpoint", "status", "-w", "json"]).await;
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        let status = &status[0]["Status"];
+        status["leader"] == status["header"]["member_id"]
+    }
+
     /// Runs etcdctl on it: a client that is not ours.
     pub(crate) async fn ctl(&self, arguments: &[&str]) -> String {
         match self.try_ctl(arguments).await {
@@ -211,7 +251,8 @@ impl Etcd {
         }
     }
 
-    async fn try_ctl(&self, arguments: &[&str]) -> Result<String, String> {
+    /// The same, where failing is an answer too.
+    pub(crate) async fn try_ctl(&self, arguments: &[&str]) -> Result<String, String> {
         let mut command = tokio::process::Command::new("etcdctl");
         command.env("ETCDCTL_API", "3").arg("--endpoints").arg(self.url()).args(arguments);
         if self.auth {
@@ -235,13 +276,15 @@ impl Etcd {
         assert!(self.process.is_none(), "etcd runs already");
         let log = File::options().create(true).append(true).open(self.file("log")).unwrap();
         let (clients, peers) = (self.url(), self.peer_url());
+        let alone = format!("{}={peers}", self.name);
         let mut command = Command::new("etcd");
-        command.arg("--name=default").arg(format!("--data-dir={}", self.file("data").display()));
+        command.arg(format!("--name={}", self.name));
+        command.arg(format!("--data-dir={}", self.file("data").display()));
         command.arg(format!("--listen-client-urls={clients}"));
         command.arg(format!("--advertise-client-urls={clients}"));
         command.arg(format!("--listen-peer-urls={peers}"));
         command.arg(format!("--initial-advertise-peer-urls={peers}"));
-        command.arg(format!("--initial-cluster=default={peers}"));
+        command.arg(format!("--initial-cluster={}", self.peers.as_ref().unwrap_or(&alone)));
         command.arg(format!("--initial-cluster-token={}", self.token));
         // Tests of hanging servers ping more often than etcd likes.
         command.arg("--grpc-keepalive-min-time=50ms");
@@ -291,25 +334,6 @@ impl Etcd {
     fn log(&self) -> String {
         std::fs::read_to_string(self.file("log")).unwrap_or_default()
     }
-
-    fn make_certificates(&self) {
-        let ca_key = KeyPair::generate().unwrap();
-        let mut ca = CertificateParams::new(vec![]).unwrap();
-        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca_certificate = ca.self_signed(&ca_key).unwrap();
-        let issuer = Issuer::new(ca, ca_key);
-
-        let key = KeyPair::generate().unwrap();
-        let mut own = CertificateParams::new(vec![SERVER_NAME.to_owned()]).unwrap();
-        own.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        let certificate = own.signed_by(&key, &issuer).unwrap();
-
-        let write = |name: &str, text: String| std::fs::write(self.file(name), text).unwrap();
-        write("ca.pem", ca_certificate.pem());
-        write("cert.pem", certificate.pem());
-        write("key.pem", key.serialize_pem());
-    }
 }
 
 impl Drop for Etcd {
@@ -334,17 +358,40 @@ pub(crate) fn settings(endpoints: impl IntoIterator<Item = String>) -> EtcdSetti
     }
 }
 
-/// A port that nothing listens on.
-pub(crate) fn dead_port() -> u16 {
-    two_free_ports().0
+/// An address that refuses connections, and that nobody else can take while this lives.
+pub(crate) struct DeadEnd {
+    _bound: socket2::Socket,
+    port: u16,
 }
 
-fn two_free_ports() -> (u16, u16) {
-    // Both held until both are known, so that they differ.
-    let held =
-        [TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap()];
-    let [a, b] = held.map(|listener| listener.local_addr().unwrap().port());
-    (a, b)
+impl DeadEnd {
+    pub(crate) fn new() -> Self {
+        // Bound, and never made to listen.
+        let bound =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        bound.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let port = bound.local_addr().unwrap().as_socket().unwrap().port();
+        Self { _bound: bound, port }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+}
+
+/// Pairs of free ports, all of them different.
+///
+/// From below the range that systems use for outgoing connections: those could take the port of a member
+/// that is down for a while.
+fn free_ports<const N: usize>() -> [(u16, u16); N] {
+    let free = || loop {
+        if let Ok(bound) = TcpListener::bind(("127.0.0.1", fastrand::u16(10_000..32_768))) {
+            return bound;
+        }
+    };
+    // Held until all are known.
+    let held = [(); N].map(|()| (free(), free()));
+    held.map(|(a, b)| (a.local_addr().unwrap().port(), b.local_addr().unwrap().port()))
 }
 
 fn missing(program: &str, why: &std::io::Error) -> ! {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
 pub(crate) mod ask;
+pub(crate) mod certificates;
 pub(crate) mod etcd;
 pub(crate) mod http;
 pub(crate) mod proxy;

@@ -27,7 +27,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Service;
 use super::table::Place;
-use crate::dns::{Ask, Out, Transport, Verdict, answer};
+use crate::dns::answer::{Ask, Transport, Verdict, answer};
+use crate::dns::reply::Out;
 
 /// Octets read at once at first: a query with EDNS fits several times.
 const READ_OCTETS: usize = 512;

@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of what a registry does.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -59,16 +59,35 @@ pub enum OpenError {
 pub(super) fn in_dir(dir: &Path) -> Result<(Store, State), OpenError> {
     let failed = |source| OpenError::Io { dir: dir.to_owned(), source };
     fs::create_dir_all(dir).map_err(failed)?;
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(dir.join(FILE))
-        .map_err(failed)?;
-    // The directory's own entry must be durable, or a power cut could lose the whole file.
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)?;
-    load(dir, |builder| builder.create_file(file))
+    let lock = open_file(&dir.join(LOCK_FILE)).map_err(failed)?;
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => OpenError::Held { dir: dir.to_owned() },
+        TryLockError::Error(source) => failed(source),
+    })?;
+    if !dir.join(FILE).try_exists().map_err(failed)? {
+        create(dir)?;
+    }
+    let file = open_file(&dir.join(FILE)).map_err(failed)?;
+    let (store, state) = load(dir, |builder| builder.create_file(file))?;
+    Ok((store.holding(lock), state))
+}
+
+/// Makes an empty registry aside and moves it in place whole: a file that redb had only begun to make when the
+/// power went, it would refuse for ever.
+fn create(dir: &Path) -> Result<(), OpenError> {
+    let failed = |source| OpenError::Io { dir: dir.to_owned(), source };
+    let begun = dir.join(BEGUN_FILE);
+    let file = open_file(&begun).map_err(failed)?;
+    // What an earlier start had begun.
+    file.set_len(0).map_err(failed)?;
+    drop(load(dir, |builder| builder.create_file(file))?);
+    fs::rename(&begun, dir.join(FILE)).map_err(failed)?;
+    // The entry in the directory must be durable as well, or a power cut could lose the whole file.
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
+}
+
+fn open_file(path: &Path) -> io::Result<File> {
+    File::options().read(true).write(true).create(true).truncate(false).open(path)
 }
 
 /// Opens the registry on other storage.
@@ -120,6 +139,13 @@ fn advice(error: &io::Error) -> &'static str {
 
 /// The registry's file in its data directory.
 const FILE: &str = "registry.redb";
+
+/// A registry that is not complete yet.
+const BEGUN_FILE: &str = "registry.redb.new";
+
+/// Locked by the process that has the directory. A file of its own, since redb locks its file only after it
+/// was made.
+const LOCK_FILE: &str = "registry.lock";
 
 /// What redb may keep of its file in memory; the registry itself holds every key, so this serves writes only.
 const CACHE_OCTETS: usize = 32 * 1024 * 1024;

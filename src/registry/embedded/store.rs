@@ -9,7 +9,9 @@
 //! Each commit leads from one state of the registry to a later one and is durable when it returns (redb writes
 //! to free pages only, syncs, and checks sums on opening), so that a crash leaves the state before it or after.
 //!
-//! Knows nothing of files, tasks and time.
+//! Knows nothing of paths, tasks and time.
+
+use std::fs::File;
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
@@ -26,6 +28,8 @@ type StoredColumns<'a> = (u64, u64, &'a [u8]);
 #[derive(Debug)]
 pub(super) struct Store {
     database: Database,
+    /// Released after the database is closed, and therefore the last field.
+    _lock: Option<File>,
 }
 
 /// Why a database can't be used.
@@ -45,12 +49,17 @@ pub(super) enum LoadError {
 impl Store {
     /// Takes a database over and reads the state that it holds; a new one gets an empty state first.
     pub(super) fn load(database: Database) -> Result<(Self, State), LoadError> {
-        let store = Self { database };
+        let store = Self { database, _lock: None };
         if store.is_new()? {
             store.begin(fastrand::u64(1..))?;
         }
         let state = store.read()?;
         Ok((store, state))
+    }
+
+    /// Holds a lock for as long as the database is open.
+    pub(super) fn holding(self, lock: File) -> Self {
+        Self { _lock: Some(lock), ..self }
     }
 
     /// Saves what a row of operations changed, in one durable commit.

@@ -9,6 +9,7 @@
 //! Knows nothing of how a step lies on disk.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::registry::memory::core::Core;
 use crate::registry::memory::expiry::EndLeases;
 use crate::registry::memory::state::{Answer, Op, Step};
 use crate::registry::{Error, LeaseId};
+use crate::supervise::panic_message;
 
 /// Writes for one registry.
 #[derive(Debug)]
@@ -93,7 +95,7 @@ impl Writer {
         if !queue.writing {
             queue.writing = true;
             let writer = Arc::clone(self);
-            // Its end needs no waiting for: callers wait for their replies, and a panic drops those.
+            // Its end needs no waiting for: callers wait for their replies.
             drop(tokio::task::spawn_blocking(move || writer.write_all()));
         }
         Ok(pending)
@@ -101,11 +103,18 @@ impl Writer {
 
     /// Writes until nothing waits.
     fn write_all(&self) {
-        let panicked = Panicked(self);
         while let Some(group) = self.take_group() {
-            self.write(group);
+            // A panic drops the group's replies, which is an answer too, and poisons the disk's lock, so that
+            // whoever comes next is told.
+            let written = catch_unwind(AssertUnwindSafe(|| self.write(group)));
+            if let Err(panic) = written {
+                let why = panic_message(&*panic);
+                tracing::error!(
+                    why,
+                    "a write panicked: the embedded registry takes no more writes"
+                );
+            }
         }
-        std::mem::forget(panicked);
     }
 
     fn take_group(&self) -> Option<Vec<Request>> {
@@ -199,19 +208,6 @@ impl EndLeases for Arc<Writer> {
             }
         }
         left
-    }
-}
-
-/// After a panic while writing: the disk's lock is poisoned, and whoever comes next must be told so.
-struct Panicked<'a>(&'a Writer);
-
-impl Drop for Panicked<'_> {
-    fn drop(&mut self) {
-        let mut queue = self.0.queue();
-        queue.writing = false;
-        queue.octets = 0;
-        // Dropped replies are answers, too.
-        queue.waiting.clear();
     }
 }
 

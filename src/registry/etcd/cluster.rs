@@ -84,18 +84,12 @@ impl Cluster {
             };
             self.pass_over(index);
             let jittered = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
-            if Instant::now() + jittered >= deadline {
+            if Instant::now() + jittered + ATTEMPT_MIN >= deadline {
                 return Err(Error::Unavailable(format!("{}: {why}", member.url())));
             }
             sleep(jittered).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
-    }
-
-    /// Every member's token is in doubt.
-    pub(super) fn log_out(&self) -> bool {
-        // All of them, not up to the first: `any` would stop there.
-        self.members.iter().fold(false, |any, member| member.log_out() || any)
     }
 
     /// One attempt on one member.
@@ -145,6 +139,9 @@ const PAUSE_MIN: Duration = Duration::from_millis(25);
 
 /// The longest: an election takes about a second, so this finds the new leader soon.
 const PAUSE_MAX: Duration = Duration::from_millis(400);
+
+/// No attempt is begun with less time: it would fail for lack of it, and hide the reason of the one before.
+const ATTEMPT_MIN: Duration = Duration::from_millis(100);
 
 /// A member that hangs may use up this part of a call's time, so that others get their turn.
 const ATTEMPTS_IN_TIME: usize = 3;

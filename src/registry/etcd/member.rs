@@ -36,7 +36,7 @@ impl Member {
         }
         // Without the user: with it, the client would log in now, and fail if etcd is down.
         let client = Client::connect([url], Some(options)).await.map_err(|error| {
-            Error::Refused(format!("cannot use etcd endpoint {url}: {error}: {}", causes(&error)))
+            Error::Refused(format!("cannot use etcd endpoint {url}: {}", with_causes(&error)))
         })?;
         Ok(Self {
             url: url.to_owned(),
@@ -85,15 +85,17 @@ impl Member {
 
 /// TLS as the settings want it; none if no URL asks for it.
 pub(super) async fn tls_options(settings: &EtcdSettings) -> Result<Option<TlsOptions>, Error> {
+    // A handshake that hangs would otherwise hold up all calls to come, not only its own.
+    let bounded = TlsOptions::new().timeout(settings.connect_timeout);
     let Some(tls) = &settings.tls else {
         let any = settings.endpoints.iter().any(|url| url.starts_with("https://"));
-        return Ok(any.then(|| TlsOptions::new().with_native_roots()));
+        return Ok(any.then(|| bounded.with_native_roots()));
     };
     let Tls { ca_file, cert_file, key_file, server_name } = tls;
     let mut options = match ca_file {
         // Given a CA, no other is trusted.
-        Some(file) => TlsOptions::new().ca_certificate(Certificate::from_pem(read(file).await?)),
-        None => TlsOptions::new().with_native_roots(),
+        Some(file) => bounded.ca_certificate(Certificate::from_pem(read(file).await?)),
+        None => bounded.with_native_roots(),
     };
     match (cert_file, key_file) {
         (Some(cert), Some(key)) => {
@@ -117,15 +119,16 @@ async fn read(file: &std::path::Path) -> Result<Vec<u8>, Error> {
     tokio::fs::read(file).await.map_err(failed)
 }
 
-/// The client's transport errors hide what happened in their sources.
-fn causes(error: &etcd_client::Error) -> String {
+/// An error and, since the client's transport errors keep what happened to themselves, its causes.
+fn with_causes(error: &etcd_client::Error) -> String {
     use std::error::Error as _;
-    let etcd_client::Error::TransportError(outer) = error else { return "see above".to_owned() };
-    let mut texts = Vec::new();
+    let mut text = error.to_string();
+    let etcd_client::Error::TransportError(outer) = error else { return text };
     let mut cause = outer.source();
     while let Some(error) = cause {
-        texts.push(error.to_string());
+        text.push_str(": ");
+        text.push_str(&error.to_string());
         cause = error.source();
     }
-    texts.join(": ")
+    text
 }

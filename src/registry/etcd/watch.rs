@@ -19,21 +19,14 @@ use super::failure::{self, Failure};
 use crate::registry::{Change, Error, Revision, Watch, Watched};
 
 /// Opens a watch; etcd has confirmed it on return.
+///
+/// Right after a read through the same cluster, which makes sure of a valid token: etcd 3.4 reports an
+/// expired one as a lack of permission, on watches alone.
 pub(super) async fn open(
     cluster: &Cluster,
     prefix: &[u8],
     from: Revision,
 ) -> Result<EtcdWatch, Error> {
-    match try_open(cluster, prefix, from).await {
-        // etcd 3.4 reports an expired token as a lack of permission, on watches alone.
-        Err(Error::Refused(why)) if why.contains("permission denied") && cluster.log_out() => {
-            try_open(cluster, prefix, from).await
-        }
-        opened => opened,
-    }
-}
-
-async fn try_open(cluster: &Cluster, prefix: &[u8], from: Revision) -> Result<EtcdWatch, Error> {
     let (stream, first) =
         cluster.call(Repeat::Freely, |client| confirmed(client, prefix, from)).await?;
     let (requests, responses) = stream.split();

@@ -5,7 +5,7 @@
 //!     renew, time_left      --> Deadlines --due--> expiry task --> apply(End)
 //! ```
 //!
-//! [`state`] is a pure, synchronous machine; [`core`] keeps what readers see of it behind one lock; the
+//! `state` is a pure, synchronous machine; `core` keeps what readers see of it behind one lock; the
 //! files here only bring operations to it. The embedded registry puts a disk between `apply` and what
 //! readers see, and shares everything else.
 //!

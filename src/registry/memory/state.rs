@@ -22,7 +22,11 @@ pub(crate) struct State {
     cluster: u64,
     revision: Revision,
     keys: Keys,
-    leases: OrdMap<LeaseId, Lease>,
+    /// Leases with their lengths in seconds.
+    leases: OrdMap<LeaseId, u32>,
+    /// Which keys end with which lease. One set for all leases: most have a single key, and a set of its own
+    /// for each would cost ten times as much memory.
+    bound: OrdSet<(LeaseId, Bytes)>,
     /// Octets of all keys and values.
     octets: u64,
 }
@@ -51,13 +55,6 @@ impl Stored {
             lease: self.lease,
         }
     }
-}
-
-/// A lease that has not ended.
-#[derive(Debug, Clone)]
-struct Lease {
-    ttl_secs: u32,
-    keys: OrdSet<Bytes>,
 }
 
 /// What may be done to a state.
@@ -147,12 +144,13 @@ impl State {
     /// An empty state at a revision, to be filled with [`State::restore_lease`] and then
     /// [`State::restore_key`].
     pub(crate) fn restore(cluster: u64, revision: Revision) -> Self {
-        Self { cluster, revision, keys: Keys::new(), leases: OrdMap::new(), octets: 0 }
+        let (keys, leases, bound) = (Keys::new(), OrdMap::new(), OrdSet::new());
+        Self { cluster, revision, keys, leases, bound, octets: 0 }
     }
 
     /// Puts back a lease that was saved.
     pub(crate) fn restore_lease(&mut self, lease: LeaseId, ttl_secs: u32) {
-        self.leases.insert(lease, Lease { ttl_secs, keys: OrdSet::new() });
+        self.leases.insert(lease, ttl_secs);
     }
 
     /// Puts back a key that was saved. Says no to one whose lease is not there.
@@ -177,12 +175,12 @@ impl State {
 
     /// All leases with their lengths.
     pub(crate) fn leases(&self) -> impl Iterator<Item = (LeaseId, u32)> + '_ {
-        self.leases.iter().map(|(id, lease)| (*id, lease.ttl_secs))
+        self.leases.iter().map(|(lease, ttl_secs)| (*lease, *ttl_secs))
     }
 
     /// A lease's length.
     pub(crate) fn ttl_secs(&self, lease: LeaseId) -> Option<u32> {
-        self.leases.get(&lease).map(|lease| lease.ttl_secs)
+        self.leases.get(&lease).copied()
     }
 
     /// Does an operation whole, or fails and leaves everything as it was.
@@ -229,8 +227,11 @@ impl State {
     }
 
     fn end(&mut self, lease: LeaseId) -> Result<(Answer, Step), Error> {
-        let ended = self.leases.remove(&lease).ok_or(Error::LeaseNotFound)?;
-        let changes = ended.keys.iter().filter_map(|key| self.unset(key.clone())).collect();
+        self.leases.remove(&lease).ok_or(Error::LeaseNotFound)?;
+        let from = (lease, Bytes::new());
+        let bound = self.bound.range(from..).take_while(|(of, _)| *of == lease);
+        let keys: Vec<_> = bound.map(|(_, key)| key.clone()).collect();
+        let changes = keys.into_iter().filter_map(|key| self.unset(key)).collect();
         Ok(self.done(changes, Some(LeaseStep::Ended(lease))))
     }
 
@@ -271,8 +272,8 @@ impl State {
         if let Some(before) = &before {
             self.detach(&key, before);
         }
-        if let Some(lease) = lease.and_then(|lease| self.leases.get_mut(&lease)) {
-            lease.keys.insert(key);
+        if let Some(lease) = lease {
+            self.bound.insert((lease, key));
         }
         before
     }
@@ -286,8 +287,8 @@ impl State {
     /// What a key held counts no more and is no longer its lease's.
     fn detach(&mut self, key: &Bytes, before: &Stored) {
         self.octets -= weigh(key, &before.value);
-        if let Some(lease) = before.lease.and_then(|lease| self.leases.get_mut(&lease)) {
-            lease.keys.remove(key);
+        if let Some(lease) = before.lease {
+            self.bound.remove(&(lease, key.clone()));
         }
     }
 
@@ -424,7 +425,7 @@ mod tests {
         assert_eq!(step.revision, 3, "a lease without keys ends without a revision");
         let (_, step) = state.apply(Op::End(lease(2))).unwrap();
         assert_eq!(step.changes[0].change, Change::Delete("a".into()));
-        assert_eq!(state.octets, 0);
+        assert_eq!((state.octets, state.bound.len()), (0, 0));
         assert_eq!(state.apply(Op::End(lease(2))).unwrap_err(), Error::LeaseNotFound);
     }
 

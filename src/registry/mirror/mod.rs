@@ -1,18 +1,15 @@
 //! A copy of one prefix of a registry, and the news of every change of it.
 //!
 //! ```text
-//!             listed                     error, end, silence
-//!  LISTING -----------> WATCHING ---------------------------------+
-//!    ^  ^                  ^   |                                   v
-//!    |  |    the same      |   | compacted                    (pause, with jitter)
-//!    |  |    history       |   v                                   |
-//!    |  +------------------|-(pause)                               |
-//!    |                     |                                       |
-//!    |                     +------------ CHECKING <----------------+
-//!    |   another cluster,                 |  ^ |
-//!    +------------------------------------+  +-+ unreachable, or behind for the first time: (pause)
-//!        behind twice
+//!  LISTING ---- listed ----> WATCHING <---- same history ---- CHECKING <--+
+//!   | ^ ^                     |    |                            ^ |  |    | away, or behind
+//!   +-+ |      compacted      |    |     error, end, silence    | |  +----+ for the first time
+//!  fails|---------------------+    +----------------------------+ |
+//!       |                                                         |
+//!       +------------ another cluster, or behind twice -----------+
 //! ```
+//!
+//! A pause, growing and jittered, follows every failure: all arrows but the two into WATCHING and the last.
 //!
 //! - *Listing* reads everything at one revision and tells the differences as one [`Delta`]: nothing that is
 //!   still there is ever told as gone in between.
@@ -28,8 +25,12 @@
 //!
 //! Knows nothing of what keys and values mean, nor of how a registry is reached.
 
+#[cfg(test)]
+mod histories;
 mod history;
 mod pacing;
+#[cfg(test)]
+mod script;
 mod status;
 mod table;
 #[cfg(test)]

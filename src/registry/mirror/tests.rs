@@ -1,105 +1,13 @@
 //! The mirror against a registry that says what the test wants it to say.
 
-use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::script::{Log, News1, Script};
 use super::*;
-use crate::registry::{Committed, Granted, Listing, Stamp, Txn, Watch};
-
-type News1 = Result<Watched, Error>;
-
-/// Gives its answers in order, then none at all. A test that waits for more fails by time-out.
-#[derive(Default)]
-struct Script {
-    lists: Mutex<VecDeque<Result<Listing, Error>>>,
-    gets: Mutex<VecDeque<Result<Stamp, Error>>>,
-    watches: Mutex<VecDeque<mpsc::Receiver<News1>>>,
-    calls: Mutex<Vec<String>>,
-}
-
-impl Script {
-    fn list(&self, stamp: Stamp, entries: Vec<Entry>) {
-        self.lists.lock().unwrap().push_back(Ok(Listing { stamp, entries }));
-    }
-
-    fn get(&self, stamp: Stamp) {
-        self.gets.lock().unwrap().push_back(Ok(stamp));
-    }
-
-    /// The next watch; it lasts as long as what is given here.
-    fn watch(&self) -> mpsc::Sender<News1> {
-        let (tell, told) = mpsc::channel(16);
-        self.watches.lock().unwrap().push_back(told);
-        tell
-    }
-
-    fn calls(&self) -> Vec<String> {
-        self.calls.lock().unwrap().clone()
-    }
-
-    async fn next<T>(&self, answers: &Mutex<VecDeque<T>>, call: String) -> T {
-        self.calls.lock().unwrap().push(call);
-        let answer = answers.lock().unwrap().pop_front();
-        match answer {
-            Some(answer) => answer,
-            None => std::future::pending().await,
-        }
-    }
-}
-
-struct ScriptedWatch(mpsc::Receiver<News1>);
-
-#[async_trait]
-impl Watch for ScriptedWatch {
-    async fn next(&mut self) -> News1 {
-        self.0.recv().await.unwrap_or_else(|| Err(Error::Unavailable("watch closed".to_owned())))
-    }
-
-    async fn request_progress(&mut self) -> Result<(), Error> {
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Registry for Script {
-    async fn get(&self, _: &[u8]) -> Result<(Stamp, Option<Entry>), Error> {
-        self.next(&self.gets, "get".to_owned()).await.map(|stamp| (stamp, None))
-    }
-
-    async fn list(&self, _: &[u8], _: bool, _: Option<Revision>) -> Result<Listing, Error> {
-        self.next(&self.lists, "list".to_owned()).await
-    }
-
-    async fn watch(&self, _: &[u8], from: Revision) -> Result<Box<dyn Watch>, Error> {
-        let told = self.next(&self.watches, format!("watch {from}")).await;
-        Ok(Box::new(ScriptedWatch(told)))
-    }
-
-    async fn commit(&self, _: Txn) -> Result<Committed, Error> {
-        unreachable!("a mirror only reads")
-    }
-
-    async fn grant(&self, _: u32) -> Result<Granted, Error> {
-        unreachable!("a mirror only reads")
-    }
-
-    async fn renew(&self, _: LeaseId) -> Result<u32, Error> {
-        unreachable!("a mirror only reads")
-    }
-
-    async fn revoke(&self, _: LeaseId) -> Result<Stamp, Error> {
-        unreachable!("a mirror only reads")
-    }
-
-    async fn time_left(&self, _: LeaseId) -> Result<u32, Error> {
-        unreachable!("a mirror only reads")
-    }
-}
+use crate::registry::Stamp;
 
 /// A running mirror.
 struct Running {
@@ -349,6 +257,31 @@ async fn a_registry_away_at_the_start_is_waited_for() {
     let facts = mirror.status.facts();
     assert!(facts.has_view && facts.watching && facts.error.is_none(), "{facts:?}");
     assert!(facts.last_contact.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loss_is_logged_once_and_so_is_its_end() {
+    let (log, _guard) = Log::capture();
+    let script = Arc::new(Script::default());
+    script.list(at(10), vec![]);
+    let first = script.watch();
+    for _ in 0..20 {
+        let error = Error::Unavailable("connection refused".to_owned());
+        script.gets.lock().unwrap().push_back(Err(error));
+    }
+    script.get(at(10));
+    let second = script.watch();
+    let mut mirror = Running::start(&script);
+    mirror.delta().await;
+    first.send(broken()).await.unwrap();
+    second.send(put("a", "1", 11)).await.unwrap();
+    mirror.delta().await;
+
+    let lines = log.lines();
+    let [view, lost, back] = &lines[..] else { panic!("{lines:#?}") };
+    assert!(view.contains(" INFO ") && view.contains("first view complete"), "{view}");
+    assert!(lost.contains(" WARN ") && lost.contains("connection reset"), "{lost}");
+    assert!(back.contains(" INFO ") && back.contains("registry back"), "{back}");
 }
 
 #[tokio::test(start_paused = true)]

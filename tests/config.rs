@@ -1,0 +1,388 @@
+//! Configurations that are wrong, and the one line that each gets; the whole way through `rollcall check`.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use rollcall::config::{Config, Overrides};
+
+/// The lines that a configuration gets; empty where it is good.
+fn problems(text: &str) -> Vec<String> {
+    match Config::parse(Path::new("rollcall.toml"), text, &Overrides::default()) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.0.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[track_caller]
+fn one_problem(text: &str, expected: &str) {
+    assert_eq!(problems(&format!("version = 1\n{text}")), [expected], "{text}");
+}
+
+#[test]
+fn unknown_keys_are_refused_with_the_nearest_known_one() {
+    one_problem(
+        "[dns]\nlisen = [\"127.0.0.1:53\"]",
+        "rollcall.toml:3: dns.lisen: there is no such setting, did you mean 'listen'?",
+    );
+    one_problem(
+        "[http]\nrequest_timout = \"5s\"",
+        "rollcall.toml:3: http.request_timout: there is no such setting, did you mean 'request_timeout'?",
+    );
+    one_problem("[htpp]", "rollcall.toml:2: htpp: there is no such setting, did you mean 'http'?");
+    one_problem("wholly_other = 1", "rollcall.toml:2: wholly_other: there is no such setting");
+    one_problem(
+        "log.formt = \"text\"",
+        "rollcall.toml:2: log.formt: there is no such setting, did you mean 'format'?",
+    );
+    one_problem(
+        "[[zone]]\nname = \"svc.\"\n\n[[zone]]\nname = \"b.\"\nnamspace = \"x\"",
+        "rollcall.toml:7: zone[1].namspace: there is no such setting, did you mean 'namespace'?",
+    );
+}
+
+#[test]
+fn wrong_types_and_bounds_name_key_and_line() {
+    for (text, expected) in [
+        ("lameduck = 5", "lameduck: must be a length of time such as \"5s\", got a number"),
+        (
+            "lameduck = \"5\"",
+            "lameduck: must be a length of time such as \"500ms\" or \"5s\", got \"5\"",
+        ),
+        ("lameduck = \"1h\"", "lameduck: must be 0s to 10m, got 1h"),
+        ("data = true", "data: must be a text in quotes, got true or false"),
+        ("data = \"\"", "data: must not be empty"),
+        ("dns = 1", "dns: must be a section, as in [dns]"),
+        ("dns.udp_workers = \"4\"", "dns.udp_workers: must be a whole number, got a text"),
+        (
+            "dns.udp_workers = 1.5",
+            "dns.udp_workers: must be a whole number, got a number with a point",
+        ),
+        ("dns.udp_octets_max = 100", "dns.udp_octets_max: must be 512 to 8192, got 100"),
+        ("dns.udp_octets_max = 0x10000", "dns.udp_octets_max: must be 512 to 8192, got 0x10000"),
+        ("dns.listen = \"127.0.0.1:53\"", "dns.listen: must be a list, got a text"),
+        ("dns.listen = []", "dns.listen: must hold at least one"),
+        (
+            "dns.listen = [\"127.0.0.1:53\", \"localhost:53\"]",
+            "dns.listen[1]: must be an IP address with port such as \"127.0.0.1:1053\" or \"[::1]:1053\", got \"localhost:53\"",
+        ),
+        ("http.insecure = 1", "http.insecure: must be true or false, got a number"),
+        (
+            "http.hosts = [\"a:80\"]",
+            "http.hosts[0]: must be a host name without port such as \"rollcall.example.org\", got \"a:80\"",
+        ),
+        ("log.format = \"xml\"", "log.format: must be \"text\" or \"json\", got \"xml\""),
+        (
+            "prefix = \"/rollcall\"",
+            "prefix: must begin and end with '/', as \"/rollcall/v1/\" does, without spaces and '//', got \"/rollcall\"",
+        ),
+        (
+            "etcd.endpoints = [\"127.0.0.1:2379\"]",
+            "etcd.endpoints[0]: must be a URL such as \"http://127.0.0.1:2379\", got \"127.0.0.1:2379\"",
+        ),
+        (
+            "etcd.keep_alive_interval = \"1s\"",
+            "etcd.keep_alive_interval: must be 5s to 10m, got 1s",
+        ),
+        ("etcd.user = \"x\"", "etcd.user: stands without 'password_file'"),
+        ("zone = 1", "zone: must be sections, as in [[zone]]"),
+        ("[[zone]]", "zone[0].name: is missing, for example: name = \"svc.\""),
+    ] {
+        one_problem(text, &format!("rollcall.toml:2: {expected}"));
+    }
+}
+
+#[test]
+fn the_version_comes_first() {
+    assert_eq!(problems(""), ["rollcall.toml:1: version: is missing, for example: version = 1"]);
+    assert_eq!(
+        problems("# hello\nversion = 2"),
+        ["rollcall.toml:2: version: must be 1, the form that this rollcall reads, got 2: \
+          use a newer rollcall, or write the file anew"]
+    );
+}
+
+#[test]
+fn all_problems_are_reported_in_the_order_of_lines() {
+    let text = "version = 1\n[http]\nlissen = 1\n[dns]\ntcp_idle = \"0s\"\nudp_workers = -1\n[log]\nfilter = \"=?=\"";
+    let lines = problems(text);
+    let places: Vec<_> =
+        lines.iter().map(|line| line.split(": ").take(2).collect::<Vec<_>>().join(" ")).collect();
+    let expected = [
+        "rollcall.toml:3 http.lissen",
+        "rollcall.toml:5 dns.tcp_idle",
+        "rollcall.toml:6 dns.udp_workers",
+        "rollcall.toml:8 log.filter",
+    ];
+    assert_eq!(places, expected, "{lines:#?}");
+}
+
+#[test]
+fn what_is_no_toml_has_a_line_too() {
+    let lines = problems("version = 1\n[dns\n");
+    assert_eq!(lines.len(), 1);
+    assert!(lines[0].starts_with("rollcall.toml:2: is not TOML: "), "{lines:?}");
+}
+
+#[test]
+fn zones_and_pins_must_fit_together() {
+    one_problem(
+        "[[zone]]\nname = \"svc\"\n[[zone]]\nname = \"SVC.\"",
+        "rollcall.toml:5: zone[1].name: zone svc. is there twice",
+    );
+    one_problem(
+        "[[zone]]\nname = \"a_b.\"",
+        "rollcall.toml:3: zone[0].name: has '_', only a-z, 0-9 and inner '-' are allowed, got \"a_b.\"",
+    );
+    one_problem(
+        "[[zone]]\nname = \"svc\"\nttl = \"1500ms\"",
+        "rollcall.toml:4: zone[0].ttl: must be whole seconds",
+    );
+    one_problem(
+        "[[pin]]\napp = \"greeter\"\nnamespace = \"staging\"\nendpoints = [\"127.0.0.1:9000\"]",
+        "rollcall.toml:4: pin[0].namespace: no zone here serves namespace staging: add a [[zone]] for it",
+    );
+    one_problem(
+        "[[pin]]\napp = \"greeter\"\nendpoints = [\"0.0.0.0:9000\"]",
+        "rollcall.toml:4: pin[0].endpoints[0]: must be an address and port that clients can connect to, got 0.0.0.0:9000",
+    );
+    one_problem(
+        "[[pin]]\napp = \"a\"\nendpoints = [\"127.0.0.1:1\"]\n[[pin]]\napp = \"A\"\nendpoints = [\"127.0.0.1:2\"]",
+        "rollcall.toml:6: pin[1].app: a of namespace default is pinned twice",
+    );
+}
+
+#[test]
+fn listening_to_a_network_needs_a_token_or_a_decision() {
+    let open = "version = 1\nhttp.listen = \"0.0.0.0:8053\"";
+    assert_eq!(
+        problems(open),
+        [
+            "http.listen: 0.0.0.0:8053 is beyond loopback and there is no token: add a [[token]], or set http.insecure = true"
+        ]
+    );
+    assert_eq!(problems(&format!("{open}\nhttp.insecure = true")), [""; 0]);
+    // A flag is judged like the file.
+    let overrides = Overrides { http: Some("0.0.0.0:1".parse().unwrap()), ..Overrides::default() };
+    let problems = Config::load(None, &overrides).unwrap_err();
+    assert!(
+        problems.to_string().starts_with("http.listen: 0.0.0.0:1 is beyond loopback"),
+        "{problems}"
+    );
+}
+
+/// A directory with a configuration and what it names.
+struct Scene {
+    dir: tempfile::TempDir,
+}
+
+impl Scene {
+    fn new(config: &str) -> Self {
+        let scene = Self { dir: tempfile::tempdir().unwrap() };
+        scene.file("rollcall.toml", config);
+        scene
+    }
+
+    fn file(&self, name: &str, text: &str) {
+        let path = self.dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        self.mode(name, 0o600);
+    }
+
+    fn mode(&self, name: &str, mode: u32) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let permissions = fs::Permissions::from_mode(mode);
+        fs::set_permissions(self.dir.path().join(name), permissions).unwrap();
+    }
+
+    fn rollcall(&self, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_rollcall"))
+            .args(args)
+            .current_dir(self.dir.path())
+            .env_remove("ROLLCALL_CONFIG")
+            .output()
+            .unwrap()
+    }
+
+    /// Standard output and exit code of `rollcall check rollcall.toml`.
+    fn check(&self) -> (String, i32) {
+        let output = self.rollcall(&["check", "rollcall.toml"]);
+        (String::from_utf8(output.stdout).unwrap(), output.status.code().unwrap())
+    }
+}
+
+#[test]
+fn check_says_what_is_good() {
+    let scene = Scene::new("version = 1");
+    let good = "rollcall.toml is good: zones svc. built in; registry embedded in ./rollcall-data\n";
+    assert_eq!(scene.check(), (good.into(), 0));
+    let good =
+        "the default config is good: zones svc. built in; registry embedded in ./rollcall-data\n";
+    let output = scene.rollcall(&["check"]);
+    assert_eq!(
+        (String::from_utf8(output.stdout).unwrap(), output.status.code()),
+        (good.into(), Some(0))
+    );
+}
+
+#[test]
+fn check_takes_the_printed_default() {
+    let scene = Scene::new("");
+    let printed = scene.rollcall(&["config"]);
+    assert!(printed.status.success());
+    scene.file("rollcall.toml", &String::from_utf8(printed.stdout).unwrap());
+    assert_eq!(scene.check().1, 0);
+}
+
+#[test]
+fn check_fails_with_line_numbers() {
+    let scene = Scene::new("version = 1\n[dns]\nudp_workers = -1\n[htp]");
+    let lines = "rollcall.toml:3: dns.udp_workers: must be 0 to 1024, got -1\n\
+                 rollcall.toml:4: htp: there is no such setting, did you mean 'http'?\n";
+    assert_eq!(scene.check(), (lines.into(), 1));
+
+    let output = scene.rollcall(&["check", "rollcall.toml", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let first = serde_json::json!({
+        "file": "rollcall.toml", "line": 3, "message": "dns.udp_workers: must be 0 to 1024, got -1"
+    });
+    assert_eq!(json["problems"][0], first);
+    assert_eq!(json["warnings"], serde_json::json!([]));
+}
+
+#[test]
+fn check_says_that_there_is_no_file() {
+    let output = Scene::new("").rollcall(&["check", "absent.toml"]);
+    let line = "absent.toml: cannot read this config: no such file or directory: \
+                give an existing file, or begin one with 'rollcall config'\n";
+    assert_eq!(
+        (String::from_utf8(output.stdout).unwrap(), output.status.code()),
+        (line.into(), Some(1))
+    );
+}
+
+#[test]
+fn check_warns_of_slow_negative_answers() {
+    let scene = Scene::new("version = 1\n[[zone]]\nname = \"svc.\"\nnegative_ttl = \"6s\"");
+    let (text, code) = scene.check();
+    let warning = "warning: zone svc. has a negative TTL of 6 s: a service's first instance may stay unseen that long, \
+                   5 s or less is wise\n";
+    assert!(text.starts_with(warning), "{text}");
+    assert_eq!(code, 0);
+}
+
+#[test]
+fn zone_files_must_be_there_if_named() {
+    let scene = Scene::new("version = 1\n[[zone]]\nname = \"svc.\"\nfile = \"svc.zone\"");
+    let line = "rollcall.toml:4: zone[0].file: cannot read ./zones/svc.zone: no such file or directory: \
+                give an existing file, or leave 'file' out for the built-in zone\n";
+    assert_eq!(scene.check(), (line.into(), 1));
+}
+
+#[test]
+fn a_broken_zone_file_is_named_whether_configured_or_found() {
+    let scene = Scene::new("version = 1\n[[zone]]\nname = \"svc.\"\nfile = \"svc.zone\"");
+    scene.file("zones/svc.zone", "this is no zone file");
+    let (text, code) = scene.check();
+    assert!(text.starts_with("./zones/svc.zone:"), "{text}");
+    assert_eq!(code, 1);
+
+    scene.file("rollcall.toml", "version = 1");
+    let (text, code) = scene.check();
+    assert!(text.starts_with("./zones/svc.zone:"), "{text}");
+    assert_eq!(code, 1);
+}
+
+#[test]
+fn tokens_are_secrets_in_files() {
+    let config =
+        "version = 1\n[[token]]\nfile = \"deploy.token\"\nmay = [\"register\"]\napps = [\"x-*\"]";
+    let scene = Scene::new(config);
+    let line = |why: &str| (format!("rollcall.toml:3: token[0].file: deploy.token: {why}\n"), 1);
+    assert_eq!(
+        scene.check(),
+        line("no such file or directory: give a file that holds the secret and nothing else")
+    );
+    scene.file("deploy.token", "\n");
+    assert_eq!(
+        scene.check(),
+        line("is empty: put a secret into it, such as 'openssl rand -hex 32' makes")
+    );
+    scene.file("deploy.token", "two words\n");
+    assert_eq!(
+        scene.check(),
+        line(
+            "has a space or an unprintable character inside the secret: \
+              a secret is one line of printable ASCII without spaces"
+        )
+    );
+    scene.file("deploy.token", &"x".repeat(5_000));
+    assert!(scene.check().0.contains("is 5000 octets long, at most 4096 are allowed"));
+
+    scene.file("deploy.token", "s3cret\n");
+    assert_eq!(scene.check().1, 0);
+    assert!(!scene.check().0.contains("s3cret"));
+    scene.mode("deploy.token", 0o644);
+    let (text, code) = scene.check();
+    let warning =
+        "deploy.token: warning: can be read by everyone on this machine: run 'chmod 600' on it\n";
+    assert!(text.starts_with(warning), "{text}");
+    assert_eq!(code, 0);
+}
+
+#[test]
+fn tokens_say_what_they_allow() {
+    let scene = Scene::new(
+        "version = 1\n[[token]]\nfile = \"a\"\nmay = [\"regster\"]\n[[token]]\nfile = \"b\"",
+    );
+    scene.file("a", "same");
+    scene.file("b", "same");
+    let lines = "rollcall.toml:4: token[0].may[0]: must be \"register\" or \"operate\" or \"read\", got \"regster\"\n\
+                 rollcall.toml:5: token[1].may: is missing, for example: may = [\"register\"]\n";
+    assert_eq!(scene.check(), (lines.into(), 1));
+    let may = "may = [\"read\"]";
+    let config =
+        format!("version = 1\n[[token]]\nfile = \"a\"\n{may}\n[[token]]\nfile = \"b\"\n{may}");
+    scene.file("rollcall.toml", &config);
+    let line = "rollcall.toml:6: token[1].file: b: holds the same secret as a\n";
+    assert_eq!(scene.check(), (line.into(), 1));
+}
+
+#[test]
+fn serve_refuses_a_bad_config_in_one_line() {
+    let scene = Scene::new("version = 1\n[dns]\nudp_workers = -1");
+    let output = scene.rollcall(&["serve", "--config", "rollcall.toml"]);
+    let line = "rollcall: rollcall.toml:3: dns.udp_workers: must be 0 to 1024, got -1\n";
+    assert_eq!(
+        (String::from_utf8(output.stderr).unwrap(), output.status.code()),
+        (line.into(), Some(1))
+    );
+}
+
+#[test]
+fn flags_beat_the_environment_which_beats_the_file() {
+    // Each address is refused, by name, for being open to a network: so the message tells which one counts.
+    let scene = Scene::new("version = 1\n[http]\nlisten = \"0.0.0.0:3\"");
+    let refused = |env: &[(&str, &str)], args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
+        command.arg("serve").args(args).current_dir(scene.dir.path());
+        for name in
+            ["ROLLCALL_CONFIG", "ROLLCALL_HTTP", "ROLLCALL_DNS", "ROLLCALL_ETCD", "ROLLCALL_LOG"]
+        {
+            command.env_remove(name);
+        }
+        let output = command.envs(env.iter().copied()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let line = String::from_utf8(output.stderr).unwrap();
+        line.split("http.listen: ").nth(1).unwrap().split(' ').next().unwrap().to_owned()
+    };
+    let file = ("ROLLCALL_CONFIG", "rollcall.toml");
+    assert_eq!(refused(&[file], &[]), "0.0.0.0:3");
+    assert_eq!(refused(&[file, ("ROLLCALL_HTTP", "0.0.0.0:2")], &[]), "0.0.0.0:2");
+    assert_eq!(
+        refused(&[file, ("ROLLCALL_HTTP", "0.0.0.0:2")], &["--http", "0.0.0.0:1"]),
+        "0.0.0.0:1"
+    );
+}
