@@ -112,7 +112,7 @@ fn srv(
     };
     match rows {
         Rows::Chosen(choice) => {
-            choice.visit(seed, |member| block.row(member).is_none_or(&mut write))
+            choice.visit(seed, |member| block.row(member).is_none_or(&mut write));
         }
         Rows::Few(few, service) => {
             let mut members = [(0, 0); choice::EXACT_MAX];

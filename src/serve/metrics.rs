@@ -39,12 +39,15 @@ struct Dns {
     stats: Arc<Stats>,
 }
 
+/// One counter of a transport.
+type Sum = fn(&TransportTotals) -> u64;
+
 impl Collector for Dns {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let totals = self.stats.totals();
         requests(&mut encoder, &totals)?;
         responses(&mut encoder, &totals)?;
-        let simple: [(&str, &str, fn(&TransportTotals) -> u64); 3] = [
+        let simple: [(&str, &str, Sum); 3] = [
             ("rollcall_dns_truncated", "Replies with TC set", |sums| sums.truncated),
             ("rollcall_dns_dropped", "Messages that deserve no answer", |sums| sums.dropped),
             ("rollcall_dns_failed", "Receptions and sendings that failed", |sums| sums.failed),

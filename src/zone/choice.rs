@@ -262,9 +262,9 @@ mod tests {
                     false
                 };
                 if which == "few" {
-                    visit_few(&few, seed, &mut visit)
+                    visit_few(&few, seed, &mut visit);
                 } else {
-                    prepared.visit(seed, &mut visit)
+                    prepared.visit(seed, &mut visit);
                 }
             }
             for (seen, weight) in first.iter().zip(weights) {

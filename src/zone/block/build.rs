@@ -189,12 +189,23 @@ fn branch(live: &[Live<'_>], instances: &[Instance], members: &[usize], pools: &
     Branch {
         a: addresses(&offers, &pools.v4, v4),
         aaaa: addresses(&offers, &pools.v6, v6),
-        srv: choice(&mut rows()),
+        srv: choice(&mut once(rows(), &pools.rows).into_iter()),
         by_service: by_service
             .into_iter()
             .map(|(service, rows)| (service, choice(&mut rows.into_iter())))
             .collect(),
     }
+}
+
+/// The rows that make different records: endpoints that differ in protocol alone have different names of
+/// their own, but at the app's they are one record (RFC 2181 section 5).
+fn once(all: impl Iterator<Item = u32>, rows: &[Row]) -> Vec<u32> {
+    let mut seen = BTreeSet::new();
+    all.filter(|at| {
+        let Row { priority, weight, port, target, .. } = rows[*at as usize];
+        seen.insert((priority, weight, port, target))
+    })
+    .collect()
 }
 
 /// The addresses of one family: each once, those of the lowest priority number that has weight, weights of

@@ -79,7 +79,7 @@ impl History {
     }
 
     /// The same state, learnt at once by a catalogue that knew nothing.
-    fn from_scratch(&self, pins: &[Pin]) -> Arc<Snapshot> {
+    fn learnt_at_once(&self, pins: &[Pin]) -> Arc<Snapshot> {
         let mut catalogue = Catalogue::new(&[ZoneSettings::default()], pins, &[]);
         let news = self.state.iter().map(|(key, kept)| News {
             key: key.clone(),
@@ -528,6 +528,6 @@ proptest! {
         }
         let stepwise = history.snapshot();
         check_targets(&stepwise)?;
-        prop_assert_eq!(answers(&stepwise), answers(&history.from_scratch(&pins)));
+        prop_assert_eq!(answers(&stepwise), answers(&history.learnt_at_once(&pins)));
     }
 }

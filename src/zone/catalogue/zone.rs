@@ -8,7 +8,7 @@ use crate::registry::Revision;
 use crate::zone::block::Block;
 use crate::zone::serial::{self, SavedSerial};
 use crate::zone::settings::{ZoneName, ZoneSettings};
-use crate::zone::snapshot::{Apps, Zone};
+use crate::zone::snapshot::{AppNode, Apps, Zone};
 use crate::zone::statics::Statics;
 use crate::zone::wire;
 
@@ -76,14 +76,18 @@ impl ZoneState {
         let (had, has) = (old.is_some(), block.is_some());
         let mut node = self.apps.get(app).cloned().unwrap_or_default();
         node.block = block.map(Arc::new);
-        let keep = has || node.below > 0;
-        if keep {
-            _ = self.apps.insert(app.into(), node)
-        } else {
-            _ = self.apps.remove(app)
-        }
+        self.place(app, node);
         if had != has {
             self.count(app, has);
+        }
+    }
+
+    /// Puts a name's node in its place; one that nothing needs any more goes.
+    fn place(&mut self, name: &[u8], node: AppNode) {
+        if node.block.is_some() || node.below > 0 {
+            self.apps.insert(name.into(), node);
+        } else {
+            self.apps.remove(name);
         }
     }
 
@@ -100,8 +104,7 @@ impl ZoneState {
         for name in wire::above(app) {
             let mut node = self.apps.get(name).cloned().unwrap_or_default();
             step(&mut node.below, came);
-            let keep = node.block.is_some() || node.below > 0;
-            if keep { _ = self.apps.insert(name.into(), node) } else { _ = self.apps.remove(name) }
+            self.place(name, node);
         }
     }
 
