@@ -234,7 +234,7 @@ async fn rubbish_is_survived_without_a_word() {
 
 #[tokio::test]
 async fn running_out_of_descriptors_harms_nobody_for_long() {
-    let server = Home::new().spawn_with_descriptors(64).await;
+    let server = Home::new().spawn_limited("-n 64").await;
     until("it is ready", async || server.get("/readyz").await.status == 200).await;
     server
         .register("greeter", "i-1", json!({"address": "10.0.0.7", "port": 9000, "ttl": 3600}))
@@ -262,4 +262,21 @@ async fn running_out_of_descriptors_harms_nobody_for_long() {
     assert_eq!(ask_tcp(server.dns[0], "greeter.svc", A).await.records(), expected);
     assert_eq!(server.get("/readyz").await.status, 200);
     assert_eq!(server.stop().await, 0);
+}
+
+#[tokio::test]
+async fn room_is_made_for_as_many_connections_as_are_allowed() {
+    // The hard limit of this process holds for the server too.
+    let limits = |id: &str| -> (u64, u64) {
+        let text = std::fs::read_to_string(format!("/proc/{id}/limits")).unwrap();
+        let line = text.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        let mut words =
+            line.split_whitespace().skip(3).map(|word| word.parse().unwrap_or(u64::MAX));
+        (words.next().unwrap(), words.next().unwrap())
+    };
+    let server = Home::new().spawn_limited("-Sn 200").await;
+    let (soft, hard) = limits(&server.id().to_string());
+    assert_eq!(hard, limits("self").1);
+    // What both sides allow by default, or all there is.
+    assert!(soft >= hard.min(5_096), "{soft} of {hard}");
 }

@@ -57,11 +57,11 @@ impl Home {
         self.run(self.serve(flags)).await
     }
 
-    /// Starts a server that may have no more descriptors than that, and waits until it listens.
-    pub(crate) async fn spawn_with_descriptors(&self, max: usize) -> Server {
+    /// Starts a server under that limit (of `ulimit`) on descriptors, and waits until it listens.
+    pub(crate) async fn spawn_limited(&self, limit: &str) -> Server {
         let serve = self.serve(&[]);
         let mut limited = Command::new("sh");
-        let script = format!("ulimit -n {max} && exec \"$0\" \"$@\"");
+        let script = format!("ulimit {limit} && exec \"$0\" \"$@\"");
         limited.args(["-c", &script]).arg(serve.get_program()).args(serve.get_args());
         limited.current_dir(self.directory.path());
         self.run(limited).await
@@ -156,6 +156,11 @@ impl Server {
         status.expect("waited for")
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Whether it runs.
     pub(crate) fn runs(&mut self) -> bool {
         self.process.try_wait().unwrap().is_none()
@@ -213,6 +218,26 @@ impl Server {
         command.env("ROLLCALL_DNS", self.dns[0].to_string());
         command.args(arguments);
         command
+    }
+
+    /// A shell with `rollcall` on its path, and etcdctl on that etcd.
+    pub(crate) fn shell(&self, script: &str, etcd: Option<&str>) -> Command {
+        let client = self.command(&[]);
+        let mut shell = Command::new("sh");
+        shell.args(["-ec", script]).env("ETCDCTL_API", "3");
+        for (name, value) in client.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        if let Some(etcd) = etcd {
+            shell.env("ETCDCTL_ENDPOINTS", etcd);
+        }
+        let home = Path::new(env!("CARGO_BIN_EXE_rollcall")).parent().unwrap();
+        let path = std::env::var("PATH").unwrap();
+        shell.env("PATH", format!("{}:{path}", home.display()));
+        shell
     }
 
     /// Runs a client command to its end.
