@@ -77,6 +77,9 @@ impl Compiler {
         let start = Instant::now();
         let clock = move || start.elapsed();
         let mut retired = Retired::default();
+        // Each process counts epochs from 0, and its first view stands in the history as if all of it had
+        // happened just then: an event's id must mean nothing to another process, that it says `reset`.
+        let first_epoch = u64::from(fastrand::u32(..)) << 16;
         let mut due: Option<Instant> = None;
         let mut next_publish = start;
         // Ends when the mirror drops its end of the queue.
@@ -103,7 +106,7 @@ impl Compiler {
             next_publish = Instant::now() + PUBLISH_INTERVAL;
             due = compiled.due.map(|due| start + due);
             if let Some(epoch) = epoch {
-                self.history.push(epoch, events);
+                self.history.push(first_epoch + epoch, events);
             }
             self.report(&compiled.oversized);
             self.serials.send_if_modified(|saved| {
