@@ -303,3 +303,21 @@ async fn a_restart_keeps_instances_marks_and_serials() {
     assert!(now >= last, "{now} after {last}");
     assert_eq!(server.addresses("greeter.svc").await.len(), 2);
 }
+
+#[tokio::test]
+async fn a_restart_gives_leases_their_full_time() {
+    let home = Home::new();
+    let server = home.start(&[]).await;
+    server.register("brief", "i-1", json!({"address": "10.0.0.9", "port": 1, "ttl": 4})).await;
+    let path = "/v1/apps/brief/instances/i-1";
+    until("most of it is over", async || server.get(path).await.body["lease_left"] == 1).await;
+    server.kill().await;
+
+    let began = Instant::now();
+    let server = home.start(&[]).await;
+    let served = async || server.ask("brief.svc", A).await.status() == ResponseCode::NoError;
+    assert!(served().await, "whoever lives had no chance to say so while the server was away");
+    until("it is gone", async || !served().await).await;
+    assert!(began.elapsed() >= Duration::from_secs(4), "{:?}", began.elapsed());
+    assert_eq!(server.get(path).await.status, 404);
+}
