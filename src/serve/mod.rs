@@ -15,7 +15,6 @@
 
 mod compiler;
 mod data;
-mod guard;
 mod logging;
 mod metrics;
 mod parts;

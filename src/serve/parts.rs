@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::compiler::{Compiler, Measures};
 use super::data::Data;
-use super::guard::guard;
 use super::readiness::Health;
 use super::signals::Signals;
 use super::{ServeError, metrics, serials};
@@ -26,7 +25,7 @@ use crate::registry::etcd::EtcdRegistry;
 use crate::registry::mirror::{Mirror, Pacing};
 use crate::registry::{Entry, Registry};
 use crate::supervise::Tasks;
-use crate::zone::{Catalogue, Published};
+use crate::zone::{Catalogue, Guard, Published};
 
 /// Steps of the mirror that wait for the compiler; beyond that the mirror waits.
 const DELTAS_MAX: usize = 1_024;
@@ -164,7 +163,7 @@ impl Parts {
             shared_registry: matches!(config.registry, RegistryChoice::Etcd(_)),
             keys,
             published: published.clone(),
-            guard: guard(&config.zones),
+            guard: Guard::new(&config.zones),
             history: history.clone(),
             readiness: Arc::new(move || health.readiness()),
             metrics: api::Metrics::new(&mut exposition),
