@@ -30,6 +30,20 @@ async fn a_heartbeat_renews_the_lease() {
 }
 
 #[tokio::test]
+async fn a_body_where_none_belongs_is_refused_by_field() {
+    let (server, mut client) = start().await;
+    client.ask("PUT", PATH, BODY).await;
+    for (method, path) in [("PUT", HEARTBEAT), ("DELETE", PATH)] {
+        let refusal = client.ask(method, path, r#"{"ttl": 60}"#).await.refusal();
+        assert_eq!((refusal.0, refusal.1.as_str()), (400, "ttl"), "{method}");
+        assert_eq!(client.ask(method, path, "7").await.status, 400, "{method}");
+    }
+    assert!(server.entry(KEY).await.is_some());
+    assert_eq!(server.registry.renewals.load(SeqCst), 0);
+    assert_eq!(client.ask("PUT", HEARTBEAT, "{}").await.status, 200);
+}
+
+#[tokio::test]
 async fn heartbeats_in_a_row_are_answered_from_memory() {
     let (server, mut client) = start().await;
     client.ask("PUT", PATH, BODY).await;
