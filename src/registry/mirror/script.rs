@@ -1,7 +1,7 @@
 //! A registry that says what a test wants it to say, and a log that a test can read.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -102,12 +102,20 @@ impl Registry for Script {
     }
 }
 
+/// A second subscriber, for ever. While there is only one, `tracing` asks the current thread alone whether
+/// anybody wants a line, so that another test's thread, which has none, could switch ours off.
+static DEAF: LazyLock<tracing::Dispatch> = LazyLock::new(|| {
+    let lines = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO);
+    tracing::Dispatch::new(lines.with_writer(std::io::sink).finish())
+});
+
 /// What is logged above debug while the guard lives.
 #[derive(Clone, Default)]
 pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     pub(super) fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
+        LazyLock::force(&DEAF);
         let log = Self::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt()
