@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::call::{Call, Target};
 use super::problem::Problem;
 use super::settings::Permission;
-use super::store::{Store, TRIES_MAX};
+use super::store::{Store, TRIES_MAX, is_stored};
 use super::view::Written;
 use super::{Shared, body};
 use crate::layout::native::note_value;
@@ -130,8 +130,11 @@ fn operate(
 fn listed(shared: &Shared, namespace: &Namespace, app: &AppName, id: Option<&Label>) -> bool {
     let snapshot = shared.api.published.load();
     let Some(view) = snapshot.directory.app(namespace, app) else { return false };
-    let Some(id) = id else { return true };
-    snapshot.directory.instance(namespace, app, id.as_str()).is_some()
+    let Some(id) = id else {
+        let marked = view.offline.is_some() || !view.absent_marks.is_empty();
+        return marked || view.instances.iter().any(is_stored);
+    };
+    snapshot.directory.instance(namespace, app, id.as_str()).is_some_and(is_stored)
         || view.absent_marks.iter().any(|mark| mark.id.as_ref() == Some(id))
 }
 

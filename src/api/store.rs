@@ -16,7 +16,7 @@ use crate::model::Instance;
 use crate::registry::{
     Committed, Entry, Error, LeaseId, Precondition, Revision, Stamp, Txn, Write,
 };
-use crate::zone::Position;
+use crate::zone::{InstanceView, Position};
 
 /// Time for all registry calls of one request: a refusal is to arrive within 5 s.
 const BUDGET: Duration = Duration::from_millis(4_500);
@@ -77,7 +77,8 @@ impl<'a> Store<'a> {
     pub(super) fn listed(&self, target: &Target) -> Option<Current> {
         let snapshot = self.shared.api.published.load();
         let Target { namespace, app, id } = target;
-        let view = snapshot.directory.instance(namespace, app, id.as_str())?;
+        let view = snapshot.directory.instance(namespace, app, id.as_str());
+        let view = view.filter(|view| is_stored(view))?;
         Some(Current {
             revision: view.revision,
             lease: view.lease,
@@ -181,6 +182,11 @@ impl<'a> Store<'a> {
 
 fn silent() -> String {
     format!("no answer within {:.1} s", BUDGET.as_secs_f64())
+}
+
+/// Whether an instance is a key of the registry. A pin is none: there is nothing to renew, take away or mark.
+pub(super) fn is_stored(view: &InstanceView) -> bool {
+    view.revision > 0
 }
 
 /// The precondition that an instance's key is as it was seen.
