@@ -182,7 +182,9 @@ async fn post_registers_under_the_default_id() {
 #[tokio::test]
 async fn the_address_defaults_to_the_peer() {
     let (server, mut client) = start().await;
-    client.ask("PUT", PATH, r#"{"port": 9000}"#).await;
+    // What a proxy, or anybody, says in a header is no peer.
+    let claimed = [("x-forwarded-for", "10.0.0.1"), ("forwarded", "for=10.0.0.2")];
+    client.ask_with("PUT", PATH, &claimed, r#"{"port": 9000}"#).await;
     let entry = server.entry(KEY).await.unwrap();
     let stored: Value = serde_json::from_slice(&entry.value).unwrap();
     assert_eq!(stored["addresses"], json!(["127.0.0.1"]));
