@@ -16,7 +16,6 @@
 mod compiler;
 mod data;
 mod descriptors;
-mod guard;
 mod logging;
 mod metrics;
 mod parts;
