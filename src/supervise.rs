@@ -5,8 +5,10 @@
 use std::any::Any;
 use std::future::Future;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 /// What runs until it is told to stop. A task that panics, or that ends while nobody asked it to, ends the
@@ -61,15 +63,28 @@ impl Tasks {
     }
 
     /// Waits until the group is stopped and all tasks have ended, or until one ends by itself, which stops
-    /// the others.
+    /// the others. Those that still run a while (`grace`) after the stop are cut.
     ///
     /// # Errors
     /// The first task that ended unasked, or that panicked.
-    pub async fn join(self) -> Result<(), TaskFailed> {
+    pub async fn join(self, grace: Duration) -> Result<(), TaskFailed> {
         let mut running =
             self.running.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut failed = None;
-        while let Some(joined) = running.join_next().await {
+        let mut overdue = std::pin::pin!(async {
+            self.stop.cancelled().await;
+            sleep(grace).await;
+        });
+        loop {
+            let joined = tokio::select! {
+                biased;
+                joined = running.join_next() => joined,
+                () = &mut overdue => {
+                    tracing::warn!(tasks = running.len(), ?grace, "tasks cut that did not end");
+                    break;
+                }
+            };
+            let Some(joined) = joined else { break };
             let Ok(Ended { name, result }) = joined else { continue };
             let why = match result {
                 Err(why) => why,
@@ -120,6 +135,8 @@ impl<F: Future<Output = Result<(), String>>> Future for CatchPanic<F> {
 mod tests {
     use super::*;
 
+    const GRACE: Duration = Duration::from_secs(60);
+
     #[tokio::test]
     async fn a_panic_stops_the_group_and_is_named() {
         let tasks = Tasks::new(CancellationToken::new());
@@ -129,7 +146,7 @@ mod tests {
             Ok(())
         });
         tasks.spawn("broken", async { panic!("on purpose") });
-        let failed = tasks.join().await.unwrap_err();
+        let failed = tasks.join(GRACE).await.unwrap_err();
         assert_eq!(failed.to_string(), "task broken ended: panicked: on purpose");
     }
 
@@ -137,7 +154,17 @@ mod tests {
     async fn a_task_that_returns_unasked_has_failed() {
         let tasks = Tasks::new(CancellationToken::new());
         tasks.spawn("short", async { Ok(()) });
-        assert_eq!(tasks.join().await.unwrap_err().name, "short");
+        assert_eq!(tasks.join(GRACE).await.unwrap_err().name, "short");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_does_not_hear_the_stop_is_cut() {
+        let tasks = Tasks::new(CancellationToken::new());
+        tasks.spawn("deaf", std::future::pending());
+        tasks.spawn("broken", async { panic!("on purpose") });
+        let began = tokio::time::Instant::now();
+        assert_eq!(tasks.join(GRACE).await.unwrap_err().name, "broken");
+        assert_eq!(began.elapsed().as_secs(), GRACE.as_secs());
     }
 
     #[tokio::test]
@@ -149,6 +176,6 @@ mod tests {
             stop.cancelled().await;
             Ok(())
         });
-        tasks.join().await.unwrap();
+        tasks.join(GRACE).await.unwrap();
     }
 }

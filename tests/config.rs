@@ -66,6 +66,7 @@ fn wrong_types_and_bounds_name_key_and_line() {
             "dns.listen = [\"127.0.0.1:53\", \"localhost:53\"]",
             "dns.listen[1]: must be an IP address with port such as \"127.0.0.1:1053\" or \"[::1]:1053\", got \"localhost:53\"",
         ),
+        ("http.visible_timeout = \"6s\"", "http.visible_timeout: must be 0s to 5s, got 6s"),
         ("http.insecure = 1", "http.insecure: must be true or false, got a number"),
         (
             "http.hosts = [\"a:80\"]",
@@ -169,6 +170,19 @@ fn listening_to_a_network_needs_a_token_or_a_decision() {
         problems.to_string().starts_with("http.listen: 0.0.0.0:1 is beyond loopback"),
         "{problems}"
     );
+}
+
+#[test]
+fn no_app_does_not_mean_all_apps() {
+    let problems = problems("version = 1\n[[token]]\nfile = \"a\"\nmay = [\"read\"]\napps = []");
+    let refused = "rollcall.toml:5: token[0].apps: must hold at least one";
+    assert!(problems.iter().any(|problem| problem == refused), "{problems:?}");
+}
+
+#[test]
+fn loopback_is_loopback_however_it_is_written() {
+    assert_eq!(problems("version = 1\nhttp.listen = \"[::ffff:127.0.0.1]:8053\""), [""; 0]);
+    assert_eq!(problems("version = 1\nhttp.listen = \"[::ffff:10.0.0.1]:8053\"").len(), 1);
 }
 
 /// A directory with a configuration and what it names.
@@ -279,6 +293,14 @@ fn zone_files_must_be_there_if_named() {
     let line = "rollcall.toml:4: zone[0].file: cannot read ./zones/svc.zone: no such file or directory: \
                 give an existing file, or leave 'file' out for the built-in zone\n";
     assert_eq!(scene.check(), (line.into(), 1));
+}
+
+#[test]
+fn a_zone_file_that_can_not_be_looked_at_is_not_taken_for_none() {
+    let scene = Scene::new("version = 1\nzones = \"rollcall.toml\"");
+    let (text, code) = scene.check();
+    assert!(text.contains("cannot read rollcall.toml/svc.zone: not a directory"), "{text}");
+    assert_eq!(code, 1);
 }
 
 #[test]

@@ -48,6 +48,17 @@ pub(super) fn reason(body: &[u8]) -> Result<String, Problem> {
     Ok(reason)
 }
 
+/// Refuses what a call that takes no body would silently leave out.
+pub(super) fn nothing(body: &[u8]) -> Result<(), Problem> {
+    #[derive(Deserialize)]
+    struct Nothing {}
+
+    if body.is_empty() {
+        return Ok(());
+    }
+    object::<Nothing>(body).map(|Nothing {}| ())
+}
+
 /// Holds endpoints to be objects: derived code would take `[null, null, 9000]` as fields by position.
 #[derive(Deserialize)]
 struct EndpointObjects {

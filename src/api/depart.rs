@@ -6,15 +6,16 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use super::Shared;
 use super::call::{Call, Target};
 use super::problem::Problem;
 use super::settings::Permission;
 use super::store::{Current, Store, TRIES_MAX, unmoved};
 use super::view::Written;
+use super::{Shared, body};
 use crate::layout::native::{DEPARTED_TTL_SECS, note_value};
 use crate::registry::{LeaseId, Write};
 
@@ -22,8 +23,9 @@ use crate::registry::{LeaseId, Write};
 pub(super) async fn heartbeat(
     State(shared): State<Arc<Shared>>,
     call: Call,
+    bytes: Bytes,
 ) -> Result<Json<Written>, Problem> {
-    let (target, wanted) = target(&shared, &call)?;
+    let (target, wanted) = target(&shared, &call, &bytes)?;
     let store = Store::new(&shared);
     let gone = || {
         let message = format!("{} is not registered: register again", title(&target));
@@ -60,8 +62,9 @@ pub(super) async fn heartbeat(
 pub(super) async fn delete(
     State(shared): State<Arc<Shared>>,
     call: Call,
+    bytes: Bytes,
 ) -> Result<Json<Written>, Problem> {
-    let (target, wanted) = target(&shared, &call)?;
+    let (target, wanted) = target(&shared, &call, &bytes)?;
     let Target { namespace, app, id } = &target;
     let store = Store::new(&shared);
     let key = shared.api.keys.instance(namespace, app, id);
@@ -90,17 +93,22 @@ pub(super) async fn delete(
             fresh = Some(lease);
             continue;
         };
-        let visible = shared.visible(stamp.revision).await;
+        let visible = store.visible(stamp.revision).await;
         return Ok(Json(Written::at(stamp.revision, Some(visible))));
     }
     Err(Problem::unavailable("others wrote this id all the while: try again"))
 }
 
-fn target(shared: &Shared, call: &Call) -> Result<(Target, Option<LeaseId>), Problem> {
+fn target(
+    shared: &Shared,
+    call: &Call,
+    bytes: &[u8],
+) -> Result<(Target, Option<LeaseId>), Problem> {
     call.query_only(&["incarnation"])?;
     let target = call.target()?;
     call.caller.may(Permission::Register, &target.app)?;
     let wanted = call.incarnation()?;
+    body::nothing(bytes)?;
     shared.serves(&target.namespace, &target.app)?;
     Ok((target, wanted))
 }

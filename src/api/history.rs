@@ -30,7 +30,7 @@ struct Ring {
     events: VecDeque<(EventId, Arc<Event>)>,
     /// Place of the event that comes after the last one.
     next: u64,
-    /// The last event of this epoch that the ring has lost.
+    /// The last event of this epoch that the ring has lost, or the view that it began with.
     lost: Option<EventId>,
 }
 
@@ -82,6 +82,17 @@ impl History {
         Self { events_max: events_max.max(1), ring, next: watch::Sender::new(0) }
     }
 
+    /// A first view was read: what is in it is no news, and what led to it is not known here.
+    pub fn begin(&self, epoch: u64, revision: Revision) {
+        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = EventId { epoch, revision, index: u32::MAX };
+        // The gap in places makes every watcher lose the thread, as below.
+        *ring = Ring { epoch, next: ring.next + 1, lost: Some(known), ..Ring::default() };
+        let next = ring.next;
+        drop(ring);
+        self.next.send_replace(next);
+    }
+
     /// Adds events in the order in which they happened. Another epoch than before ends what was kept.
     pub fn push(&self, epoch: u64, events: Vec<Event>) {
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
@@ -109,7 +120,7 @@ impl History {
         self.next.subscribe()
     }
 
-    /// The place of what comes next, and the id of the last event.
+    /// The place of what comes next, and the id to resume from there.
     pub(super) fn present(&self) -> (Option<EventId>, u64) {
         let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         (ring.last(), ring.next)
@@ -145,15 +156,18 @@ impl Ring {
         self.next - self.events.len() as u64
     }
 
+    /// Who has seen this has missed nothing up to the present.
     fn last(&self) -> Option<EventId> {
-        self.events.back().map(|(id, _)| *id)
+        self.events.back().map(|(id, _)| *id).or(self.lost)
     }
 
     /// Ids rise, whatever revisions do.
     fn id_for(&self, event: &Event) -> EventId {
         let (epoch, revision) = (self.epoch, event.revision);
         match self.last() {
-            Some(last) if last.revision >= revision => EventId { index: last.index + 1, ..last },
+            Some(last) if last.revision >= revision => {
+                EventId { index: last.index.saturating_add(1), ..last }
+            }
             _ => EventId { epoch, revision, index: 0 },
         }
     }
@@ -224,6 +238,21 @@ mod tests {
         assert_eq!(history.after(id("1.5.0")), None);
         assert_eq!(ids(history.read(place, 9)), ["lost"]);
         assert!(history.after(id("2.3.0")).is_some());
+    }
+
+    #[test]
+    fn a_first_view_is_no_news_and_can_be_resumed_from() {
+        let history = History::new(10);
+        let (_, place) = history.present();
+        history.begin(0, 5);
+        // Who watched while nothing was known has to list; who was told up to 5 elsewhere as well.
+        assert_eq!(ids(history.read(place, 9)), ["lost"]);
+        assert_eq!(history.after(id("0.5.0")), None);
+        let (last, place) = history.present();
+        history.push(0, vec![event(6)]);
+        assert_eq!(ids(history.read(place, 9)), ["0.6.0"]);
+        let place = history.after(last.unwrap()).unwrap();
+        assert_eq!(ids(history.read(place, 9)), ["0.6.0"]);
     }
 
     #[test]

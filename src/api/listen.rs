@@ -59,8 +59,7 @@ fn advice(error: &io::Error) -> String {
 /// # Errors
 /// An address beyond loopback without any token, or one that the system refuses.
 pub async fn bind(settings: &Settings) -> Result<Listener, BindError> {
-    let beyond = !settings.listen.ip().to_canonical().is_loopback();
-    if beyond && settings.tokens.is_empty() && !settings.insecure {
+    if settings.is_open() {
         return Err(BindError::Open(settings.listen));
     }
     let (api, address) = open("http", settings.listen).await?;

@@ -13,13 +13,14 @@ use bytes::Bytes;
 use super::call::{Call, Target};
 use super::problem::Problem;
 use super::settings::Permission;
-use super::store::{Store, TRIES_MAX};
+use super::store::{Store, TRIES_MAX, is_stored};
 use super::view::Written;
-use super::{GuardRefusal, Shared, body};
-use crate::layout::Note;
+use super::{Shared, body};
 use crate::layout::native::note_value;
+use crate::layout::{Note, OfflineMark};
 use crate::model::{AppName, Label, Namespace};
 use crate::registry::{Error, Precondition, Write};
+use crate::zone::{self, Refusal};
 
 /// `PUT /v1/apps/{app}/offline`
 pub(super) async fn app_offline(
@@ -84,7 +85,7 @@ async fn offline(
     let Some(stamp) = store.commit(None, writes, None).await? else {
         return Err(Problem::unavailable("the registry refused a mark without saying why"));
     };
-    let visible = shared.visible(stamp.revision).await;
+    let visible = store.visible(stamp.revision).await;
     Ok(Json(Written::at(stamp.revision, Some(visible))))
 }
 
@@ -99,13 +100,15 @@ async fn online(
     let key = shared.api.keys.offline(&namespace, &app, id);
     for _ in 0..TRIES_MAX {
         let Some(mark) = store.entry(&key).await? else {
+            // Another server may have taken it away just now, and the news not be here yet.
             let revision = shared.api.published.load().revision;
-            return Ok(Json(Written::at(revision, Some(true))));
+            let visible = !is_marked(shared, &namespace, &app, id);
+            return Ok(Json(Written::at(revision, Some(visible))));
         };
         let precondition = Precondition::At(key.clone(), mark.revision);
         let writes = vec![Write::Delete(key.clone())];
         let Some(stamp) = store.commit(Some(precondition), writes, None).await? else { continue };
-        let visible = shared.visible(stamp.revision).await;
+        let visible = store.visible(stamp.revision).await;
         return Ok(Json(Written::at(stamp.revision, Some(visible))));
     }
     Err(Problem::unavailable("others wrote this mark all the while: try again"))
@@ -127,9 +130,25 @@ fn operate(
 fn listed(shared: &Shared, namespace: &Namespace, app: &AppName, id: Option<&Label>) -> bool {
     let snapshot = shared.api.published.load();
     let Some(view) = snapshot.directory.app(namespace, app) else { return false };
-    let Some(id) = id else { return true };
-    snapshot.directory.instance(namespace, app, id.as_str()).is_some()
+    let Some(id) = id else {
+        let marked = view.offline.is_some() || !view.absent_marks.is_empty();
+        return marked || view.instances.iter().any(is_stored);
+    };
+    snapshot.directory.instance(namespace, app, id.as_str()).is_some_and(is_stored)
         || view.absent_marks.iter().any(|mark| mark.id.as_ref() == Some(id))
+}
+
+/// Whether answers show that very mark.
+fn is_marked(shared: &Shared, namespace: &Namespace, app: &AppName, id: Option<&Label>) -> bool {
+    let snapshot = shared.api.published.load();
+    let Some(view) = snapshot.directory.app(namespace, app) else { return false };
+    let Some(id) = id else { return view.offline.is_some() };
+    let of_id = |mark: &Arc<OfflineMark>| mark.id.as_ref() == Some(id);
+    let on_instance = view.instances.iter().any(|one| match &one.state {
+        zone::State::Offline(mark) => of_id(mark),
+        _ => false,
+    });
+    on_instance || view.absent_marks.iter().any(of_id)
 }
 
 async fn registered(
@@ -157,8 +176,8 @@ impl Shared {
 
     /// Refuses to write where nobody here would see it.
     pub(super) fn serves(&self, namespace: &Namespace, app: &AppName) -> Result<(), Problem> {
-        match (self.api.guard)(namespace, app, None) {
-            Err(refusal @ GuardRefusal::Unserved(_)) => Err(refusal.into()),
+        match self.api.guard.check(namespace, app, None) {
+            Err(refusal @ Refusal::Unserved(_)) => Err(refusal.into()),
             _ => Ok(()),
         }
     }

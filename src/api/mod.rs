@@ -50,9 +50,8 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::layout::native::Keys;
-use crate::model::{AppName, Label, Namespace};
 use crate::registry::{LeaseId, Registry};
-use crate::zone::Published;
+use crate::zone::{Guard, Published};
 
 /// What the API is made of; `serve` puts it together.
 pub struct Api {
@@ -65,7 +64,7 @@ pub struct Api {
     /// Where reads come from.
     pub published: Arc<Published>,
     /// What zones have to say about a registration.
-    pub guard: Arc<Guard>,
+    pub guard: Guard,
     /// What watchers are told.
     pub history: Arc<History>,
     /// What `/readyz` says.
@@ -78,21 +77,6 @@ pub struct Api {
     pub settings: Settings,
     /// The time written into notes.
     pub wall_clock: fn() -> SystemTime,
-}
-
-/// What the zones of this server have to say about an app's names, and an instance's where one is given,
-/// before anything is written.
-pub type Guard =
-    dyn Fn(&Namespace, &AppName, Option<&Label>) -> Result<(), GuardRefusal> + Send + Sync;
-
-/// Why the zones of this server can't serve a registration. The text is for its owner.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GuardRefusal {
-    /// No zone here serves the namespace: nothing is written there.
-    Unserved(String),
-    /// A name is taken already: `greeter: svc.zone:12 has static records on this name`. What is registered
-    /// there all the same can still be marked and deregistered.
-    Taken(String),
 }
 
 /// What all requests share.

@@ -9,9 +9,9 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::GuardRefusal;
 use crate::model::FieldError;
 use crate::registry;
+use crate::zone::Refusal;
 
 /// Longest message, in octets: what is quoted in it may be as long as a body.
 const LINE_OCTETS_MAX: usize = 500;
@@ -75,14 +75,17 @@ impl From<FieldError> for Problem {
     }
 }
 
-impl From<GuardRefusal> for Problem {
-    fn from(refusal: GuardRefusal) -> Self {
-        match refusal {
-            GuardRefusal::Unserved(message) => Self {
-                field: Some("namespace".to_owned()),
-                ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
-            },
-            GuardRefusal::Taken(message) => Self::new(StatusCode::CONFLICT, message),
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match &refusal {
+            Refusal::Unserved(namespace) => {
+                let rule = format!("{namespace} is served by no zone here: add a [[zone]] for it");
+                Self::unacceptable("namespace", rule)
+            }
+            Refusal::Static { .. } => {
+                let message = format!("{refusal}: register another name, or take them out there");
+                Self::new(StatusCode::CONFLICT, message)
+            }
         }
     }
 }

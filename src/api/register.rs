@@ -115,7 +115,7 @@ fn no_loopback(field: &str, instance: &Instance) -> Result<(), Problem> {
 /// Refuses what no zone here could serve.
 fn admit(shared: &Shared, target: &Target) -> Result<(), Problem> {
     let Target { namespace, app, id } = target;
-    (shared.api.guard)(namespace, app, Some(id)).map_err(Problem::from)
+    shared.api.guard.check(namespace, app, Some(id)).map_err(Problem::from)
 }
 
 /// What a registration came to.
@@ -141,7 +141,7 @@ async fn register(
             continue;
         };
         let visible = match done.written {
-            true => shared.visible(done.revision).await,
+            true => attempt.store.visible(done.revision).await,
             false => shared.api.published.load().revision >= done.revision,
         };
         let status = if done.created { StatusCode::CREATED } else { StatusCode::OK };
@@ -185,7 +185,7 @@ impl Attempt<'_> {
         }
         // A write that was acknowledged elsewhere and is not shown here yet must not be taken for this one.
         let now = self.store.current(&self.target).await?;
-        Ok(now.filter(|now| now.revision == seen.revision).map(|now| Registered {
+        Ok(now.filter(|now| now == seen).map(|now| Registered {
             created: false,
             written: false,
             revision: now.revision,

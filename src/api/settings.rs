@@ -51,6 +51,15 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// Whether strangers on the network could register and deregister, without the operator's word for it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        let beyond = !self.listen.ip().to_canonical().is_loopback();
+        beyond && self.tokens.is_empty() && !self.insecure
+    }
+}
+
 /// A token: a secret and what it allows.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {

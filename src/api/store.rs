@@ -16,6 +16,7 @@ use crate::model::Instance;
 use crate::registry::{
     Committed, Entry, Error, LeaseId, Precondition, Revision, Stamp, Txn, Write,
 };
+use crate::zone::{InstanceView, Position};
 
 /// Time for all registry calls of one request: a refusal is to arrive within 5 s.
 const BUDGET: Duration = Duration::from_millis(4_500);
@@ -27,6 +28,8 @@ pub(super) const TRIES_MAX: usize = 8;
 pub(super) struct Store<'a> {
     shared: &'a Shared,
     deadline: Instant,
+    /// Where the answers stood before anything was written.
+    before: Position,
 }
 
 /// An instance's key as it stands.
@@ -60,14 +63,22 @@ impl Drop for Fresh {
 
 impl<'a> Store<'a> {
     pub(super) fn new(shared: &'a Shared) -> Self {
-        Self { shared, deadline: Instant::now() + BUDGET }
+        let before = shared.api.published.position();
+        Self { shared, deadline: Instant::now() + BUDGET, before }
+    }
+
+    /// Waits, within bounds, until this server's answers show what was written; says whether they do.
+    pub(super) async fn visible(&self, revision: Revision) -> bool {
+        let reached = self.shared.api.published.reached(self.before, revision);
+        tokio::time::timeout(self.shared.api.settings.visible_timeout, reached).await.is_ok()
     }
 
     /// What the directory says of an instance: right, or a moment behind.
     pub(super) fn listed(&self, target: &Target) -> Option<Current> {
         let snapshot = self.shared.api.published.load();
         let Target { namespace, app, id } = target;
-        let view = snapshot.directory.instance(namespace, app, id.as_str())?;
+        let view = snapshot.directory.instance(namespace, app, id.as_str());
+        let view = view.filter(|view| is_stored(view))?;
         Some(Current {
             revision: view.revision,
             lease: view.lease,
@@ -173,12 +184,9 @@ fn silent() -> String {
     format!("no answer within {:.1} s", BUDGET.as_secs_f64())
 }
 
-impl Shared {
-    /// Waits, within bounds, until this server's answers show that revision; says whether they do.
-    pub(super) async fn visible(&self, revision: Revision) -> bool {
-        let reached = self.api.published.reached(revision);
-        tokio::time::timeout(self.api.settings.visible_timeout, reached).await.is_ok()
-    }
+/// Whether an instance is a key of the registry. A pin is none: there is nothing to renew, take away or mark.
+pub(super) fn is_stored(view: &InstanceView) -> bool {
+    view.revision > 0
 }
 
 /// The precondition that an instance's key is as it was seen.

@@ -89,7 +89,8 @@ impl Caller {
 
     /// Whether the token is for all apps.
     pub(super) fn covers_all(&self) -> bool {
-        matches!(self, Self::Anyone) || matches!(self, Self::Holder(token) if token.apps.is_empty())
+        let Self::Holder(token) = self else { return true };
+        token.apps.is_empty() || token.apps.iter().any(|pattern| pattern == "*")
     }
 
     /// How notes call them.

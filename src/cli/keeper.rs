@@ -99,7 +99,7 @@ impl Keeper {
                     }
                     complaint.clear();
                     pauses = Pauses::default();
-                    self.held.as_ref().map_or(PAUSE_MAX, |held| (held.ttl / 3).max(PAUSE_MIN))
+                    self.held.as_ref().map_or(PAUSE_MAX, |held| beat(held.ttl))
                 }
                 Err(ClientError::Refused { status: StatusCode::NOT_FOUND, .. }) if was_held => {
                     output::note(&format!(
@@ -220,6 +220,11 @@ impl Keeper {
     }
 }
 
+/// From one renewal to the next: two may be lost before the lease ends.
+fn beat(ttl: Duration) -> Duration {
+    (ttl / 3).max(PAUSE_MIN)
+}
+
 /// Growing pauses with jitter, so that a fleet whose server comes back does not come back as one.
 #[derive(Default)]
 struct Pauses {
@@ -237,6 +242,12 @@ impl Pauses {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lease_is_renewed_at_a_third() {
+        assert_eq!(beat(Duration::from_secs(30)), Duration::from_secs(10));
+        assert_eq!(beat(Duration::ZERO), PAUSE_MIN);
+    }
 
     #[test]
     fn pauses_grow_to_their_bound() {

@@ -167,3 +167,23 @@ async fn keep(
     }
     WasKnown::Yes
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn the_drain_outlives_a_record_by_a_second() {
+        let args = Line::parse_from("run a --port 1 -- true".split(' ')).args;
+        let ttl_secs: u64 = crate::config::Config::default().zones[0].ttl_secs.into();
+        assert_eq!(args.drain, Duration::from_secs(ttl_secs + 1));
+    }
+}

@@ -30,7 +30,8 @@ pub(super) struct Parser {
 pub(super) struct TooLong;
 
 impl Parser {
-    /// Takes the next octets and gives the events that they complete.
+    /// Takes the next octets and gives the events that they complete. One without data is no event: it only
+    /// says where to resume.
     pub(super) fn feed(&mut self, octets: &[u8]) -> Result<Vec<Event>, TooLong> {
         let mut events = Vec::new();
         let mut rest = octets;
@@ -56,7 +57,7 @@ impl Parser {
     fn end_line(&mut self, line: &str) -> Result<Option<Event>, TooLong> {
         if line.is_empty() {
             let event = mem::take(&mut self.event);
-            return Ok((!event.data.is_empty()).then_some(event));
+            return Ok((!event.data.is_empty() || event.id.is_some()).then_some(event));
         }
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
@@ -81,7 +82,7 @@ mod tests {
     use super::*;
 
     const STREAM: &[u8] =
-        b": watching from 7\n\nid: 1.8.0\nevent: registered\ndata: {\"a\":\ndata: 1}\n\n\
+        b": watching from 7\nid: 1.7.0\n\nid: 1.8.0\nevent: registered\ndata: {\"a\":\ndata: 1}\n\n\
                             : \n\nevent: reset\r\ndata:{}\r\n\r\nretry: 9\n\n";
 
     fn expected() -> Vec<Event> {
@@ -90,7 +91,11 @@ mod tests {
             kind: kind.into(),
             data: data.into(),
         };
-        vec![event(Some("1.8.0"), "registered", "{\"a\":\n1}"), event(None, "reset", "{}")]
+        vec![
+            event(Some("1.7.0"), "", ""),
+            event(Some("1.8.0"), "registered", "{\"a\":\n1}"),
+            event(None, "reset", "{}"),
+        ]
     }
 
     #[test]

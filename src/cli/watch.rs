@@ -98,7 +98,9 @@ async fn follow(
             return Ok(ClientError::Unreachable("the server sends what is no event".into()));
         };
         for event in events {
-            print(&event, as_json)?;
+            if !event.data.is_empty() {
+                print(&event, as_json)?;
+            }
             if event.id.is_some() {
                 *last_id = event.id;
             } else if event.kind == "reset" {

@@ -197,7 +197,7 @@ impl Config {
         }
         // Registration is power over where traffic goes: it is not left open to a network by oversight.
         let http = &self.http;
-        if !http.listen.ip().is_loopback() && http.tokens.is_empty() && !http.insecure {
+        if http.is_open() {
             problems.push(Problem::nowhere(format!(
                 "http.listen: {} is beyond loopback and there is no token: add a [[token]], or set http.insecure = true",
                 http.listen

@@ -84,7 +84,8 @@ fn http(section: Section<'_>, http: &mut api::Settings) {
     section.set("connections_max", &mut http.connections_max, whole(1..=1_000_000));
     section.set("body_octets_max", &mut http.body_octets_max, whole(1_024..=1_048_576));
     section.set("request_timeout", &mut http.request_timeout, from_second());
-    let visible = duration(Duration::ZERO..=Duration::from_secs(60));
+    // A write's answer is to come before clients give up, which ours do after 10 s.
+    let visible = duration(Duration::ZERO..=Duration::from_secs(5));
     section.set("visible_timeout", &mut http.visible_timeout, visible);
     section.set("history_events_max", &mut http.history_events_max, whole(1..=1_000_000));
     section.set("watchers_max", &mut http.watchers_max, whole(1..=100_000));
@@ -94,7 +95,12 @@ fn http(section: Section<'_>, http: &mut api::Settings) {
 fn tokens(root: &Section<'_>, tokens: &mut Vec<Token>, warnings: &mut Vec<Problem>) {
     for section in root.sections("token") {
         let file = section.need("file", "\"deploy.token\"", path);
-        let apps = section.get("apps", list(LIST_MAX, app_pattern)).unwrap_or_default();
+        let apps = section.get("apps", |value| {
+            let apps = list(LIST_MAX, app_pattern)(value)?;
+            // Nobody who writes an empty list means all apps.
+            if apps.is_empty() { Err(ValueError::new("must hold at least one")) } else { Ok(apps) }
+        });
+        let apps = apps.unwrap_or_default();
         let may = section.need("may", "[\"register\"]", |value| {
             let may = list(PERMISSIONS.len(), word(PERMISSIONS))(value)?;
             if may.is_empty() { Err(ValueError::new("must hold at least one")) } else { Ok(may) }

@@ -104,7 +104,9 @@ fn endpoints(value: &toml::de::DeValue<'_>) -> Result<Vec<SocketAddr>, ValueErro
 /// The file that a zone has without saying so: `svc.zone` for `svc.`, if it is there.
 fn usual_file(section: &Section<'_>, dir: &Path, zone: &ZoneName) -> Option<Arc<ZoneFile>> {
     let path = dir.join(format!("{}zone", zone.as_str()));
-    path.exists().then(|| zone_file(section, &path, zone)).flatten()
+    // One that is there and can't be read is not one that is not there.
+    let there = path.try_exists().unwrap_or(true);
+    there.then(|| zone_file(section, &path, zone)).flatten()
 }
 
 fn zone_file(section: &Section<'_>, path: &PathBuf, zone: &ZoneName) -> Option<Arc<ZoneFile>> {

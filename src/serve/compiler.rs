@@ -15,9 +15,10 @@ use tokio::time::{Instant, timeout_at};
 use super::retired::Retired;
 use crate::api::History;
 use crate::layout::Parsed;
+use crate::registry::Revision;
 use crate::registry::mirror::Delta;
 use crate::supervise::panic_message;
-use crate::zone::{Catalogue, Oversized, Published, SavedSerial};
+use crate::zone::{Catalogue, Event, Oversized, Published, SavedSerial};
 
 /// Steps that are taken in before answers are built from them: bounds what one build can hold up.
 const GATHER_MAX: usize = 1_024;
@@ -77,33 +78,32 @@ impl Compiler {
         let start = Instant::now();
         let clock = move || start.elapsed();
         let mut retired = Retired::default();
+        // Each process counts epochs from 0: an event's id must mean nothing to another one, so that who
+        // resumes there is told to begin anew.
+        let first_epoch = u64::from(fastrand::u32(..)) << 16;
         let mut due: Option<Instant> = None;
         let mut next_publish = start;
+        let mut viewed = false;
         // Ends when the mirror drops its end of the queue.
         while let Some(first) = runtime.block_on(next(&mut self.deltas, due)) {
             // What comes within the interval is gathered; a lone change after a quiet time is not held up.
             runtime.block_on(tokio::time::sleep_until(next_publish));
-            let mut events = Vec::new();
-            let mut epoch = None;
-            let mut delta = first;
-            for _ in 0..GATHER_MAX {
-                if let Some(delta) = &delta {
-                    events.extend(self.catalogue.apply(delta));
-                    epoch = Some(delta.epoch);
-                }
-                delta = match self.deltas.try_recv() {
-                    Ok(delta) => Some(delta),
-                    Err(_) => break,
-                };
-            }
+            let told: Vec<Told> = gather(first, &mut self.deltas)
+                .map(|delta| Told::new(&delta, self.catalogue.apply(&delta)))
+                .collect();
             let began = Instant::now();
             let compiled = self.catalogue.compile(&clock);
             retired.push(self.published.publish(compiled.snapshot));
             self.measures.build.observe(began.elapsed().as_secs_f64());
             next_publish = Instant::now() + PUBLISH_INTERVAL;
             due = compiled.due.map(|due| start + due);
-            if let Some(epoch) = epoch {
-                self.history.push(epoch, events);
+            for Told { epoch, revision, events } in told {
+                if std::mem::replace(&mut viewed, true) {
+                    self.history.push(first_epoch + epoch, events);
+                } else {
+                    // Nothing happened to what was there before we looked.
+                    self.history.begin(first_epoch + epoch, revision);
+                }
             }
             self.report(&compiled.oversized);
             self.serials.send_if_modified(|saved| {
@@ -126,6 +126,28 @@ impl Compiler {
     }
 }
 
+/// What watchers are told of one step, once it is in the answers.
+struct Told {
+    epoch: u64,
+    revision: Revision,
+    events: Vec<Event>,
+}
+
+impl Told {
+    fn new(delta: &Delta<Parsed>, events: Vec<Event>) -> Self {
+        Self { epoch: delta.epoch, revision: delta.revision, events }
+    }
+}
+
+/// The step that was waited for, if there is one, and those that wait behind it. Takes none from the queue
+/// that it does not give.
+fn gather(
+    first: Option<Delta<Parsed>>,
+    deltas: &mut mpsc::Receiver<Delta<Parsed>>,
+) -> impl Iterator<Item = Delta<Parsed>> {
+    first.into_iter().chain(std::iter::from_fn(|| deltas.try_recv().ok())).take(GATHER_MAX)
+}
+
 /// The next step, or nothing but the time that apps which were put off are due; none at the end.
 async fn next(
     deltas: &mut mpsc::Receiver<Delta<Parsed>>,
@@ -137,5 +159,31 @@ async fn next(
             Ok(delta) => delta.map(Some),
             Err(_) => Some(None),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(revision: Revision) -> Delta<Parsed> {
+        Delta { revision, epoch: 0, whole: false, news: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn gathering_loses_no_step() {
+        let last = 2 * GATHER_MAX as Revision + 7;
+        let (send, mut deltas) = mpsc::channel(2 * GATHER_MAX + 7);
+        for revision in 1..=last {
+            send.try_send(step(revision)).unwrap();
+        }
+        drop(send);
+        let mut taken = Vec::new();
+        while let Some(first) = next(&mut deltas, None).await {
+            let before = taken.len();
+            taken.extend(gather(first, &mut deltas).map(|delta| delta.revision));
+            assert!(taken.len() - before <= GATHER_MAX);
+        }
+        assert!(taken.into_iter().eq(1..=last));
     }
 }

@@ -59,6 +59,11 @@ impl Data {
         }
     }
 
+    /// What to say where the system refuses a file of it.
+    pub(super) fn unusable(&self, source: io::Error) -> DataError {
+        DataError::Unusable { path: self.path.clone(), source }
+    }
+
     /// The directory.
     pub(super) fn path(&self) -> &Path {
         &self.path

@@ -11,8 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::compiler::{Compiler, Measures};
-use super::data::Data;
-use super::guard::guard;
+use super::data::{Data, DataError};
 use super::readiness::Health;
 use super::signals::Signals;
 use super::{ServeError, metrics, serials};
@@ -26,13 +25,13 @@ use crate::registry::etcd::EtcdRegistry;
 use crate::registry::mirror::{Mirror, Pacing};
 use crate::registry::{Entry, Registry};
 use crate::supervise::Tasks;
-use crate::zone::{Catalogue, Published};
+use crate::zone::{Catalogue, Guard, Published};
 
 /// Steps of the mirror that wait for the compiler; beyond that the mirror waits.
 const DELTAS_MAX: usize = 1_024;
 /// What is in flight at the end may take this long (law 10 of the design).
 const DRAIN: Duration = Duration::from_secs(5);
-/// And the tasks themselves a little longer, to notice.
+/// And all tasks together a little longer, to notice.
 const END: Duration = Duration::from_secs(6);
 /// Where other programs read what this server listens on.
 const LISTENING_FILE: &str = "listening.json";
@@ -61,11 +60,10 @@ struct Listed {
 }
 
 impl Listed {
-    fn new(data: Arc<Data>, listening: &Listening) -> std::io::Result<Self> {
-        data.replace(
-            LISTENING_FILE,
-            &serde_json::to_vec(listening).map_err(std::io::Error::other)?,
-        )?;
+    fn new(data: Arc<Data>, listening: &Listening) -> Result<Self, DataError> {
+        let text = serde_json::to_vec(listening).map_err(std::io::Error::other);
+        text.and_then(|text| data.replace(LISTENING_FILE, &text))
+            .map_err(|error| data.unusable(error))?;
         Ok(Self { data })
     }
 }
@@ -80,6 +78,8 @@ impl Parts {
     /// Opens the data directory, binds all sockets and opens the registry. etcd need not be reachable.
     pub(super) async fn bind(config: Config) -> Result<Self, ServeError> {
         let data = Arc::new(Data::open(&config.data_dir)?);
+        // A server that was killed could not take it away.
+        data.remove(LISTENING_FILE);
         let dns = dns::bind(&config.dns)?;
         let http = api::bind(&config.http).await?;
         let registry: Arc<dyn Registry> = match &config.registry {
@@ -101,7 +101,7 @@ impl Parts {
         self.start(&tasks, draining.clone())?;
         let listed = Listed::new(data, &listening)?;
         tracing::info!(dns = ?listening.dns, http = %listening.http, "serving");
-        let mut running = Box::pin(tasks.join());
+        let mut running = std::pin::pin!(tasks.join(END));
         let signal = tokio::select! {
             failed = &mut running => return failed.map_err(Into::into),
             signal = signals.next() => signal,
@@ -116,9 +116,9 @@ impl Parts {
             failed = &mut running => return failed.map_err(Into::into),
         }
         stop.cancel();
-        match tokio::time::timeout(END, running).await {
-            Ok(ended) => ended?,
-            Err(_) => tracing::warn!(after = ?END, "stopped with requests unfinished"),
+        tokio::select! {
+            ended = running => ended?,
+            signal = signals.next() => tracing::warn!(signal, "stopping with requests unfinished"),
         }
         tracing::info!("stopped");
         Ok(())
@@ -164,7 +164,7 @@ impl Parts {
             shared_registry: matches!(config.registry, RegistryChoice::Etcd(_)),
             keys,
             published: published.clone(),
-            guard: guard(&config.zones),
+            guard: Guard::new(&config.zones),
             history: history.clone(),
             readiness: Arc::new(move || health.readiness()),
             metrics: api::Metrics::new(&mut exposition),
@@ -184,11 +184,15 @@ impl Parts {
 
         dns.run(&published, &stats, tasks)?;
         tasks.spawn("compiler", compiler.start(Handle::current())?);
-        tasks.spawn("mirror", mirror.run(tasks.stop_token()));
         tasks.spawn("serials", serials::keep(data, saved, tasks.stop_token()));
-        let stop = tasks.stop_token();
+        // The view is kept up as long as there may be a write that waits to see itself in it; the compiler
+        // ends with the mirror, and the serials' keeper with the compiler.
+        let unwatched = CancellationToken::new();
+        tasks.spawn("mirror", mirror.run(unwatched.clone()));
+        let (stop, last) = (tasks.stop_token(), unwatched.drop_guard());
         tasks.spawn("http", async move {
             api::serve(api, http, stop, DRAIN).await;
+            drop(last);
             Ok(())
         });
         Ok(())

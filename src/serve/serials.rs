@@ -33,7 +33,8 @@ pub(super) fn load(data: &Data) -> Vec<SavedSerial> {
     })
 }
 
-/// Saves each change, at most once an interval, and the last one when it is stopped.
+/// Saves each change, at most once an interval until it is stopped. Ends when the compiler does, so that the
+/// last one is saved whatever is still answered meanwhile.
 pub(super) async fn keep(
     data: Arc<Data>,
     mut serials: watch::Receiver<Vec<SavedSerial>>,
@@ -41,10 +42,7 @@ pub(super) async fn keep(
 ) -> Result<(), String> {
     let mut failing = false;
     loop {
-        let stopped = tokio::select! {
-            () = stop.cancelled() => true,
-            changed = serials.changed() => changed.is_err(),
-        };
+        let last = serials.changed().await.is_err();
         let current = serials.borrow_and_update().clone();
         let data = data.clone();
         let saved = tokio::task::spawn_blocking(move || save(&data, &current)).await;
@@ -59,7 +57,9 @@ pub(super) async fn keep(
             tracing::warn!(file = FILE, error, "cannot save serials; going on without");
         }
         failing = error.is_some();
-        if stopped {
+        if last {
+            // A compiler that ends unasked is to be heard of before this task.
+            stop.cancelled().await;
             return Ok(());
         }
         tokio::select! {

@@ -24,7 +24,7 @@ pub use catalogue::{Catalogue, Compiled, Oversized};
 pub use directory::{AppView, Directory, InstanceView, Rejected, State};
 pub use event::{Cause, Event};
 pub use guard::{Guard, Refusal};
-pub use published::Published;
+pub use published::{Position, Published};
 pub use serial::SavedSerial;
 pub use settings::{Pin, ZoneName, ZoneSettings};
 pub use snapshot::{Found, Snapshot, Zone};

@@ -15,14 +15,29 @@ use crate::registry::Revision;
 #[derive(Debug)]
 pub struct Published {
     current: ArcSwap<Snapshot>,
-    position: watch::Sender<(u64, Revision)>,
+    position: watch::Sender<Position>,
+}
+
+/// Where the answers stand in the registry's history.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Position {
+    /// Counts the breaks of that history: revisions of different epochs don't compare.
+    pub epoch: u64,
+    /// The revision that answers show.
+    pub revision: Revision,
+}
+
+impl Position {
+    fn of(snapshot: &Snapshot) -> Self {
+        Self { epoch: snapshot.epoch, revision: snapshot.revision }
+    }
 }
 
 impl Published {
     /// Begins with that snapshot.
     #[must_use]
     pub fn new(first: Arc<Snapshot>) -> Self {
-        let position = (first.epoch, first.revision);
+        let position = Position::of(&first);
         Self { current: ArcSwap::new(first), position: watch::Sender::new(position) }
     }
 
@@ -40,16 +55,59 @@ impl Published {
     /// Swaps a new snapshot in and gives the old one back, which the caller keeps until it is the only holder.
     #[must_use = "readers must not be the ones who free it"]
     pub fn publish(&self, next: Arc<Snapshot>) -> Arc<Snapshot> {
-        let position = (next.epoch, next.revision);
+        let position = Position::of(&next);
         let old = self.current.swap(next);
         self.position.send_replace(position);
         old
     }
 
-    /// Waits until the answers show that revision. The caller bounds the wait in time.
-    pub async fn reached(&self, revision: Revision) {
-        let mut position = self.position.subscribe();
+    /// Where the answers stand.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        *self.position.borrow()
+    }
+
+    /// Waits until the answers show a revision that was made after they stood at `before`. The caller bounds
+    /// the wait in time.
+    ///
+    /// A revision that is not beyond `before` belongs to another history than the one shown then: that of a
+    /// registry restored from a backup, which the mirror has yet to notice.
+    pub async fn reached(&self, before: Position, revision: Revision) {
+        let broken = revision <= before.revision;
+        let shows =
+            |now: &Position| now.revision >= revision && (!broken || now.epoch > before.epoch);
         // The sender lives as long as `self`.
-        let _ = position.wait_for(|(_, shown)| *shown >= revision).await;
+        let _ = self.position.subscribe().wait_for(shows).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(epoch: u64, revision: Revision) -> Arc<Snapshot> {
+        Arc::new(Snapshot { epoch, revision, ..Snapshot::default() })
+    }
+
+    /// Whether it is reached without waiting.
+    fn is_reached(published: &Published, before: Position, revision: Revision) -> bool {
+        let mut reached = std::pin::pin!(published.reached(before, revision));
+        let waker = std::task::Waker::noop();
+        reached.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_ready()
+    }
+
+    #[test]
+    fn a_revision_is_reached_in_its_own_epoch_only() {
+        let published = Published::new(at(0, 10));
+        let before = published.position();
+        assert!(!is_reached(&published, before, 11));
+        drop(published.publish(at(0, 11)));
+        assert!(is_reached(&published, before, 11));
+        // Made by a registry that is back at an earlier state, which is not shown yet.
+        assert!(!is_reached(&published, before, 6));
+        drop(published.publish(at(1, 5)));
+        assert!(!is_reached(&published, before, 6));
+        drop(published.publish(at(1, 6)));
+        assert!(is_reached(&published, before, 6));
     }
 }

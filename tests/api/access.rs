@@ -96,6 +96,21 @@ async fn listings_show_only_the_apps_of_a_token() {
 }
 
 #[tokio::test]
+async fn a_token_for_every_name_sees_keys_without_one_too() {
+    let (server, mut client) = start_with(|setup| {
+        setup.settings.tokens = vec![token("every", &["*"], &[Read]), token("a", &["a*"], &[Read])];
+    })
+    .await;
+    server.write("default/instances/not a name/i-1", "{}").await;
+    for (name, count) in [("every", 1), ("a", 0)] {
+        let secret = format!("Bearer secret-of-{name}");
+        let headers = [("authorization", secret.as_str())];
+        let listed = client.ask_with("GET", "/v1/rejected", &headers, "").await.json();
+        assert_eq!(listed["rejected"].as_array().unwrap().len(), count, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn marks_say_whose_token_it_was() {
     let (server, mut client) = guarded().await;
     status(&mut client, "all", "PUT", "/v1/apps/greeter/instances/i-1", BODY).await;
@@ -171,5 +186,6 @@ async fn a_port_in_use_is_said_in_one_line() {
     let refused = bind(&settings).await.unwrap_err().to_string();
     let expected = format!("cannot bind http listener {}: ", server.address);
     assert!(refused.starts_with(&expected), "{refused}");
-    assert!(refused.ends_with("stop the program that has the port, or choose another"));
+    let advice = "address in use: stop the program that listens there or choose another port";
+    assert!(refused.ends_with(advice), "{refused}");
 }

@@ -1,11 +1,15 @@
 //! Heartbeats and departures.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use rollcall::registry::{LeaseId, Registry};
+use rollcall::layout::native::{Keys, PREFIX_DEFAULT};
+use rollcall::registry::{Entry, LeaseId, Registry};
+use rollcall::zone::Snapshot;
 use serde_json::{Value, json};
 
+use crate::compiler::directory;
 use crate::server::{start, start_with};
 
 const BODY: &str = r#"{"address": "10.0.0.7", "port": 9000}"#;
@@ -27,6 +31,20 @@ async fn a_heartbeat_renews_the_lease() {
     });
     assert_eq!((beat.status, beat.json()), (200, expected));
     assert_eq!(server.registry.renewals.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_body_where_none_belongs_is_refused_by_field() {
+    let (server, mut client) = start().await;
+    client.ask("PUT", PATH, BODY).await;
+    for (method, path) in [("PUT", HEARTBEAT), ("DELETE", PATH)] {
+        let refusal = client.ask(method, path, r#"{"ttl": 60}"#).await.refusal();
+        assert_eq!((refusal.0, refusal.1.as_str()), (400, "ttl"), "{method}");
+        assert_eq!(client.ask(method, path, "7").await.status, 400, "{method}");
+    }
+    assert!(server.entry(KEY).await.is_some());
+    assert_eq!(server.registry.renewals.load(SeqCst), 0);
+    assert_eq!(client.ask("PUT", HEARTBEAT, "{}").await.status, 200);
 }
 
 #[tokio::test]
@@ -138,6 +156,31 @@ async fn a_departure_behind_a_late_directory_deletes_what_stands_now() {
     assert_eq!((gone.status, &gone.json()["visible"]), (200, &json!(false)));
     assert!(server.entry(KEY).await.is_none());
     assert_eq!(client.ask("DELETE", PATH, "").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_pin_is_nothing_to_renew_to_take_away_or_to_mark() {
+    let (server, mut client) = start_with(|setup| setup.compiled = false).await;
+    let pin = Entry {
+        key: format!("{PREFIX_DEFAULT}default/instances/greeter/pin-1").into(),
+        value: r#"{"addresses": ["127.0.0.1"], "endpoints": [{"port": 1}]}"#.into(),
+        revision: 0,
+        lease: None,
+    };
+    let mut snapshot = Snapshot::clone(&server.published.load_full());
+    snapshot.directory = directory(&Keys::new(PREFIX_DEFAULT), &[pin]);
+    drop(server.published.publish(Arc::new(snapshot)));
+    let path = "/v1/apps/greeter/instances/pin-1";
+    let [heartbeat, offline] = ["heartbeat", "offline"].map(|last| format!("{path}/{last}"));
+    for (method, path) in [
+        ("PUT", &*heartbeat),
+        ("DELETE", path),
+        ("PUT", &*offline),
+        ("PUT", "/v1/apps/greeter/offline"),
+    ] {
+        assert_eq!(client.ask(method, path, "").await.refusal().0, 404, "{method} {path}");
+    }
+    assert_eq!(server.registry.commits.load(SeqCst), 0);
 }
 
 #[tokio::test]

@@ -96,6 +96,25 @@ async fn online_without_a_mark_writes_nothing() {
 }
 
 #[tokio::test]
+async fn online_after_another_server_did_it_is_visible_once_it_is_shown() {
+    let (server, mut client) = start().await;
+    client.ask("PUT", PATH, BODY).await;
+    for (path, key) in [("/v1/apps/greeter", "greeter/"), (PATH, "greeter/i-1")] {
+        client.ask("PUT", &format!("{path}/offline"), "").await;
+        server.hold(true);
+        server.delete(&format!("default/offline/{key}")).await;
+        let early = client.ask("PUT", &format!("{path}/online"), "").await.json();
+        assert_eq!(early["visible"], json!(false), "{path}");
+        server.hold(false);
+        let shown = async {
+            let path = format!("{path}/online");
+            while client.ask("PUT", &path, "").await.json()["visible"] != json!(true) {}
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), shown).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_reason_has_a_limit_and_no_nul() {
     let (_server, mut client) = start().await;
     client.ask("PUT", PATH, BODY).await;

@@ -87,6 +87,24 @@ async fn a_new_incarnation_always_writes_and_takes_over() {
 }
 
 #[tokio::test]
+async fn what_a_restored_registry_wrote_is_not_visible_in_the_view_before_it() {
+    let (server, mut client) = start_with(|setup| {
+        setup.compiled = false;
+        setup.settings.visible_timeout = std::time::Duration::from_millis(20);
+    })
+    .await;
+    let mut view = Snapshot::default();
+    view.revision = 1_000;
+    drop(server.published.publish(Arc::new(view.clone())));
+    let first = client.ask("PUT", PATH, BODY).await;
+    assert_eq!((first.status, &first.json()["visible"]), (201, &json!(false)));
+    (view.revision, view.epoch) = (2, 1);
+    drop(server.published.publish(Arc::new(view)));
+    let gone = client.ask("DELETE", PATH, "").await.json();
+    assert_eq!((&gone["revision"], &gone["visible"]), (&json!(3), &json!(false)));
+}
+
+#[tokio::test]
 async fn an_unchanged_put_registers_anew_when_the_lease_is_gone() {
     let (server, mut client) = start_with(|setup| {
         setup.settings.visible_timeout = std::time::Duration::from_millis(20);
@@ -164,7 +182,9 @@ async fn post_registers_under_the_default_id() {
 #[tokio::test]
 async fn the_address_defaults_to_the_peer() {
     let (server, mut client) = start().await;
-    client.ask("PUT", PATH, r#"{"port": 9000}"#).await;
+    // What a proxy, or anybody, says in a header is no peer.
+    let claimed = [("x-forwarded-for", "10.0.0.1"), ("forwarded", "for=10.0.0.2")];
+    client.ask_with("PUT", PATH, &claimed, r#"{"port": 9000}"#).await;
     let entry = server.entry(KEY).await.unwrap();
     let stored: Value = serde_json::from_slice(&entry.value).unwrap();
     assert_eq!(stored["addresses"], json!(["127.0.0.1"]));
@@ -266,7 +286,7 @@ async fn the_zones_have_a_say() {
     let refusal = client.ask("PUT", elsewhere, BODY).await.refusal();
     assert_eq!((refusal.0, refusal.1.as_str()), (422, "namespace"));
     let refusal = client.ask("PUT", "/v1/apps/static/instances/i-1", BODY).await.refusal();
-    assert_eq!((refusal.0, refusal.2.contains("svc.zone:12")), (409, true));
+    assert_eq!((refusal.0, refusal.2.contains("svc.zone:5")), (409, true));
     let refusal = client.ask("POST", "/v1/apps/static/instances", BODY).await;
     assert_eq!(refusal.status, 409);
     for (method, path) in [

@@ -21,6 +21,8 @@ pub(crate) enum Trouble {
     Refused,
     /// It never ends.
     Hangs,
+    /// It has a bug.
+    Panics,
 }
 
 /// A registry that is watched by the test.
@@ -83,6 +85,7 @@ impl Registry for Watched {
             }
             Some(Trouble::Refused) => Ok(Committed::Refused(self.inner.get(b"").await?.0)),
             Some(Trouble::Hangs) => std::future::pending().await,
+            Some(Trouble::Panics) => panic!("on purpose"),
         }
     }
 

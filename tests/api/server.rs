@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, SystemTime};
 
 use rollcall::api::{
-    Api, GuardRefusal, History, Metrics, Permission, Readiness, Settings, SourceReadiness, Token,
-    bind, serve,
+    Api, History, Metrics, Permission, Readiness, Settings, SourceReadiness, Token, bind, serve,
 };
 use rollcall::layout::native::{Keys, PREFIX_DEFAULT};
-use rollcall::model::{AppName, Label, Namespace};
+use rollcall::model::Namespace;
 use rollcall::registry::{Entry, Registry, Txn, Write};
-use rollcall::zone::{Published, Snapshot};
+use rollcall::zone::zonefile::ZoneFile;
+use rollcall::zone::{Guard, Position, Published, Snapshot, ZoneName, ZoneSettings};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -72,7 +72,7 @@ impl Setup {
                 held,
             };
             compiler.spawn(compiler_task.run());
-            published.reached(1).await;
+            published.reached(Position::default(), 1).await;
         }
         let is_draining = draining.clone();
         let api = Api {
@@ -80,7 +80,7 @@ impl Setup {
             shared_registry: self.shared_registry,
             keys: Keys::new(PREFIX_DEFAULT),
             published: published.clone(),
-            guard: Arc::new(guard),
+            guard: guard(),
             history: history.clone(),
             readiness: Arc::new(move || readiness(is_draining.load(SeqCst))),
             metrics,
@@ -106,19 +106,15 @@ impl Setup {
     }
 }
 
-/// Namespace `elsewhere` has no zone, app `static` has static records, and `broken` is a bug.
-fn guard(namespace: &Namespace, app: &AppName, _: Option<&Label>) -> Result<(), GuardRefusal> {
-    match (namespace.as_str(), app.as_str()) {
-        ("elsewhere", _) => {
-            Err(GuardRefusal::Unserved("no zone here serves namespace elsewhere".to_owned()))
-        }
-        (_, "static") => {
-            let message = "static: svc.zone:12 has static records on this name";
-            Err(GuardRefusal::Taken(message.to_owned()))
-        }
-        (_, "broken") => panic!("on purpose"),
-        _ => Ok(()),
-    }
+/// Namespaces `default` and `staging` have a zone each, and app `static` of the first has static records.
+fn guard() -> Guard {
+    let name = |name: &str| ZoneName::new(name).unwrap();
+    let text = "$TTL 60\n@ SOA ns host 1 2 3 4 5\n@ NS ns\nns A 192.0.2.53\nstatic A 192.0.2.1\n";
+    let file = ZoneFile::parse("svc.zone".as_ref(), text, &name("svc.")).unwrap();
+    let svc = ZoneSettings { file: Some(Arc::new(file)), ..ZoneSettings::default() };
+    let namespace = Some(Namespace::new("staging").unwrap());
+    let staging = ZoneSettings { name: name("staging."), namespace, ..ZoneSettings::default() };
+    Guard::new(&[svc, staging])
 }
 
 fn readiness(draining: bool) -> Readiness {
@@ -175,7 +171,7 @@ impl Server {
         self.registry.inner.commit(txn).await.unwrap();
         let (stamp, _) = self.registry.inner.get(b"").await.unwrap();
         if !*self.hold.borrow() {
-            self.published.reached(stamp.revision).await;
+            self.published.reached(Position::default(), stamp.revision).await;
         }
     }
 }

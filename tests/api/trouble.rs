@@ -98,9 +98,11 @@ async fn a_registry_that_hangs_is_given_up_within_five_seconds() {
 
 #[tokio::test]
 async fn a_panic_is_contained_counted_and_answered() {
-    let (_server, mut client) = start().await;
-    let reply = client.ask("PUT", "/v1/apps/broken/instances/i-1", BODY).await;
+    let (server, mut client) = start().await;
+    server.registry.set_trouble(Some(Trouble::Panics));
+    let reply = client.ask("PUT", PATH, BODY).await;
     assert_eq!(reply.refusal().0, 500);
+    server.registry.set_trouble(None);
     assert_eq!(client.ask("PUT", PATH, BODY).await.status, 201);
     let metrics = client.ask("GET", "/metrics", "").await.text;
     assert!(metrics.contains("rollcall_http_panics_total 1\n"), "{metrics}");

@@ -245,6 +245,17 @@ fn watch_prints_changes_and_resumes_where_it_was() {
 }
 
 #[test]
+fn watch_resumes_even_before_its_first_event() {
+    let fake = Fake::start(|_, before| match before {
+        0 => Reply::Events(": watching from 7\nid: 1.7.0\n\n".into()),
+        _ => refusal(401, None, "a token is needed"),
+    });
+    let ended = run(&["watch", "--http", &fake.address()]);
+    assert_eq!((ended.out.as_str(), ended.code), ("", 1), "{}", ended.err);
+    assert_eq!(fake.requests()[1].header("last-event-id"), Some("1.7.0"));
+}
+
+#[test]
 fn watch_prints_one_object_a_line() {
     let fake = watched();
     let process = Process::start(&mut rollcall(&["watch", "--json", "--http", &fake.address()]));

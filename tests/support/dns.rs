@@ -41,7 +41,7 @@ impl Server {
     /// Stops it and waits until all its tasks have ended.
     pub(crate) async fn stop(self) -> Result<(), TaskFailed> {
         self.stop.cancel();
-        tokio::time::timeout(DEADLINE, self.tasks.join()).await.expect("the server stops")
+        tokio::time::timeout(DEADLINE, self.tasks.join(DEADLINE)).await.expect("the server stops")
     }
 }
 

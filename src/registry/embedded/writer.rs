@@ -179,6 +179,8 @@ impl Writer {
         }
         let shown =
             if steps.is_empty() { Ok(()) } else { self.core.publish(ahead, steps, Instant::now()) };
+        // It is on disk, so it may be there again after a restart.
+        let shown = shown.map_err(|error| Error::Unknown(error.to_string()));
         for (reply, _, answer) in answers {
             // A caller that gave up does not hear.
             let _ = reply.send(shown.clone().and(answer));

@@ -1,0 +1,77 @@
+//! How `rollcall serve` ends while something is under way.
+
+mod support;
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use support::server::{Home, Server};
+use support::{soon, until};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+const BODY: &str = r#"{"address":"10.0.0.7","port":9000,"ttl":3600}"#;
+
+/// A registration that the server has begun to read, and of which the body is still to come.
+async fn begun(server: &Server) -> TcpStream {
+    let head = format!(
+        "PUT /v1/apps/greeter/instances/i-1 HTTP/1.1\r\nhost: localhost\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
+        BODY.len()
+    );
+    let mut stream = TcpStream::connect(server.http).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut interim = [0; 25];
+    soon("the interim reply", stream.read_exact(&mut interim)).await.unwrap();
+    stream
+}
+
+async fn closed(server: &Server) {
+    let refused = async || TcpStream::connect(server.http).await.is_err();
+    until("nothing new is accepted", refused).await;
+}
+
+#[tokio::test]
+async fn a_write_under_way_is_still_seen_in_answers() {
+    let home = Home::new();
+    let mut server = home.start(&[]).await;
+    let mut stream = begun(&server).await;
+    server.terminate();
+    closed(&server).await;
+    stream.write_all(BODY.as_bytes()).await.unwrap();
+    let mut reply = String::new();
+    soon("the reply", stream.read_to_string(&mut reply)).await.unwrap();
+    let (_, body) = reply.split_once("\r\n\r\n").unwrap();
+    let written: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(written["visible"], json!(true), "{reply}");
+    assert_eq!(server.ended().await.code(), Some(0));
+    // What was shown last is also what is kept.
+    let saved = std::fs::read(home.path("data/serials.json")).unwrap();
+    let saved: Value = serde_json::from_slice(&saved).unwrap();
+    assert_eq!(saved[0]["serial"], written["revision"], "{saved}");
+}
+
+#[tokio::test]
+async fn a_second_signal_cuts_what_is_under_way() {
+    let home = Home::new();
+    let mut server = home.start(&[]).await;
+    let _stream = begun(&server).await;
+    server.terminate();
+    closed(&server).await;
+    assert!(server.runs(), "the first waits for the request");
+    let began = Instant::now();
+    server.terminate();
+    assert_eq!(server.ended().await.code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn what_a_killed_server_listened_on_is_not_told_by_the_next() {
+    let home = Home::new();
+    home.write("data/listening.json", "{}");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    home.refuse(&["--http", &taken.local_addr().unwrap().to_string()]).await;
+    assert!(!home.path("data/listening.json").exists());
+}
