@@ -193,3 +193,96 @@ fn derive(stem: &str, raw: &str, id: &str, free: impl Fn(&Label) -> bool) -> Lab
         salted = format!("{raw}#{id}#{round}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{AppName, Namespace, Spec};
+
+    /// Registrations with these ids, in their order, and this body.
+    fn registrations(ids: &[&str], body: &str) -> Vec<Registration> {
+        let instance = serde_json::from_str::<Spec>(body).unwrap().resolve(None).unwrap();
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        ids.into_iter()
+            .map(|id| Registration {
+                namespace: Namespace::default(),
+                app: AppName::new("x").unwrap(),
+                id: id.into(),
+                instance: instance.clone(),
+            })
+            .collect()
+    }
+
+    /// The label that each id is served under, or why it is not.
+    fn labels(ids: &[&str], taken: &[&str]) -> Vec<(String, String)> {
+        let all = registrations(ids, r#"{"address":"10.0.0.7","port":9000}"#);
+        let claims = decide(all.iter(), |label| {
+            taken.contains(&label.as_str()).then(|| "the app".to_owned())
+        });
+        let told = claims.instances.iter().map(|held| match held {
+            Ok(held) => held.label.to_string(),
+            Err(reason) => reason.to_string(),
+        });
+        all.iter().map(|one| one.id.to_string()).zip(told).collect()
+    }
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(id, label)| ((*id).to_owned(), (*label).to_owned())).collect()
+    }
+
+    #[test]
+    fn legal_ids_keep_their_labels_and_others_are_derived() {
+        // printf %s 'a_b' | sha256sum | xxd -r -p | base32, and so on.
+        let expected =
+            [("a-b", "a-b"), ("a.b", "a-b-fzztnx"), ("a_b", "a-b-msh2tm"), ("c_d", "c-d")];
+        assert_eq!(labels(&["c_d", "a_b", "a.b", "a-b"], &[]), pairs(&expected));
+        // Of illegal ones with one mapping the smallest in octet order has the plain label.
+        assert_eq!(labels(&["a_b", "a.b"], &[]), pairs(&[("a.b", "a-b"), ("a_b", "a-b-msh2tm")]));
+        // What stands before instances takes it from both, and a derived label that is taken is another.
+        let both = [("a-b", "a-b-2rbwfv"), ("a_b", "a-b-msh2tm")];
+        assert_eq!(labels(&["a-b", "a_b"], &["a-b"]), pairs(&both));
+        let next = &labels(&["a_b"], &["a-b", "a-b-msh2tm"])[0].1;
+        assert!(next.starts_with("a-b-") && next.len() == 10 && next != "a-b-msh2tm", "{next}");
+        // An instance whose id is another's derived label keeps it.
+        let held = labels(&["a-b", "a_b", "a-b-msh2tm"], &[]);
+        assert_eq!(held[1], ("a-b-msh2tm".to_owned(), "a-b-msh2tm".to_owned()));
+        assert_eq!(&held[2].1, next);
+        let empty = "instance id \"_\" must not be empty";
+        assert_eq!(labels(&["_"], &[]), pairs(&[("_", empty)]));
+    }
+
+    #[test]
+    fn targets_come_after_instances_and_before_tags() {
+        let body = r#"{"address":"10.0.0.7","tags":["a-qc7i2e","t"],"endpoints":[{"port":1},
+            {"protocol":"admin","port":9001,"addresses":["10.9.0.1"]}]}"#;
+        let own = |ids: &[&str]| {
+            let all = registrations(ids, body);
+            let claims = decide(all.iter(), |_| None);
+            let target = claims.held(0).unwrap().targets[1].clone().unwrap().to_string();
+            (target, claims)
+        };
+        // The hash is that of `admin/tcp/9001`.
+        let (target, claims) = own(&["a"]);
+        assert_eq!(target, "a-qc7i2e");
+        assert_eq!(claims.held(0).unwrap().targets[0], None);
+        assert_eq!(claims.tags.iter().map(Label::as_str).collect::<Vec<_>>(), ["t"]);
+        let losses: Vec<_> = claims.losses().collect();
+        let reason = "tag a-qc7i2e is not served: its name belongs to an instance's name";
+        assert_eq!(losses, [(0, &reason.into())]);
+        let (target, claims) = own(&["a", "a-qc7i2e"]);
+        assert_ne!(target, "a-qc7i2e");
+        assert_eq!(claims.held(1).unwrap().label.as_str(), "a-qc7i2e");
+    }
+
+    #[test]
+    fn an_app_has_so_many_instances_and_no_more() {
+        let ids: Vec<String> = (0..=limits::INSTANCES_MAX).map(|i| format!("i-{i:05}")).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let all = registrations(&ids, r#"{"address":"10.0.0.7","port":9000}"#);
+        let claims = decide(all.iter(), |_| None);
+        assert!(claims.held(limits::INSTANCES_MAX - 1).is_some());
+        let losses: Vec<_> = claims.losses().collect();
+        assert_eq!(losses, [(limits::INSTANCES_MAX, &"app has more than 10000 instances".into())]);
+    }
+}
