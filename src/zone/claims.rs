@@ -35,6 +35,11 @@ impl Claims {
         self.instances.get(index)?.as_ref().ok()
     }
 
+    /// Notes something of one of the registrations that is not served as its owner meant it.
+    pub(super) fn note(&mut self, index: usize, reason: String) {
+        self.notes.push((index, reason.into()));
+    }
+
     /// What is not served, or not as its owner meant it: index of the registration, and why.
     pub(super) fn losses(&self) -> impl Iterator<Item = (usize, &Arc<str>)> {
         let lost = self.instances.iter().enumerate();

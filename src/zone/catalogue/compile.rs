@@ -88,7 +88,7 @@ impl Catalogue {
         if let Some(other) = zone.zone_below(&name) {
             return refused(format!("its name belongs to the zone {other}"));
         }
-        claims::decide(registrations, |label: &Label| {
+        let mut claims = claims::decide(registrations.clone(), |label: &Label| {
             let child = wire::child(label.as_str(), &name);
             if let Some(place) = zone.statics().place(&child) {
                 return Some(format!("static records at {place}"));
@@ -98,7 +98,14 @@ impl Catalogue {
             }
             let child = (key.0.clone(), key.1.child(label.as_str())?);
             self.exists(&child).then(|| format!("the app {}", child.1))
-        })
+        });
+        // Static records below an app make its own name exist among them: most apps have none.
+        if zone.statics().find(&name).is_some() {
+            for (index, registration) in registrations.enumerate() {
+                note_services(&mut claims, index, registration, zone, &name);
+            }
+        }
+        claims
     }
 
     fn view(
@@ -170,6 +177,32 @@ impl Catalogue {
             None => {
                 self.directory.apps.remove(key);
                 self.apps.remove(key);
+            }
+        }
+    }
+}
+
+/// Notes the service names of an instance, its app's and its own, that have static records.
+fn note_services(
+    claims: &mut Claims,
+    index: usize,
+    registration: &Registration,
+    zone: &ZoneState,
+    app: &[u8],
+) {
+    let Some(held) = claims.held(index) else { return };
+    let own = wire::child(held.label.as_str(), app);
+    for Endpoint { protocol, transport, .. } in &registration.instance.endpoints {
+        for owner in [app, &own] {
+            let name = wire::child(&format!("_{transport}"), owner);
+            let name = wire::child(&format!("_{protocol}"), &name);
+            if let Some(place) = zone.statics().place(&name) {
+                claims.note(
+                    index,
+                    format!(
+                        "SRV of _{protocol}._{transport} is not served: static records at {place}"
+                    ),
+                );
             }
         }
     }

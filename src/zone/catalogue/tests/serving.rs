@@ -205,6 +205,28 @@ fn a_pinned_app_gives_way_to_an_app_below_it_and_takes_its_name_back() {
 }
 
 #[test]
+fn static_records_on_a_service_name_are_listed_as_its_loss() {
+    let text =
+        "@ 60 SOA ns h 1 2 3 4 5\n@ 60 NS ns\n_nova._tcp.x 60 TXT a\n_http._udp.i.x 60 TXT b\n";
+    let name = ZoneName::default();
+    let file = crate::zone::zonefile::ZoneFile::parse("svc.zone".as_ref(), text, &name).unwrap();
+    let zones = [ZoneSettings { file: Some(Arc::new(file)), ..ZoneSettings::default() }];
+    let mut history = History::of(&zones, &[]);
+    let body = r#"{"address":"10.0.0.7","endpoints":[{"port":1},{"protocol":"http","transport":"udp","port":2}]}"#;
+    history.put("x", "i", body);
+    let snapshot = history.snapshot();
+    assert_eq!(a(&snapshot.zones[0], "x"), ["10.0.0.7"]);
+    let listed: Vec<_> = snapshot.directory.rejected(None).collect();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(
+        &*listed[0].reason,
+        "SRV of _nova._tcp is not served: static records at svc.zone:3; \
+         SRV of _http._udp is not served: static records at svc.zone:4"
+    );
+    assert!(matches!(app_of(&snapshot, "x").instances[0].state, State::Online));
+}
+
+#[test]
 fn a_pin_that_no_zone_serves_says_so() {
     let zones = [ZoneSettings { namespace: None, ..ZoneSettings::default() }];
     let snapshot = History::of(&zones, &[pin("x")]).snapshot();
