@@ -10,10 +10,9 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType::{A, SOA, SRV, TXT};
 use serde_json::{Value, json};
 use support::ask::{Vigil, ask, ask_tcp, try_ask};
-use support::http::Http;
+use support::http::{Begun, Http};
 use support::server::{Home, Refused};
 use support::{soon, until};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -194,25 +193,11 @@ async fn a_second_signal_ends_the_lame_duck() {
 async fn a_request_under_way_is_finished_before_the_end() {
     let home = Home::new();
     let mut server = home.start(&[]).await;
-    let body = json!({"address": "10.0.0.7", "port": 9000, "ttl": 3600}).to_string();
-    let head = format!(
-        "PUT /v1/apps/greeter/instances/i-1 HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\nexpect: 100-continue\r\n\r\n",
-        server.http,
-        body.len()
-    );
-    let mut stream = TcpStream::connect(server.http).await.unwrap();
-    stream.write_all(head.as_bytes()).await.unwrap();
-    // The server says so once it wants the body: from here on the request is accepted.
-    let mut interim = [0; 25];
-    soon("the interim reply", stream.read_exact(&mut interim)).await.unwrap();
-    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
-
+    let body = json!({"address": "10.0.0.7", "port": 9000, "ttl": 3600});
+    let write = Begun::put(server.http, "/v1/apps/greeter/instances/i-1", &body).await;
     server.terminate();
     until("nothing new is accepted", async || TcpStream::connect(server.http).await.is_err()).await;
-    stream.write_all(body.as_bytes()).await.unwrap();
-    let mut reply = String::new();
-    soon("the reply", stream.read_to_string(&mut reply)).await.unwrap();
+    let reply = write.finish().await;
     assert!(reply.starts_with("HTTP/1.1 201 "), "{reply}");
     assert_eq!(server.ended().await.code(), Some(0));
 

@@ -5,69 +5,24 @@
 mod support;
 
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType::{A, SRV};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-use support::ask::ask;
 use support::etcd::Etcd;
+use support::running::Running;
 use support::server::{Home, Server, run};
 use support::until;
 use tempfile::TempDir;
 
 const APP: &str = "scrm-customer-base";
+/// A machine of these tests may have no address but loopback, which a shared registry does not take.
+const ADDRESS: [&str; 2] = ["--address", "192.0.2.7"];
 
 // ---- programs ------------------------------------------------------------------------------------
-
-/// A program that runs beside the test, its output in files; told to end with its value.
-struct Running {
-    process: Child,
-    files: TempDir,
-}
-
-impl Running {
-    fn start(mut command: Command) -> Self {
-        let files = TempDir::new().unwrap();
-        let file = |name: &str| std::fs::File::create(files.path().join(name)).unwrap();
-        command.stdin(Stdio::null()).stdout(file("out")).stderr(file("err"));
-        Self { process: command.spawn().unwrap(), files }
-    }
-
-    fn out(&self) -> String {
-        std::fs::read_to_string(self.files.path().join("out")).unwrap()
-    }
-
-    fn err(&self) -> String {
-        std::fs::read_to_string(self.files.path().join("err")).unwrap()
-    }
-
-    fn runs(&mut self) -> bool {
-        self.process.try_wait().unwrap().is_none()
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.process.id().try_into().unwrap()), signal).unwrap();
-    }
-
-    /// Waits for its end and gives its exit code.
-    async fn ended(&mut self) -> i32 {
-        until("the program's end", async || !self.runs()).await;
-        self.process.wait().unwrap().code().expect("an exit code, not a signal")
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if self.runs() {
-            // Twice, so that `rollcall run` takes its program along without waiting.
-            self.signal(Signal::SIGTERM);
-            self.signal(Signal::SIGINT);
-        }
-    }
-}
 
 async fn sh(program: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
@@ -79,7 +34,7 @@ async fn sh(program: &str, arguments: &[&str]) -> String {
 async fn dig(dns: SocketAddr, question: &[&str]) -> String {
     let (at, port) = (format!("@{}", dns.ip()), dns.port().to_string());
     let said = sh("dig", &[&[&at[..], "-p", &port], question].concat()).await;
-    said.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n").collect()
+    single_spaced(&said)
 }
 
 /// A port that nothing listens on at this moment.
@@ -88,6 +43,87 @@ fn free_port() -> u16 {
 }
 
 // ---- the tour ------------------------------------------------------------------------------------
+
+/// The indented lines of the README's tour: commands without their comments, and what they show.
+fn readme() -> Vec<String> {
+    let readme = include_str!("../README.md");
+    let (_, tour) = readme.split_once("\n## Five minutes\n").expect("the tour");
+    let (tour, _) = tour.split_once("\n## ").expect("what follows it");
+    let lines = tour.lines().filter_map(|line| line.strip_prefix("    "));
+    lines.map(|line| line.split(" # ").next().unwrap().trim().to_owned()).collect()
+}
+
+/// Runs the README's commands as they stand there, with this server's ports in the place of theirs.
+async fn follow_the_readme(server: &Server, etcd: Option<&Etcd>) {
+    let port = free_port().to_string();
+    let (http, dns) = (server.http.to_string(), server.dns[0].port().to_string());
+    let run_flags = if etcd.is_some() { ADDRESS.join(" ") + " -- " } else { "-- ".to_owned() };
+    let ours = |line: &str| {
+        let line = line.replace("127.0.0.1:8053", &http).replace("-p 1053", &format!("-p {dns}"));
+        line.replace("8080", &port).replace("-- ", &run_flags)
+    };
+    let mut shown = String::new();
+    let mut script = String::new();
+    let lines = readme();
+    for line in &lines {
+        let shell = |script: &str| server.shell(script, etcd.map(Etcd::url).as_deref());
+        let words: Vec<_> = line.split_whitespace().take(2).collect();
+        match words[..] {
+            // How the server of this test was built and started.
+            ["cargo", "install"] | ["rollcall", "serve"] => {}
+            ["curl" | "dig", ..] | ["rollcall", "ls" | "offline" | "online" | "query"] => {
+                shown += &single_spaced(&run(shell(&ours(line))).await.done());
+            }
+            ["rollcall", "run"] => {
+                run_until_it_ends(server, shell(&format!("exec {}", ours(line)))).await;
+            }
+            ["rollcall", "watch"] => watch_goes_on(server, shell("exec rollcall watch")).await,
+            [first, ..] if first.starts_with("lease=") => script = format!("{line}\n"),
+            ["etcdctl", "put"] if etcd.is_some() => {
+                run(shell(&format!("{script}{line}"))).await.done();
+                until("the written key is answered", async || {
+                    server.addresses("greeter.svc").await == ["greeter.svc. A 10.0.0.9"]
+                })
+                .await;
+            }
+            ["etcdctl", "put"] => {}
+            // What the command above shows.
+            _ => assert!(shown.contains(&single_spaced(line)), "{line:?} is not in\n{shown}"),
+        }
+    }
+    assert!(lines.len() >= 15 && shown.contains("i-1"), "{lines:?}");
+}
+
+fn single_spaced(text: &str) -> String {
+    text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n").collect()
+}
+
+/// `rollcall watch` tells of a change.
+async fn watch_goes_on(server: &Server, command: Command) {
+    let mut watch = Running::start(command);
+    until("a change is told", async || {
+        let mark = format!("/v1/apps/{APP}/instances/i-1/offline");
+        assert_eq!(server.put(&mark, json!({})).await.status, 200);
+        let mark = format!("/v1/apps/{APP}/instances/i-1/online");
+        assert_eq!(server.put(&mark, json!({})).await.status, 200);
+        assert!(watch.runs(), "{}", watch.err());
+        watch.out().contains(&format!(" online {APP} i-1"))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_readme_on_embedded_with_curl_and_with_python3() {
+    let server = Home::new().start(&[]).await;
+    follow_the_readme(&server, None).await;
+}
+
+#[tokio::test]
+async fn the_readme_on_etcd_with_curl_and_with_python3() {
+    let etcd = Etcd::start().await;
+    let server = Home::new().start(&["--etcd", &etcd.url()]).await;
+    follow_the_readme(&server, Some(&etcd)).await;
+}
 
 /// What the README shows between `rollcall serve` and the demo app.
 async fn register_and_dig(server: &Server) {
@@ -213,12 +249,8 @@ async fn run_a_program(server: &Server, flags: &[&str]) {
     assert_eq!(std::fs::read_to_string(ended).unwrap(), "SIGTERM");
 }
 
-/// The tour's very command, the program ending by itself.
-async fn run_until_it_ends(server: &Server, flags: &[&str]) {
-    let port = free_port().to_string();
-    let program = ["--", "python3", "-m", "http.server", &port];
-    let command =
-        server.command(&[&["run", "greeter", "--port", &port][..], flags, &program].concat());
+/// A program that is registered while it runs, and ends by itself.
+async fn run_until_it_ends(server: &Server, command: Command) {
     let mut running = Running::start(command);
     let ready = async || server.ask("greeter.svc", A).await.status() == ResponseCode::NoError;
     until("it is registered", async || {
@@ -226,7 +258,7 @@ async fn run_until_it_ends(server: &Server, flags: &[&str]) {
         ready().await
     })
     .await;
-    let children = format!("/proc/{0}/task/{0}/children", running.process.id());
+    let children = format!("/proc/{0}/task/{0}/children", running.id());
     let child = std::fs::read_to_string(children).unwrap();
     kill(Pid::from_raw(child.trim().parse().unwrap()), Signal::SIGKILL).unwrap();
     assert_eq!(running.ended().await, 128 + 9, "{}", running.err());
@@ -237,139 +269,11 @@ async fn run_until_it_ends(server: &Server, flags: &[&str]) {
 async fn a_program_is_registered_while_it_lives_on_embedded_with_python3() {
     let server = Home::new().start(&[]).await;
     run_a_program(&server, &[]).await;
-    run_until_it_ends(&server, &[]).await;
 }
 
 #[tokio::test]
 async fn a_program_is_registered_while_it_lives_on_etcd_with_python3() {
     let etcd = Etcd::start().await;
     let server = Home::new().start(&["--etcd", &etcd.url()]).await;
-    // A machine of this test may have no address but loopback, which a shared registry does not take.
-    let address = ["--address", "192.0.2.7"];
-    run_a_program(&server, &address).await;
-    run_until_it_ends(&server, &address).await;
-}
-
-// ---- several servers, other writers --------------------------------------------------------------
-
-#[tokio::test]
-async fn two_servers_on_one_etcd_agree() {
-    let etcd = Etcd::start().await;
-    let (home, other_home) = (Home::new(), Home::new());
-    let one = home.start(&["--etcd", &etcd.url()]).await;
-    let two = other_home.start(&["--etcd", &etcd.url()]).await;
-    for (writer, id, address) in [(&one, "a", "10.0.0.7"), (&two, "b", "10.0.0.8")] {
-        writer.register("greeter", id, json!({"address": address, "port": 9000})).await;
-    }
-    let expected = ["greeter.svc. A 10.0.0.7", "greeter.svc. A 10.0.0.8"];
-    for server in [&one, &two] {
-        until("both know both", async || server.addresses("greeter.svc").await == expected).await;
-    }
-    assert_eq!(one.serial("svc").await, two.serial("svc").await);
-    // Renewed and taken away through the one that did not register it.
-    let beat = two.put("/v1/apps/greeter/instances/a/heartbeat", json!({})).await;
-    assert_eq!(beat.status, 200, "{beat:?}");
-    assert_eq!(one.delete("/v1/apps/greeter/instances/b").await.status, 200);
-    let marked = two.put("/v1/apps/greeter/instances/a/offline", json!({})).await;
-    assert_eq!(marked.status, 200, "{marked:?}");
-    for server in [&one, &two] {
-        until("nothing is left in answers", async || {
-            ask(server.dns[0], "greeter.svc", A).await.status() == ResponseCode::NXDomain
-        })
-        .await;
-    }
-}
-
-/// Grants a lease and gives its id in hex.
-async fn lease(etcd: &Etcd, secs: u32) -> String {
-    let said = etcd.ctl(&["lease", "grant", &secs.to_string()]).await;
-    said.split_whitespace().nth(1).expect("lease ID granted …").to_owned()
-}
-
-#[tokio::test]
-async fn keys_of_other_writers_appear_and_go_with_their_lease() {
-    let etcd = Etcd::start().await;
-    let server = Home::new().start(&["--etcd", &etcd.url()]).await;
-    let lease = lease(&etcd, 60).await;
-    let key = format!("/rollcall/v1/default/instances/{APP}/php-1");
-    let value = r#"{"address":"10.0.0.9","port":9000}"#;
-    etcd.ctl(&["put", "--lease", &lease, &key, value]).await;
-    let service = format!("_nova._tcp.{APP}.svc");
-    let expected = [format!("{service}. SRV 10 100 9000 php-1.{APP}.svc.")];
-    until("it appears", async || server.ask(&service, SRV).await.records() == expected).await;
-    let glue = server.ask(&service, SRV).await.additional();
-    assert_eq!(glue, [format!("php-1.{APP}.svc. A 10.0.0.9")]);
-    let listed = server.get(&format!("/v1/apps/{APP}/instances/php-1")).await.body;
-    assert_eq!(listed["incarnation"], *lease.trim_start_matches('0'), "{listed}");
-    assert!((1..=60).contains(&listed["lease_left"].as_u64().unwrap()), "{listed}");
-
-    etcd.ctl(&["lease", "revoke", &lease]).await;
-    until("it goes", async || server.ask(&service, SRV).await.status() == ResponseCode::NXDomain)
-        .await;
-}
-
-/// Six causes, as `rollcall watch` prints them.
-async fn causes_are_told(server: &Server) {
-    let mut watch = Running::start(server.command(&["watch", "greeter", "--json"]));
-    // The watch begins somewhere; marks on what is not there yet would not do as a beacon, so registrations are.
-    let told = |watch: &Running| -> Vec<Value> {
-        watch.out().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
-    };
-    let beacon = "/v1/apps/greeter/instances/beacon";
-    let mut weight = 0;
-    until("the watch is on", async || {
-        weight += 1;
-        let body = json!({"address": "10.0.0.1", "port": 1, "weight": weight, "ttl": 3600});
-        server.put(beacon, body).await;
-        assert!(watch.runs(), "{}", watch.err());
-        !told(&watch).is_empty()
-    })
-    .await;
-
-    let path = "/v1/apps/greeter/instances/i-1";
-    let body = |port: u16| json!({"address": "10.0.0.7", "port": port, "ttl": 3600});
-    assert_eq!(server.put(path, body(1)).await.status, 201);
-    assert_eq!(server.put(path, body(2)).await.status, 200);
-    assert_eq!(server.put(path, body(2)).await.status, 200, "unchanged: no event");
-    server.cli(&["offline", "greeter", "i-1", "--reason", "disk is full"]).await.done();
-    server.cli(&["online", "greeter", "i-1"]).await.done();
-    server.cli(&["deregister", "greeter", "i-1"]).await.done();
-    let brief = json!({"address": "10.0.0.8", "port": 1, "ttl": 2});
-    assert_eq!(server.put("/v1/apps/greeter/instances/brief", brief).await.status, 201);
-
-    let causes = || {
-        let of = |event: &Value, field: &str| event[field].as_str().unwrap().to_owned();
-        let events = told(&watch).into_iter().filter(|event| event["id"] != "beacon");
-        events.map(|event| (of(&event, "id"), of(&event, "cause"))).collect::<Vec<_>>()
-    };
-    let expected = [
-        ("i-1", "registered"),
-        ("i-1", "changed"),
-        ("i-1", "offline"),
-        ("i-1", "online"),
-        ("i-1", "departed"),
-        ("brief", "registered"),
-        ("brief", "expired"),
-    ];
-    let expected = expected.map(|(id, cause)| (id.to_owned(), cause.to_owned()));
-    until("the last cause is told", async || causes().len() >= expected.len()).await;
-    assert_eq!(causes(), expected);
-    let events = told(&watch);
-    let event = |cause: &str| events.iter().find(|event| event["cause"] == cause).unwrap();
-    assert_eq!(event("offline")["note"]["reason"], "disk is full");
-    assert_eq!(event("changed")["app"], "greeter");
-    let revisions: Vec<_> =
-        events.iter().map(|event| event["revision"].as_u64().unwrap()).collect();
-    assert!(revisions.is_sorted(), "{revisions:?}");
-}
-
-#[tokio::test]
-async fn watch_tells_departures_from_expiries_on_embedded() {
-    causes_are_told(&Home::new().start(&[]).await).await;
-}
-
-#[tokio::test]
-async fn watch_tells_departures_from_expiries_on_etcd() {
-    let etcd = Etcd::start().await;
-    causes_are_told(&Home::new().start(&["--etcd", &etcd.url()]).await).await;
+    run_a_program(&server, &ADDRESS).await;
 }

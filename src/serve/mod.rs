@@ -15,6 +15,7 @@
 
 mod compiler;
 mod data;
+mod descriptors;
 mod logging;
 mod metrics;
 mod parts;
@@ -60,6 +61,7 @@ pub enum ServeError {
 /// What kept it from starting, or what ended it.
 pub fn run(config: Config) -> Result<(), ServeError> {
     logging::start(&config.log);
+    descriptors::make_room(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         let signals = signals::Signals::install()?;

@@ -186,5 +186,6 @@ async fn a_port_in_use_is_said_in_one_line() {
     let refused = bind(&settings).await.unwrap_err().to_string();
     let expected = format!("cannot bind http listener {}: ", server.address);
     assert!(refused.starts_with(&expected), "{refused}");
-    assert!(refused.ends_with("stop the program that listens there or choose another port"));
+    let advice = "address in use: stop the program that listens there or choose another port";
+    assert!(refused.ends_with(advice), "{refused}");
 }

@@ -8,6 +8,7 @@ use hyper::Request;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
@@ -71,5 +72,37 @@ impl Http {
             })
         };
         soon((method, path), exchange).await
+    }
+}
+
+/// A write that the server has accepted and waits for the body of.
+pub(crate) struct Begun {
+    stream: TcpStream,
+    body: String,
+}
+
+impl Begun {
+    pub(crate) async fn put(address: SocketAddr, path: &str, body: &Value) -> Self {
+        let body = body.to_string();
+        let head = format!(
+            "PUT {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\nexpect: 100-continue\r\n\r\n",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // Said once the body is wanted.
+        let mut interim = [0; 25];
+        soon("the interim reply", stream.read_exact(&mut interim)).await.unwrap();
+        assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+        Self { stream, body }
+    }
+
+    /// Sends the body and gives the reply as it came, up to the end of the connection.
+    pub(crate) async fn finish(mut self) -> String {
+        self.stream.write_all(self.body.as_bytes()).await.unwrap();
+        let mut reply = String::new();
+        soon("the reply", self.stream.read_to_string(&mut reply)).await.unwrap();
+        reply
     }
 }

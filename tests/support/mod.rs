@@ -6,6 +6,7 @@ pub(crate) mod certificates;
 pub(crate) mod etcd;
 pub(crate) mod http;
 pub(crate) mod proxy;
+pub(crate) mod running;
 pub(crate) mod server;
 
 use std::fmt::Debug;

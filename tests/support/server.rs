@@ -54,9 +54,24 @@ impl Home {
 
     /// Starts a server with these flags and waits until it listens.
     pub(crate) async fn spawn(&self, flags: &[&str]) -> Server {
+        self.run(self.serve(flags)).await
+    }
+
+    /// Starts a server under that limit (of `ulimit`) on descriptors, and waits until it listens.
+    pub(crate) async fn spawn_limited(&self, limit: &str) -> Server {
+        let serve = self.serve(&[]);
+        let mut limited = Command::new("sh");
+        let script = format!("ulimit {limit} && exec \"$0\" \"$@\"");
+        limited.args(["-c", &script]).arg(serve.get_program()).args(serve.get_args());
+        limited.current_dir(self.directory.path());
+        self.run(limited).await
+    }
+
+    async fn run(&self, mut serve: Command) -> Server {
         let log = self.path("log");
         let file = File::options().create(true).append(true).open(&log).unwrap();
-        let process = self.serve(flags).stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        serve.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        let process = serve.spawn().unwrap();
         let listening = self.path("data/listening.json");
         let mut server = Server {
             process,
@@ -81,7 +96,7 @@ impl Home {
 
     fn serve(&self, flags: &[&str]) -> Command {
         let mut command = rollcall();
-        command.arg("serve").args(flags).current_dir(self.directory.path()).stdin(Stdio::null());
+        command.arg("serve").args(flags).current_dir(self.directory.path());
         let unsaid = |flag: &str| !flags.contains(&flag);
         for flag in ["--dns", "--http"].into_iter().filter(|flag| unsaid(flag)) {
             command.args([flag, "127.0.0.1:0"]);
@@ -141,6 +156,11 @@ impl Server {
         status.expect("waited for")
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Whether it runs.
     pub(crate) fn runs(&mut self) -> bool {
         self.process.try_wait().unwrap().is_none()
@@ -198,6 +218,26 @@ impl Server {
         command.env("ROLLCALL_DNS", self.dns[0].to_string());
         command.args(arguments);
         command
+    }
+
+    /// A shell with `rollcall` on its path, and etcdctl on that etcd.
+    pub(crate) fn shell(&self, script: &str, etcd: Option<&str>) -> Command {
+        let client = self.command(&[]);
+        let mut shell = Command::new("sh");
+        shell.args(["-ec", script]).env("ETCDCTL_API", "3");
+        for (name, value) in client.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        if let Some(etcd) = etcd {
+            shell.env("ETCDCTL_ENDPOINTS", etcd);
+        }
+        let home = Path::new(env!("CARGO_BIN_EXE_rollcall")).parent().unwrap();
+        let path = std::env::var("PATH").unwrap();
+        shell.env("PATH", format!("{}:{path}", home.display()));
+        shell
     }
 
     /// Runs a client command to its end.

@@ -209,7 +209,16 @@ impl<P: Clone + Send + Sync> Mirror<P> {
         if self.lost.is_none() {
             self.lost = Some(Instant::now());
             let revision = self.history.applied();
-            tracing::warn!(prefix, revision, error = why, "registry lost, serving what is known");
+            if self.status.facts().has_view {
+                tracing::warn!(
+                    prefix,
+                    revision,
+                    error = why,
+                    "registry lost, serving what is known"
+                );
+            } else {
+                tracing::warn!(prefix, error = why, "registry not reached yet, trying on");
+            }
         } else {
             tracing::debug!(prefix, error = why, "registry still lost");
         }

@@ -1,7 +1,7 @@
-//! A registry that says what a test wants it to say, and a log that a test can read.
+//! A registry that says what a test wants it to say.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::Mutex;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -99,46 +99,5 @@ impl Registry for Script {
 
     async fn time_left(&self, _: LeaseId) -> Result<u32, Error> {
         unreachable!("a mirror only reads")
-    }
-}
-
-/// A second subscriber, for ever. While there is only one, `tracing` asks the current thread alone whether
-/// anybody wants a line, so that another test's thread, which has none, could switch ours off.
-static DEAF: LazyLock<tracing::Dispatch> = LazyLock::new(|| {
-    let lines = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO);
-    tracing::Dispatch::new(lines.with_writer(std::io::sink).finish())
-});
-
-/// What is logged above debug while the guard lives.
-#[derive(Clone, Default)]
-pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    pub(super) fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
-        LazyLock::force(&DEAF);
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::INFO)
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    pub(super) fn lines(&self) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        text.lines().map(str::to_owned).collect()
-    }
-}
-
-impl std::io::Write for Log {
-    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(octets);
-        Ok(octets.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }

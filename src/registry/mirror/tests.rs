@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::script::{Log, News1, Script};
+use super::script::{News1, Script};
 use super::*;
 use crate::registry::Stamp;
 
@@ -257,31 +257,6 @@ async fn a_registry_away_at_the_start_is_waited_for() {
     let facts = mirror.status.facts();
     assert!(facts.has_view && facts.watching && facts.error.is_none(), "{facts:?}");
     assert!(facts.last_contact.is_some());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_loss_is_logged_once_and_so_is_its_end() {
-    let (log, _guard) = Log::capture();
-    let script = Arc::new(Script::default());
-    script.list(at(10), vec![]);
-    let first = script.watch();
-    for _ in 0..20 {
-        let error = Error::Unavailable("connection refused".to_owned());
-        script.gets.lock().unwrap().push_back(Err(error));
-    }
-    script.get(at(10));
-    let second = script.watch();
-    let mut mirror = Running::start(&script);
-    mirror.delta().await;
-    first.send(broken()).await.unwrap();
-    second.send(put("a", "1", 11)).await.unwrap();
-    mirror.delta().await;
-
-    let lines = log.lines();
-    let [view, lost, back] = &lines[..] else { panic!("{lines:#?}") };
-    assert!(view.contains(" INFO ") && view.contains("first view complete"), "{view}");
-    assert!(lost.contains(" WARN ") && lost.contains("connection reset"), "{lost}");
-    assert!(back.contains(" INFO ") && back.contains("registry back"), "{back}");
 }
 
 #[tokio::test(start_paused = true)]

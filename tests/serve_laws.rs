@@ -73,6 +73,7 @@ async fn nothing_is_denied_before_the_registry_was_read() {
     until("the trouble is told", async || trouble(&server).await.is_some()).await;
     let readiness = server.get("/readyz").await;
     assert_eq!(readiness.status, 503);
+    assert!(server.log().contains("registry not reached yet, trying on"), "{}", server.log());
     let source = &readiness.body["sources"][0];
     assert_eq!((&source["name"], &source["has_view"]), (&"etcd".into(), &false.into()));
     assert_eq!(source["prefix"], "/rollcall/v1/");
@@ -112,6 +113,7 @@ async fn a_stopped_registry_makes_no_name_blink() {
     etcd.stop().await;
 
     until("the loss is told", async || trouble(&server).await.is_some()).await;
+    assert!(server.log().contains("registry lost, serving what is known"), "{}", server.log());
     assert_eq!(server.get("/readyz").await.status, 200, "it answers on, so it is to be asked");
     let body = json!({"address": "10.0.0.8", "port": 9000});
     let began = Instant::now();
