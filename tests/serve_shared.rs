@@ -2,11 +2,13 @@
 
 mod support;
 
+use std::path::PathBuf;
+
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType::{A, SRV};
 use serde_json::{Value, json};
 use support::ask::ask;
-use support::etcd::Etcd;
+use support::etcd::{Etcd, ROOT};
 use support::running::Running;
 use support::server::{Home, Server};
 use support::until;
@@ -67,6 +69,43 @@ async fn keys_of_other_writers_appear_and_go_with_their_lease() {
     etcd.ctl(&["lease", "revoke", &lease]).await;
     until("it goes", async || server.ask(&service, SRV).await.status() == ResponseCode::NXDomain)
         .await;
+}
+
+#[tokio::test]
+async fn settings_for_etcd_reach_it() {
+    let mut etcd = Etcd::start_with_tls().await;
+    etcd.enable_auth().await;
+    let tls = etcd.client_tls();
+    let file = |file: &Option<PathBuf>| file.clone().unwrap();
+    let config = format!(
+        "prefix = \"/elsewhere/\"\n[etcd]\nendpoints = [{:?}]\nuser = {:?}\npassword_file = \"password\"\n\
+         ca_file = {:?}\ncert_file = {:?}\nkey_file = {:?}\nserver_name = {:?}\n",
+        etcd.url(),
+        ROOT.0,
+        file(&tls.ca_file),
+        file(&tls.cert_file),
+        file(&tls.key_file),
+        tls.server_name.unwrap(),
+    );
+    let home = Home::with_config(&config);
+    home.write("password", "wrong\n");
+    let server = home.spawn(&[]).await;
+    until("the refusal is told", async || {
+        let readiness = server.get("/readyz").await;
+        let error = readiness.body["sources"][0]["error"].as_str().map(str::to_lowercase);
+        readiness.status == 503 && error.is_some_and(|error| error.contains("auth"))
+    })
+    .await;
+    assert!(!server.log().contains("wrong\""), "secrets stay out of the log: {}", server.log());
+    assert_eq!(server.stop().await, 0);
+
+    home.write("password", ROOT.1);
+    let server = home.start(&[]).await;
+    server.register(APP, "i-1", json!({"address": "10.0.0.7", "port": 9000})).await;
+    let keys = etcd.keys("/").await;
+    let key = format!("/elsewhere/default/instances/{APP}/i-1");
+    assert_eq!(keys.keys().collect::<Vec<_>>(), [&key]);
+    assert_eq!(server.get("/readyz").await.body["sources"][0]["prefix"], "/elsewhere/");
 }
 
 /// Six causes, as `rollcall watch` prints them.

@@ -8,10 +8,12 @@ use std::net::SocketAddr;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType::{A, SRV};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use support::ask::{ask, ask_tcp};
 use support::etcd::Etcd;
 use support::http::{Begun, Http, Reply};
+use support::running::Running;
 use support::server::{Home, Server};
 use support::{soon, until};
 use tokio::io::AsyncWriteExt;
@@ -158,6 +160,57 @@ async fn an_old_process_does_not_take_its_successor_down() {
     assert_eq!(one.ask("greeter.svc", A).await.status(), ResponseCode::NXDomain);
 }
 
+/// Of an address that no other test uses, so that nobody takes its ports while the server is away.
+const OWN_PORTS: &str = "127.77.0.1:0";
+
+#[tokio::test]
+async fn clients_get_over_a_restart_that_forgot_everything() {
+    let mut server = Home::new().start(&["--dns", OWN_PORTS, "--http", OWN_PORTS]).await;
+    let (dns, http) = (server.dns[0].to_string(), server.http.to_string());
+    let mut watch = Running::start(server.command(&["watch", "greeter", "--json"]));
+    let register =
+        ["register", "greeter", "--port", "9000", "--address", "10.0.0.7", "--ttl", "3s"];
+    let mut keeper = Running::start(server.command(&register));
+    let expected = ["greeter.svc. A 10.0.0.7"];
+    until("it is registered", async || server.addresses("greeter.svc").await == expected).await;
+    let causes = |watch: &Running| -> Vec<String> {
+        let events = watch.out();
+        let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        events.map(|event| event["cause"].as_str().unwrap().to_owned()).collect()
+    };
+    until("the watch is on", async || {
+        for mark in ["offline", "online"] {
+            let path = format!("/v1/apps/greeter/{mark}");
+            assert_eq!(server.put(&path, json!({})).await.status, 200);
+        }
+        causes(&watch).iter().any(|cause| cause == "online")
+    })
+    .await;
+
+    // Whoever is idle, or only listens, does not hold up the end.
+    let _idle = TcpStream::connect(server.dns[0]).await.unwrap();
+    let mut kept = Http::connect(server.http).await.unwrap();
+    assert_eq!(kept.send("GET", "/livez", None).await.unwrap().status, 200);
+    server.terminate();
+    assert_eq!(server.ended().await.code(), Some(0));
+    let log = server.log();
+    assert!(
+        log.contains(" stopped") && !log.contains("cut at") && !log.contains("unfinished"),
+        "{log}"
+    );
+
+    let server = Home::new().start(&["--dns", &dns, "--http", &http]).await;
+    until("it is registered again", async || server.addresses("greeter.svc").await == expected)
+        .await;
+    // What was missed is not passed over in silence.
+    until("the watch is told", async || causes(&watch).iter().any(|cause| cause == "reset")).await;
+    keeper.signal(Signal::SIGINT);
+    assert_eq!(keeper.ended().await, 0, "{}", keeper.err());
+    assert_eq!(server.ask("greeter.svc", A).await.status(), ResponseCode::NXDomain);
+    until("the watch has told of it", async || causes(&watch).last().unwrap() == "departed").await;
+    assert!(watch.runs());
+}
+
 // ---- stopping in trouble -------------------------------------------------------------------------
 
 #[tokio::test]
@@ -234,7 +287,8 @@ async fn rubbish_is_survived_without_a_word() {
 
 #[tokio::test]
 async fn running_out_of_descriptors_harms_nobody_for_long() {
-    let server = Home::new().spawn_limited("-n 64").await;
+    // So that nobody's patience ends while descriptors are scarce.
+    let server = Home::with_config("[dns]\ntcp_idle = \"10m\"\n").spawn_limited("-n 64").await;
     until("it is ready", async || server.get("/readyz").await.status == 200).await;
     server
         .register("greeter", "i-1", json!({"address": "10.0.0.7", "port": 9000, "ttl": 3600}))

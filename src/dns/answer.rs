@@ -85,9 +85,10 @@ pub fn answer(snapshot: &Snapshot, ask: &Ask, query: &[u8], out: &mut Out) -> Ve
     };
     let question = if header.questions() == 1 { Question::read(query) } else { None };
     let Some(question) = question else {
-        // 2 and 3: QDCOUNT other than 1 is malformed in a query (RFC 9619 section 4); other opcodes may
-        // have their own ways, and are not implemented.
-        let rcode = if header.opcode() == OPCODE_QUERY { FORMERR } else { NOTIMP };
+        // 2 and 3: QDCOUNT other than 1 is malformed in a query (RFC 9619 section 4) and in a notification
+        // (RFC 1996 section 3.7); other opcodes may have their own ways, and are not implemented.
+        let known = matches!(header.opcode(), OPCODE_QUERY | OPCODE_NOTIFY);
+        let rcode = if known { FORMERR } else { NOTIMP };
         let reply = Reply::begin(&mut out.octets, MESSAGE_OCTETS_MAX, &[], Options::default());
         return finish(reply, &header, QR, rcode, 0, Options::default());
     };
@@ -137,19 +138,19 @@ struct Asked<'a> {
 impl Asked<'_> {
     /// What is answered without looking at any zone's records.
     fn refusal(&self, edns: Option<Edns>, malformed: bool) -> Option<u16> {
-        match self.header.opcode() {
-            OPCODE_QUERY => {}
-            // Taken note of; nothing changes (RFC 1996 section 3.7 is for secondaries).
-            OPCODE_NOTIFY if malformed => return Some(FORMERR),
-            OPCODE_NOTIFY => {
-                let ours = self.snapshot.zone(self.question.name()).is_some();
-                return Some(if ours { NOERROR } else { NOTAUTH });
-            }
-            _ => return Some(NOTIMP),
+        let opcode = self.header.opcode();
+        if !matches!(opcode, OPCODE_QUERY | OPCODE_NOTIFY) {
+            return Some(NOTIMP);
         }
         match (edns, self.question.class, self.question.rtype) {
             _ if malformed => Some(FORMERR),
             (Some(edns), _, _) if edns.version > 0 => Some(BADVERS),
+            // Taken note of; nothing changes (RFC 1996 section 3.7 is for secondaries).
+            (_, class, _) if opcode == OPCODE_NOTIFY => {
+                let zone = self.snapshot.zone(self.question.name());
+                let ours = zone.is_some_and(|(_, relative)| relative.is_empty());
+                Some(if ours && class == CLASS_IN { NOERROR } else { NOTAUTH })
+            }
             (_, class, _) if class != CLASS_IN => Some(REFUSED),
             // 6: transfers are not allowed to anyone.
             (_, _, TYPE_AXFR | TYPE_IXFR) => Some(REFUSED),
@@ -193,6 +194,7 @@ impl Asked<'_> {
             }
             Found::Between | Found::Missing | Found::Unknown => records::Written::None,
         };
+        let empty = reply.mark();
         let mut flags = QR | AA;
         match write(&mut reply, picks, self.ask.draw) {
             records::Written::None => return self.negative(out, zone, NOERROR),
@@ -201,13 +203,14 @@ impl Asked<'_> {
                 Transport::Udp => flags |= TC,
                 // 12: too big even for TCP: a sample that is the same for this client each time.
                 Transport::Tcp => {
-                    reply.rewind(self.question.octets);
+                    reply.rewind(empty);
                     write(&mut reply, picks, steady(self.ask.client));
                 }
             },
         }
         if flags & TC == 0 {
-            records::write_glue(&mut reply, picks, self.snapshot, zone, found);
+            let rtype = self.question.rtype;
+            records::write_glue(&mut reply, picks, self.snapshot, zone, found, rtype);
         }
         self.finish(reply, flags, NOERROR)
     }

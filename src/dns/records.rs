@@ -100,15 +100,13 @@ fn srv(
 ) -> Written {
     let mut complete = true;
     let mut write = |row: &Row| {
-        complete = match srv_record(reply, zone, block, row) {
-            Some(Ok(place)) => {
-                picks.push(row.target(), place + SRV_NUMBERS);
-                true
-            }
-            Some(Err(Full)) => false,
-            None => true,
-        };
-        complete
+        match srv_record(reply, zone, block, row) {
+            Some(Ok(place)) => picks.push(row.target(), place + SRV_NUMBERS),
+            Some(Err(Full)) => complete = false,
+            None => {}
+        }
+        // 12: records differ in length: while there is none yet, a shorter one may fit.
+        complete || reply.is_empty()
     };
     match rows {
         Rows::Chosen(choice) => {
@@ -163,11 +161,7 @@ pub(super) fn write_static(
     seed: u64,
 ) -> Written {
     picks.clear();
-    let set = match rtype {
-        TYPE_ANY => node.sets.first(),
-        _ => node.set(rtype).or_else(|| node.set(TYPE_CNAME)),
-    };
-    let Some(set) = set else { return Written::None };
+    let Some(set) = static_set(node, rtype) else { return Written::None };
     if set.rtype == statics::TYPE_SOA {
         let soa = zone.statics().soa();
         let (names, times) = soa.around_serial();
@@ -176,6 +170,7 @@ pub(super) fn write_static(
         return if fits.is_ok() { Written::All } else { Written::Some };
     }
     let target = target_place(set.rtype);
+    let mut written = Written::All;
     for (data, at) in rotated(&set.data, seed).zip(rotated_places(set.data.len(), seed)) {
         match reply.record(Section::Answer, QUESTION, set.rtype, set.ttl_secs, &[data]) {
             Ok(place) => {
@@ -183,10 +178,22 @@ pub(super) fn write_static(
                     picks.push(at, place + target);
                 }
             }
-            Err(Full) => return Written::Some,
+            // As with SRV records of apps: a shorter one may fit.
+            Err(Full) => written = Written::Some,
+        }
+        if written == Written::Some && !reply.is_empty() {
+            break;
         }
     }
-    Written::All
+    written
+}
+
+/// The set that answers a question for a type.
+fn static_set(node: &StaticNode, rtype: u16) -> Option<&RrSet> {
+    match rtype {
+        TYPE_ANY => node.sets.first(),
+        _ => node.set(rtype).or_else(|| node.set(TYPE_CNAME)),
+    }
 }
 
 /// Where the name of a host stands in a type's data, for those types that have one.
@@ -199,14 +206,15 @@ fn target_place(rtype: u16) -> Option<usize> {
     }
 }
 
-/// 11: for each target in answer order its A, then its AAAA records; each target once. What does not fit
-/// is left out, and the reply is whole without it (RFC 2181 section 9).
+/// 11: for each target in answer order its A, then its AAAA records; each target once. From the first set that
+/// does not fit all is left out, and the reply is whole without it (RFC 2181 section 9).
 pub(super) fn write_glue(
     reply: &mut Reply<'_>,
     picks: &Picks,
     snapshot: &Snapshot,
     zone: &Zone,
     found: Found<'_>,
+    rtype: u16,
 ) {
     match found {
         Found::App(node) => {
@@ -225,10 +233,8 @@ pub(super) fn write_glue(
             }
         }
         Found::Static(node) => {
-            for set in &node.sets {
-                if target_place(set.rtype).is_some() {
-                    static_glue(reply, picks, snapshot, set);
-                }
+            if let Some(set) = static_set(node, rtype) {
+                static_glue(reply, picks, snapshot, set);
             }
         }
         Found::Between | Found::Missing | Found::Unknown => {}
@@ -242,19 +248,38 @@ fn glue(
     v4: &[Ipv4Addr],
     v6: &[Ipv6Addr],
 ) -> bool {
-    let mut write =
-        |rtype, data: &[u8]| reply.record(Section::Additional, owner, rtype, ttl, &[data]).is_ok();
-    v4.iter().all(|address| write(TYPE_A, &address.octets()))
-        && v6.iter().all(|address| write(TYPE_AAAA, &address.octets()))
+    glue_set(reply, owner, TYPE_A, ttl, v4.iter().map(Ipv4Addr::octets))
+        && glue_set(reply, owner, TYPE_AAAA, ttl, v6.iter().map(Ipv6Addr::octets))
+}
+
+/// One RRset, whole or not at all: part of one would pass for all of it, since TC stays clear.
+fn glue_set<D: AsRef<[u8]>>(
+    reply: &mut Reply<'_>,
+    owner: Owner<'_>,
+    rtype: u16,
+    ttl: u32,
+    mut set: impl Iterator<Item = D>,
+) -> bool {
+    let before = reply.mark();
+    let fits = set
+        .all(|data| reply.record(Section::Additional, owner, rtype, ttl, &[data.as_ref()]).is_ok());
+    if !fits {
+        reply.rewind(before);
+    }
+    fits
 }
 
 /// The addresses of hosts that static records name, where those hosts are in a zone of ours.
 fn static_glue(reply: &mut Reply<'_>, picks: &Picks, snapshot: &Snapshot, set: &RrSet) {
     let Some(at) = target_place(set.rtype) else { return };
-    for (index, place) in picks.once() {
-        let Some(host) = set.data.get(index as usize).and_then(|data| data.get(at..)) else {
+    let host_of = |index: u32| set.data.get(index as usize).and_then(|data| data.get(at..));
+    for (nth, (index, place)) in picks.once().enumerate() {
+        let Some(host) = host_of(index) else { continue };
+        // Two records may name one host: on two ports, with two preferences.
+        let mut before = picks.once().take(nth).filter_map(|(index, _)| host_of(index));
+        if before.any(|other| other.eq_ignore_ascii_case(host)) {
             continue;
-        };
+        }
         let mut lower = [0; NAME_OCTETS_MAX];
         let Some(name) = lower.get_mut(..host.len()) else { continue };
         name.copy_from_slice(host);
@@ -273,15 +298,10 @@ fn static_glue(reply: &mut Reply<'_>, picks: &Picks, snapshot: &Snapshot, set: &
                 };
                 glue(reply, owner, zone.ttl_secs, v4, v6)
             }
-            Found::Static(node) => {
-                [TYPE_A, TYPE_AAAA].iter().filter_map(|rtype| node.set(*rtype)).all(|set| {
-                    let (rtype, ttl) = (set.rtype, set.ttl_secs);
-                    let mut all = set.data.iter();
-                    all.all(|data| {
-                        reply.record(Section::Additional, owner, rtype, ttl, &[data]).is_ok()
-                    })
-                })
-            }
+            Found::Static(node) => [TYPE_A, TYPE_AAAA]
+                .iter()
+                .filter_map(|rtype| node.set(*rtype))
+                .all(|set| glue_set(reply, owner, set.rtype, set.ttl_secs, set.data.iter())),
             Found::Between | Found::Missing | Found::Unknown => true,
         };
         if !fits {

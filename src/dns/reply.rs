@@ -121,6 +121,13 @@ pub struct Reply<'o> {
     counts: [u16; 3],
 }
 
+/// A state of a reply to go back to.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark {
+    at: usize,
+    counts: [u16; 3],
+}
+
 /// A record does not fit any more; nothing of it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
@@ -140,10 +147,21 @@ impl<'o> Reply<'o> {
         reply
     }
 
-    /// Forgets all records.
-    pub fn rewind(&mut self, question: &[u8]) {
-        self.at = HEADER_OCTETS + question.len();
-        self.counts = [0; 3];
+    /// Whether there is no record yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.counts == [0; 3]
+    }
+
+    /// What is written so far, for [`Self::rewind`].
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark { at: self.at, counts: self.counts }
+    }
+
+    /// Forgets all records that were written since.
+    pub fn rewind(&mut self, to: Mark) {
+        (self.at, self.counts) = (to.at, to.counts);
     }
 
     /// Writes one record whose data are these parts, and gives the place where the data begin.

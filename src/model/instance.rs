@@ -119,3 +119,26 @@ impl FromStr for Transport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transports_are_those_that_service_labels_name() {
+        for (text, transport) in [
+            ("tcp", Transport::Tcp),
+            ("_tcp", Transport::Tcp),
+            ("UDP", Transport::Udp),
+            ("_Sctp", Transport::Sctp),
+        ] {
+            assert_eq!(text.parse(), Ok(transport));
+            assert_eq!(transport.to_string().parse(), Ok(transport));
+        }
+        for text in ["", "_", "__tcp", "tls", "tcp "] {
+            let error = text.parse::<Transport>().unwrap_err();
+            assert_eq!(error, format!("is {text:?}, only tcp, udp and sctp are known"));
+        }
+        assert_eq!(Transport::default(), Transport::Tcp);
+    }
+}

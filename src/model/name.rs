@@ -273,3 +273,6 @@ macro_rules! text_type {
 }
 
 text_type!(Label, AppName, Namespace, Protocol);
+
+#[cfg(test)]
+mod tests;

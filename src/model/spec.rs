@@ -372,3 +372,6 @@ fn pairs_once<'de, D: Deserializer<'de>>(
 
     deserializer.deserialize_map(Pairs).map(Some)
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,6 +80,9 @@ impl Compiler {
         let start = Instant::now();
         let clock = move || start.elapsed();
         let mut retired = Retired::default();
+        // Each process counts epochs from 0: an event's id must mean nothing to another one, so that who
+        // resumes there is told to begin anew.
+        let first_epoch = u64::from(fastrand::u32(..)) << 16;
         let mut due: Option<Instant> = None;
         let mut next_publish = start;
         let mut viewed = false;
@@ -98,10 +101,10 @@ impl Compiler {
             due = compiled.due.map(|due| start + due);
             for Told { epoch, revision, events } in told {
                 if std::mem::replace(&mut viewed, true) {
-                    self.history.push(epoch, events);
+                    self.history.push(first_epoch + epoch, events);
                 } else {
                     // Nothing happened to what was there before we looked.
-                    self.history.begin(epoch, revision);
+                    self.history.begin(first_epoch + epoch, revision);
                 }
             }
             self.report(&compiled.oversized);

@@ -15,26 +15,31 @@ use crate::model::{Endpoint, Label, derived_label, limits, map_label};
 /// The claims of one app's registrations in one zone.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    /// For each registration, in the order given: its labels, or none if it is not served.
-    pub(super) instances: Vec<Option<Held>>,
+    /// For each registration, in the order given: what it holds, or why it is not served at all.
+    pub(super) instances: Vec<Result<Held, Arc<str>>>,
     /// Tags that are served.
     pub(super) tags: BTreeSet<Label>,
-    /// What is not served as its owner meant it: index of the registration, and why.
-    pub(super) losses: Vec<(usize, Loss)>,
+    /// What is served otherwise than its owner meant: index of the registration, and why.
+    notes: Vec<(usize, Arc<str>)>,
 }
 
 impl Claims {
-    /// Why an instance is not served at all; none if it is.
-    pub(super) fn loss(&self, index: usize) -> Option<&Loss> {
-        match self.instances.get(index) {
-            Some(None) => self
-                .losses
-                .iter()
-                .map(|(at, loss)| (*at, loss))
-                .find(|(at, loss)| *at == index && loss.whole),
-            _ => None,
-        }
-        .map(|(_, loss)| loss)
+    /// None of so many registrations is served, all for one reason.
+    pub(super) fn refused(registrations: usize, reason: &str) -> Self {
+        let reason: Arc<str> = reason.into();
+        Self { instances: vec![Err(reason); registrations], ..Self::default() }
+    }
+
+    /// What one of the registrations holds, if it is served.
+    pub(super) fn held(&self, index: usize) -> Option<&Held> {
+        self.instances.get(index)?.as_ref().ok()
+    }
+
+    /// What is not served, or not as its owner meant it: index of the registration, and why.
+    pub(super) fn losses(&self) -> impl Iterator<Item = (usize, &Arc<str>)> {
+        let lost = self.instances.iter().enumerate();
+        let lost = lost.filter_map(|(index, held)| Some((index, held.as_ref().err()?)));
+        lost.chain(self.notes.iter().map(|(index, reason)| (*index, reason)))
     }
 }
 
@@ -47,66 +52,51 @@ pub(super) struct Held {
     pub(super) targets: Vec<Option<Label>>,
 }
 
-/// Why something is not served as its owner meant it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Loss {
-    /// Whether the instance is not served at all.
-    pub(super) whole: bool,
-    /// The reason, for `/v1/rejected`.
-    pub(super) reason: Arc<str>,
-}
-
 /// Decides the claims of an app. `registrations` come in the order of their raw ids; `taken` says who, of those
 /// that come before instances, has a label of the app (`static records at svc.zone:7`, `the app b.greeter`).
 pub(super) fn decide<'a>(
     registrations: impl ExactSizeIterator<Item = &'a Registration> + Clone,
     taken: impl Fn(&Label) -> Option<String>,
 ) -> Claims {
-    let mut claims = Claims { instances: vec![None; registrations.len()], ..Claims::default() };
-    let mut labels = own_labels(registrations.clone(), &taken, &mut claims.losses);
+    let mut notes = Vec::new();
+    let mut labels = own_labels(registrations.clone(), &taken, &mut notes);
     let mut held: BTreeSet<Label> =
         labels.iter().flatten().filter(|own| !own.derive).map(|own| own.label.clone()).collect();
     let free =
         |label: &Label, held: &BTreeSet<Label>| !held.contains(label) && taken(label).is_none();
 
     for (own, registration) in labels.iter_mut().zip(registrations.clone()) {
-        let Some(own) = own.as_mut().filter(|own| own.derive) else { continue };
-        own.label =
-            derive(own.label.as_str(), registration.id.as_bytes(), |label| free(label, &held));
+        let Some(own) = own.as_mut().ok().filter(|own| own.derive) else { continue };
+        let raw = &registration.id;
+        own.label = derive(own.label.as_str(), raw, raw, |label| free(label, &held));
         held.insert(own.label.clone());
     }
-    for ((slot, own), registration) in
-        claims.instances.iter_mut().zip(labels).zip(registrations.clone())
-    {
-        let Some(own) = own else { continue };
-        let mut targets = Vec::new();
-        if registration.instance.endpoints.iter().any(|endpoint| !endpoint.addresses.is_empty()) {
-            targets.reserve(registration.instance.endpoints.len());
-            for endpoint in &registration.instance.endpoints {
-                targets.push(own_target(endpoint, &own.label, |label| free(label, &held)));
-                held.extend(targets.last().cloned().flatten());
-            }
-        }
-        *slot = Some(Held { label: own.label, targets });
+    let mut instances = Vec::with_capacity(labels.len());
+    for (own, registration) in labels.into_iter().zip(registrations.clone()) {
+        instances.push(own.map(|own| {
+            let targets = own_targets(registration, &own.label, |label| free(label, &held));
+            held.extend(targets.iter().flatten().cloned());
+            Held { label: own.label, targets }
+        }));
     }
+    let mut tags = BTreeSet::new();
     for (index, registration) in registrations.enumerate() {
-        if claims.instances[index].is_none() {
+        if instances[index].is_err() {
             continue;
         }
         for tag in &registration.instance.tags {
             let winner =
                 if held.contains(tag) { Some("an instance's name".to_owned()) } else { taken(tag) };
             match winner {
-                None => _ = claims.tags.insert(tag.clone()),
-                Some(winner) => {
-                    let reason =
-                        format!("tag {tag} is not served: its name belongs to {winner}").into();
-                    claims.losses.push((index, Loss { whole: false, reason }));
-                }
+                None => _ = tags.insert(tag.clone()),
+                Some(winner) => notes.push((
+                    index,
+                    format!("tag {tag} is not served: its name belongs to {winner}").into(),
+                )),
             }
         }
     }
-    claims
+    Claims { instances, tags, notes }
 }
 
 struct Own {
@@ -119,22 +109,20 @@ struct Own {
 fn own_labels<'a>(
     registrations: impl ExactSizeIterator<Item = &'a Registration> + Clone,
     taken: &impl Fn(&Label) -> Option<String>,
-    losses: &mut Vec<(usize, Loss)>,
-) -> Vec<Option<Own>> {
+    notes: &mut Vec<(usize, Arc<str>)>,
+) -> Vec<Result<Own, Arc<str>>> {
+    let too_many: Arc<str> =
+        format!("app has more than {} instances", limits::INSTANCES_MAX).into();
     let mut wanted: BTreeMap<Label, (usize, bool)> = BTreeMap::new();
     let mut labels = Vec::with_capacity(registrations.len());
     for (index, registration) in registrations.clone().enumerate() {
         if index >= limits::INSTANCES_MAX {
-            let reason = format!("app has more than {} instances", limits::INSTANCES_MAX).into();
-            losses.push((index, Loss { whole: true, reason }));
-            labels.push(None);
+            labels.push(Err(too_many.clone()));
             continue;
         }
         match map_label(registration.id.as_bytes()) {
             Err(rule) => {
-                let reason = format!("instance id {:?} {rule}", registration.id).into();
-                losses.push((index, Loss { whole: true, reason }));
-                labels.push(None);
+                labels.push(Err(format!("instance id {:?} {rule}", registration.id).into()));
             }
             Ok(label) => {
                 // A raw id that is legal as written beats all that only map to it; of those the
@@ -144,12 +132,12 @@ fn own_labels<'a>(
                 if legal && !best.1 {
                     *best = (index, true);
                 }
-                labels.push(Some(Own { label, derive: false }));
+                labels.push(Ok(Own { label, derive: false }));
             }
         }
     }
     for (index, registration) in registrations.enumerate() {
-        let Some(own) = &mut labels[index] else { continue };
+        let Ok(own) = &mut labels[index] else { continue };
         let winner = match taken(&own.label) {
             Some(winner) => winner,
             None if wanted.get(&own.label).is_some_and(|(best, _)| *best == index) => continue,
@@ -160,31 +148,48 @@ fn own_labels<'a>(
             registration.id, own.label
         );
         own.derive = true;
-        losses.push((index, Loss { whole: false, reason: reason.into() }));
+        notes.push((index, reason.into()));
     }
     labels
 }
 
-fn own_target(endpoint: &Endpoint, label: &Label, free: impl Fn(&Label) -> bool) -> Option<Label> {
-    if endpoint.addresses.is_empty() {
-        return None;
+/// A label for each endpoint with addresses of its own; empty where there is none.
+fn own_targets(
+    registration: &Registration,
+    label: &Label,
+    free: impl Fn(&Label) -> bool,
+) -> Vec<Option<Label>> {
+    let endpoints = &registration.instance.endpoints;
+    if endpoints.iter().all(|endpoint| endpoint.addresses.is_empty()) {
+        return Vec::new();
     }
-    let raw = format!("{}/{}/{}", endpoint.protocol, endpoint.transport, endpoint.port);
-    Some(derive(label.as_str(), raw.as_bytes(), free))
+    let mut targets: Vec<Option<Label>> = Vec::with_capacity(endpoints.len());
+    for endpoint in endpoints {
+        let target = (!endpoint.addresses.is_empty()).then(|| {
+            let Endpoint { protocol, transport, port, .. } = endpoint;
+            let raw = format!("{protocol}/{transport}/{port}");
+            derive(label.as_str(), &raw, &registration.id, |label| {
+                free(label) && !targets.iter().flatten().any(|other| other == label)
+            })
+        });
+        targets.push(target);
+    }
+    targets
 }
 
-/// The derived label, or, where that is taken, the next one: the raw name with a count behind it is
-/// hashed until a label is free, so that the way out is the same on every server.
-fn derive(stem: &str, raw: &[u8], free: impl Fn(&Label) -> bool) -> Label {
-    let mut salted = raw.to_vec();
+/// The derived label, or, where that is taken, the next one: the raw name with the instance's id and a count
+/// behind it is hashed until a label is free, so that the way out is the same on every server. Without the id,
+/// instances whose long labels are cut to one stem would try the same labels one after the other: the square
+/// of their number.
+fn derive(stem: &str, raw: &str, id: &str, free: impl Fn(&Label) -> bool) -> Label {
+    let mut salted = raw.to_owned();
     let mut round = 0_u32;
     loop {
-        let label = derived_label(stem, &salted);
+        let label = derived_label(stem, salted.as_bytes());
         if free(&label) {
             return label;
         }
         round += 1;
-        salted.truncate(raw.len());
-        salted.extend_from_slice(format!("#{round}").as_bytes());
+        salted = format!("{raw}#{id}#{round}");
     }
 }

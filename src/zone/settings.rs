@@ -54,6 +54,23 @@ impl ZoneName {
     pub fn wire(&self) -> &[u8] {
         &self.wire
     }
+
+    /// The part of a name (lower case, wire form, with the root label) in front of this one; none where the name is
+    /// not in this zone.
+    #[must_use]
+    pub fn relative<'n>(&self, name: &'n [u8]) -> Option<&'n [u8]> {
+        let (relative, suffix) = name.split_at_checked(name.len().checked_sub(self.wire.len())?)?;
+        if suffix != &*self.wire {
+            return None;
+        }
+        // The octets agree; it is the same name only if a label begins there: a length octet inside
+        // a label can look like any character.
+        let mut rest = relative;
+        while let Some((_, behind)) = super::wire::split(rest) {
+            rest = behind;
+        }
+        rest.is_empty().then_some(relative)
+    }
 }
 
 impl Default for ZoneName {

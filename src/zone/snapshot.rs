@@ -81,7 +81,7 @@ impl Snapshot {
     /// with. `name` is in wire form, lower case, with the root label.
     #[must_use]
     pub fn zone<'a, 'n>(&'a self, name: &'n [u8]) -> Option<(&'a Zone, &'n [u8])> {
-        self.zones.iter().find_map(|zone| Some((zone, zone.relative(name)?)))
+        self.zones.iter().find_map(|zone| Some((zone, zone.name.relative(name)?)))
     }
 
     /// All zones.
@@ -102,23 +102,6 @@ impl Zone {
     #[must_use]
     pub fn statics(&self) -> &Statics {
         &self.statics
-    }
-
-    /// The part of a name in front of the zone's; none where the name is not in the zone.
-    #[must_use]
-    pub fn relative<'n>(&self, name: &'n [u8]) -> Option<&'n [u8]> {
-        let (relative, suffix) =
-            name.split_at_checked(name.len().checked_sub(self.name.wire().len())?)?;
-        if suffix != self.name.wire() {
-            return None;
-        }
-        // The octets agree; it is the same name only if a label begins there: a length octet inside
-        // a label can look like any character.
-        let mut rest = relative;
-        while let Some((_, behind)) = wire::split(rest) {
-            rest = behind;
-        }
-        rest.is_empty().then_some(relative)
     }
 
     /// What is under a name, given relative to the zone and in lower case.

@@ -121,7 +121,14 @@ impl Statics {
         self.names.get(relative).filter(|node| !node.sets.is_empty()).map(|node| &*node.place)
     }
 
-    /// A number that changes with the content.
+    /// Makes the names on the way to that one exist: a zone of its own begins there.
+    pub(super) fn lead_to(&mut self, relative: &[u8]) {
+        for name in wire::above(relative) {
+            self.names.entry(name.into()).or_default();
+        }
+    }
+
+    /// A number that changes with the content, its order apart.
     pub(super) fn digest(&self) -> u64 {
         self.digest
     }
@@ -129,9 +136,11 @@ impl Statics {
     fn from_records(records: &[StaticRecord], path: &str) -> Self {
         let mut names: HashMap<Box<[u8]>, StaticNode, RandomState> = HashMap::default();
         let mut soa = None;
-        let mut hasher = DefaultHasher::new();
+        let mut digest = 0_u64;
         for record in records {
+            let mut hasher = DefaultHasher::new();
             (&record.owner, record.rtype, record.ttl_secs, &record.data).hash(&mut hasher);
+            digest = digest.wrapping_add(hasher.finish());
             for name in wire::above(&record.owner) {
                 names.entry(name.into()).or_default();
             }
@@ -146,7 +155,7 @@ impl Statics {
         }
         // A zone file without SOA was refused when it was read.
         let soa = soa.unwrap_or_else(|| Soa::new(0, vec![0; 2 + SOA_NUMBERS_OCTETS].into()));
-        Self { names, soa, digest: hasher.finish() }
+        Self { names, soa, digest }
     }
 }
 

@@ -75,7 +75,7 @@ pub(crate) async fn ask(server: SocketAddr, name: &str, rtype: RecordType) -> An
 pub(crate) async fn try_ask(server: SocketAddr, name: &str, rtype: RecordType) -> Option<Answer> {
     let question = question(name, rtype);
     let octets = question.to_vec().unwrap();
-    let any: SocketAddr = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }.parse().unwrap();
+    let any: SocketAddr = if server.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" }.parse().unwrap();
     for _ in 0..TRIES {
         let socket = UdpSocket::bind(any).await.unwrap();
         socket.connect(server).await.unwrap();

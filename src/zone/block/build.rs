@@ -58,7 +58,7 @@ pub(in crate::zone) fn build(
                 weight: weight.saturating_mul(scale),
                 port: endpoint.port,
                 // At most 16 endpoints for each of 10,000 instances, and the search hits.
-                service: services.binary_search(&labels).unwrap_or_default() as u16,
+                service: services.binary_search(&labels).unwrap_or_default() as u32,
                 target,
             });
         }
@@ -66,17 +66,12 @@ pub(in crate::zone) fn build(
     }
     let everyone: Vec<usize> = (0..live.len()).collect();
     let whole = branch(live, &instances, &everyone, &pools);
-    let mut branches = Vec::with_capacity(tags.len());
-    for tag in tags {
-        let tagged = |index: &usize| live[*index].instance.tags.contains(tag);
-        let members: Vec<usize> = everyone.iter().copied().filter(tagged).collect();
-        if !members.is_empty() {
-            names.insert(tag, What::Tag(branches.len() as u32));
-            branches.push(Branch {
-                srv: Choice::default(),
-                ..branch(live, &instances, &members, &pools)
-            });
-        }
+    let tagged = tagged(live, tags);
+    let mut branches = Vec::with_capacity(tagged.len());
+    for (tag, members) in tagged {
+        names.insert(tag, What::Tag(branches.len() as u32));
+        branches
+            .push(Branch { srv: Choice::default(), ..branch(live, &instances, &members, &pools) });
     }
     let names =
         names.into_iter().map(|(label, what)| Name { text: pools.text(label), what }).collect();
@@ -139,10 +134,23 @@ impl Pools {
     }
 }
 
+/// The members of each tag that holds its name. One pass over the instances: where each has tags of its own, a
+/// pass for each tag would take the square of their number.
+fn tagged<'a>(live: &[Live<'a>], tags: &BTreeSet<Label>) -> BTreeMap<&'a Label, Vec<usize>> {
+    let mut tagged: BTreeMap<&Label, Vec<usize>> = BTreeMap::new();
+    for (index, one) in live.iter().enumerate() {
+        for tag in one.instance.tags.iter().filter(|tag| tags.contains(*tag)) {
+            tagged.entry(tag).or_default().push(index);
+        }
+    }
+    tagged
+}
+
+/// Transport first, as [`Block`] sorts them.
 fn service_key(endpoint: &Endpoint) -> Box<[u8]> {
     let mut key = Vec::with_capacity(24);
-    wire::push_label(&mut key, format!("_{}", endpoint.protocol).as_bytes());
     wire::push_label(&mut key, format!("_{}", endpoint.transport).as_bytes());
+    wire::push_label(&mut key, format!("_{}", endpoint.protocol).as_bytes());
     key.into()
 }
 
@@ -171,7 +179,7 @@ fn branch(live: &[Live<'_>], instances: &[Instance], members: &[usize], pools: &
     let choice = |at: &mut dyn Iterator<Item = u32>| {
         Choice::new(at.map(|at| (at, row(at).priority, row(at).weight.into())))
     };
-    let mut by_service: BTreeMap<u16, Vec<u32>> = BTreeMap::new();
+    let mut by_service: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for at in rows() {
         by_service.entry(row(at).service).or_default().push(at);
     }
@@ -186,9 +194,16 @@ fn branch(live: &[Live<'_>], instances: &[Instance], members: &[usize], pools: &
     let offers: Vec<_> = members.iter().map(offers).collect();
     let v4 = |target: u32| pools.targets[target as usize].v4.clone();
     let v6 = |target: u32| pools.targets[target as usize].v6.clone();
+    // One for both families: whoever has both would else reach by the one what is held back in the other.
+    let has_address = |target: &u32| !(v4(*target).is_empty() && v6(*target).is_empty());
+    let priority = offers
+        .iter()
+        .filter(|(instance, targets)| instance.weight > 0 && targets.iter().any(has_address))
+        .map(|(instance, _)| instance.priority)
+        .min();
     Branch {
-        a: addresses(&offers, &pools.v4, v4),
-        aaaa: addresses(&offers, &pools.v6, v6),
+        a: addresses(&offers, priority, &pools.v4, v4),
+        aaaa: addresses(&offers, priority, &pools.v6, v6),
         srv: choice(&mut once(rows(), &pools.rows).into_iter()),
         by_service: by_service
             .into_iter()
@@ -208,11 +223,12 @@ fn once(all: impl Iterator<Item = u32>, rows: &[Row]) -> Vec<u32> {
     .collect()
 }
 
-/// The addresses of one family: each once, those of the lowest priority number that has weight, weights of
-/// instances on one address added up, an instance's weight split over its addresses. Where nobody has
-/// weight, all of them alike.
+/// The addresses of one family: each once, those of that priority, which is the lowest number that has weight;
+/// weights of instances on one address added up, an instance's weight split over its addresses. Where nobody
+/// has weight, all of them alike.
 fn addresses<A: Ord + Copy>(
     offers: &[(&Registered, Vec<u32>)],
+    priority: Option<u16>,
     pool: &[A],
     range: impl Fn(u32) -> Range<u32>,
 ) -> Choice {
@@ -224,9 +240,6 @@ fn addresses<A: Ord + Copy>(
             .map(|at| (pool[at as usize], at))
             .collect()
     };
-    let with_weight =
-        offers.iter().filter(|(instance, targets)| instance.weight > 0 && !own(targets).is_empty());
-    let priority = with_weight.map(|(instance, _)| instance.priority).min();
     let mut sums: BTreeMap<A, (u32, u64)> = BTreeMap::new();
     for (instance, targets) in offers {
         let own = own(targets);

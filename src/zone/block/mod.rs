@@ -36,7 +36,8 @@ pub struct Block {
     tags: Box<[Branch]>,
     /// The app itself.
     whole: Branch,
-    /// The service labels that the app has, `_nova._tcp` in wire form, in octet order.
+    /// The service labels that the app has, in wire form and octet order; the transport's in front, `_tcp` `_nova`,
+    /// so that those of one transport stand together.
     services: Box<[Box<[u8]>]>,
     targets: Box<[Target]>,
     rows: Box<[Row]>,
@@ -84,7 +85,8 @@ pub struct Row {
     pub weight: u16,
     /// Port.
     pub port: u16,
-    service: u16,
+    /// Place in the block's services: more than 65,536 protocols fit in the limits.
+    service: u32,
     target: u32,
 }
 
@@ -95,7 +97,7 @@ struct Branch {
     aaaa: Choice,
     /// Every endpoint; only the app itself serves it.
     srv: Choice,
-    by_service: Box<[(u16, Choice)]>,
+    by_service: Box<[(u32, Choice)]>,
 }
 
 /// A name that exists.
@@ -111,7 +113,7 @@ enum Kind<'a> {
     Tag(&'a Branch),
     Target(&'a Target),
     Service(&'a Choice),
-    InstanceService(&'a Instance, u16),
+    InstanceService(&'a Instance, u32),
     /// On the way to one of the others.
     Between,
 }
@@ -129,7 +131,7 @@ pub enum Addresses<'a, A> {
 #[derive(Debug, Clone, Copy)]
 pub enum Rows<'a> {
     /// Those of one instance that offer a service: at most 16.
-    Few(&'a [Row], u16),
+    Few(&'a [Row], u32),
     /// Chosen by priority and weight; members are for [`Block::row`].
     Chosen(&'a Choice),
 }
@@ -158,11 +160,11 @@ impl Block {
             None => match service {
                 Asked::None => Kind::App,
                 Asked::Transport(transport) => {
-                    let mut all = self.services.iter();
-                    all.any(|service| service.ends_with(transport)).then_some(Kind::Between)?
+                    (!self.transport(transport).is_empty()).then_some(Kind::Between)?
                 }
-                Asked::Service(labels) => {
-                    Kind::Service(branch_service(&self.whole, self.service(labels)?)?)
+                Asked::Service(protocol, transport) => {
+                    let service = self.service(protocol, transport)?;
+                    Kind::Service(branch_service(&self.whole, service)?)
                 }
             },
             Some((label, [])) => match (self.what(label)?, service) {
@@ -234,13 +236,18 @@ impl Block {
         Some(self.names.get(at)?.what)
     }
 
-    fn service(&self, labels: &[u8]) -> Option<u16> {
-        let at = self.services.binary_search_by(|service| (**service).cmp(labels)).ok()?;
-        u16::try_from(at).ok()
+    fn service(&self, protocol: &[u8], transport: &[u8]) -> Option<u32> {
+        let order = |service: &Box<[u8]>| service.iter().cmp(transport.iter().chain(protocol));
+        u32::try_from(self.services.binary_search_by(order).ok()?).ok()
     }
 
-    fn has_transport(&self, service: u16, transport: &[u8]) -> bool {
-        self.services.get(usize::from(service)).is_some_and(|labels| labels.ends_with(transport))
+    /// The services of a transport.
+    fn transport(&self, transport: &[u8]) -> Range<u32> {
+        let start = self.services.partition_point(|service| **service < *transport);
+        let behind = self.services.get(start..).unwrap_or_default();
+        let end = start + behind.partition_point(|service| service.starts_with(transport));
+        // There are no more services than rows.
+        start as u32..end as u32
     }
 
     fn instance_service<'a>(
@@ -250,13 +257,14 @@ impl Block {
     ) -> Option<Kind<'a>> {
         let mut rows = slice(&self.rows, &instance.rows)?.iter();
         match asked {
-            Asked::Service(labels) => {
-                let service = self.service(labels)?;
+            Asked::Service(protocol, transport) => {
+                let service = self.service(protocol, transport)?;
                 rows.any(|row| row.service == service)
                     .then_some(Kind::InstanceService(instance, service))
             }
             Asked::Transport(transport) => {
-                rows.any(|row| self.has_transport(row.service, transport)).then_some(Kind::Between)
+                let services = self.transport(transport);
+                rows.any(|row| services.contains(&row.service)).then_some(Kind::Between)
             }
             Asked::None => None,
         }
@@ -264,13 +272,14 @@ impl Block {
 
     fn tag_service<'a>(&'a self, tag: &'a Branch, asked: Asked<'_>) -> Option<Kind<'a>> {
         match asked {
-            Asked::Service(labels) => {
-                Some(Kind::Service(branch_service(tag, self.service(labels)?)?))
+            Asked::Service(protocol, transport) => {
+                Some(Kind::Service(branch_service(tag, self.service(protocol, transport)?)?))
             }
             Asked::Transport(transport) => {
-                let mut all = tag.by_service.iter();
-                all.any(|(service, _)| self.has_transport(*service, transport))
-                    .then_some(Kind::Between)
+                let services = self.transport(transport);
+                let at = tag.by_service.partition_point(|(service, _)| *service < services.start);
+                let (next, _) = tag.by_service.get(at)?;
+                services.contains(next).then_some(Kind::Between)
             }
             Asked::None => None,
         }
@@ -315,7 +324,7 @@ impl<'a> Node<'a> {
 impl Row {
     /// Whether it belongs to that service of a [`Rows::Few`].
     #[must_use]
-    pub fn offers(&self, service: u16) -> bool {
+    pub fn offers(&self, service: u32) -> bool {
         self.service == service
     }
 
@@ -332,8 +341,8 @@ enum Asked<'a> {
     None,
     /// `_tcp` in wire form.
     Transport(&'a [u8]),
-    /// `_nova._tcp` in wire form.
-    Service(&'a [u8]),
+    /// `_nova` and `_tcp` in wire form.
+    Service(&'a [u8], &'a [u8]),
 }
 
 /// Takes one or two labels with an underscore off the front.
@@ -342,19 +351,17 @@ fn service_labels(relative: &[u8]) -> (Asked<'_>, &[u8]) {
     else {
         return (Asked::None, relative);
     };
+    let (first, _) = relative.split_at(1 + first.len());
     match wire::split(behind).filter(|(label, _)| label.starts_with(b"_")) {
-        Some((_, rest)) => {
-            let (labels, rest) = relative.split_at(relative.len() - rest.len());
-            (Asked::Service(labels), rest)
+        Some((second, _)) => {
+            let (second, rest) = behind.split_at(1 + second.len());
+            (Asked::Service(first, second), rest)
         }
-        None => {
-            let (label, rest) = relative.split_at(1 + first.len());
-            (Asked::Transport(label), rest)
-        }
+        None => (Asked::Transport(first), behind),
     }
 }
 
-fn branch_service(branch: &Branch, service: u16) -> Option<&Choice> {
+fn branch_service(branch: &Branch, service: u32) -> Option<&Choice> {
     let at = branch.by_service.binary_search_by_key(&service, |(service, _)| *service).ok()?;
     Some(&branch.by_service.get(at)?.1)
 }

@@ -1,6 +1,6 @@
 //! One app as registered: its instances, and the marks on them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub(super) struct App {
     /// The mark on the whole app.
     pub(super) offline: Option<Arc<OfflineMark>>,
     /// Keys that the last build listed as rejected.
-    pub(super) listed: Vec<Arc<str>>,
+    pub(super) listed: BTreeSet<Arc<str>>,
     due: Duration,
 }
 

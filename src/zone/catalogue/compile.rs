@@ -35,14 +35,14 @@ impl Catalogue {
             } else {
                 self.claims(zone, key, registered.iter().map(|one| &*one.registration))
             };
-            for (index, loss) in &claims.losses {
-                let key = match registered.get(*index) {
+            for (index, reason) in claims.losses() {
+                let key = match registered.get(index) {
                     Some(one) if pins.is_none() => printable(&one.key),
                     _ => format!("pin of {}", key.1).into(),
                 };
                 let reasons = losses.entry(key).or_default();
-                if !reasons.contains(&loss.reason) {
-                    reasons.push(loss.reason.clone());
+                if !reasons.contains(reason) {
+                    reasons.push(reason.clone());
                 }
             }
             let live =
@@ -69,7 +69,8 @@ impl Catalogue {
         self.publish(key, view, losses);
     }
 
-    /// The claims of an app in one zone. An app whose own name has static records is not served there.
+    /// The claims of an app in one zone. An app whose own name has static records, or belongs to a zone below,
+    /// is not served there.
     fn claims<'a>(
         &self,
         zone: &ZoneState,
@@ -77,25 +78,26 @@ impl Catalogue {
         registrations: impl ExactSizeIterator<Item = &'a Registration> + Clone,
     ) -> Claims {
         let name = wire::relative(&key.1);
+        let refused = |why: String| {
+            let reason = format!("app {} is not served in {}: {why}", key.1, zone.name());
+            Claims::refused(registrations.len(), &reason)
+        };
         if let Some(place) = zone.statics().place(&name) {
-            let reason: Arc<str> =
-                format!("app {} is not served: {place} has static records on its name", key.1)
-                    .into();
-            return Claims {
-                instances: vec![None; registrations.len()],
-                losses: (0..registrations.len())
-                    .map(|index| (index, claims::Loss { whole: true, reason: reason.clone() }))
-                    .collect(),
-                ..Claims::default()
-            };
+            return refused(format!("{place} has static records on its name"));
+        }
+        if let Some(other) = zone.zone_below(&name) {
+            return refused(format!("its name belongs to the zone {other}"));
         }
         claims::decide(registrations, |label: &Label| {
             let child = wire::child(label.as_str(), &name);
             if let Some(place) = zone.statics().place(&child) {
                 return Some(format!("static records at {place}"));
             }
-            let child = key.1.child(label.as_str())?;
-            self.child_exists(&key.0, &child).then(|| format!("the app {child}"))
+            if let Some(other) = zone.zone_below(&child) {
+                return Some(format!("the zone {other}"));
+            }
+            let child = (key.0.clone(), key.1.child(label.as_str())?);
+            self.exists(&child).then(|| format!("the app {}", child.1))
         })
     }
 
@@ -110,9 +112,8 @@ impl Catalogue {
         if app.is_empty() && !pinned {
             return None;
         }
-        let label = |claims: &Claims, index: usize| {
-            claims.instances.get(index).and_then(Option::as_ref).map(|held| held.label.clone())
-        };
+        let label =
+            |claims: &Claims, index: usize| claims.held(index).map(|held| held.label.clone());
         let mut instances: Vec<InstanceView> = app
             .instances
             .values()
@@ -151,18 +152,14 @@ impl Catalogue {
         view: Option<AppView>,
         losses: BTreeMap<Arc<str>, Vec<Arc<str>>>,
     ) {
-        let mut listed: Vec<Arc<str>> = Vec::with_capacity(losses.len());
         if let Some(app) = self.apps.get_mut(key) {
-            for key in app.listed.drain(..) {
+            for key in std::mem::take(&mut app.listed) {
                 self.directory.rejected.remove(&*key);
             }
+            app.listed = losses.keys().cloned().collect();
         }
         for (key, reasons) in losses {
-            self.directory.rejected.insert(key.clone(), reasons.join("; ").into());
-            listed.push(key);
-        }
-        if let Some(app) = self.apps.get_mut(key) {
-            app.listed = listed;
+            self.directory.rejected.insert(key, reasons.join("; ").into());
         }
         match view {
             Some(view) => _ = self.directory.apps.insert(key.clone(), Arc::new(view)),
@@ -190,31 +187,25 @@ fn state(
             format!("no zone of this server serves namespace {}", key.0).into(),
         );
     };
-    match (claims.loss(index), app.mark(&one.registration)) {
-        (Some(loss), _) => State::Rejected(loss.reason.clone()),
-        (None, Some(mark)) => State::Offline(mark.clone()),
-        (None, None) => State::Online,
+    match (claims.instances.get(index), app.mark(&one.registration)) {
+        (Some(Err(reason)), _) => State::Rejected(reason.clone()),
+        (_, Some(mark)) => State::Offline(mark.clone()),
+        (_, None) => State::Online,
     }
 }
 
 fn live<'a>(claims: &'a Claims, app: &'a App) -> Vec<Live<'a>> {
-    claims
-        .instances
-        .iter()
-        .zip(app.instances.values())
-        .filter(|(_, one)| app.mark(&one.registration).is_none())
+    let all = claims.instances.iter().zip(app.instances.values());
+    all.filter(|(_, one)| app.mark(&one.registration).is_none())
         .filter_map(|(held, one)| {
-            Some(Live { held: held.as_ref()?, instance: &one.registration.instance })
+            Some(Live { held: held.as_ref().ok()?, instance: &one.registration.instance })
         })
         .collect()
 }
 
 fn live_pins<'a>(claims: &'a Claims, pins: &'a [Registration]) -> Vec<Live<'a>> {
-    claims
-        .instances
-        .iter()
-        .zip(pins)
-        .filter_map(|(held, pin)| Some(Live { held: held.as_ref()?, instance: &pin.instance }))
+    let all = claims.instances.iter().zip(pins);
+    all.filter_map(|(held, pin)| Some(Live { held: held.as_ref().ok()?, instance: &pin.instance }))
         .collect()
 }
 

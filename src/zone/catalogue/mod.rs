@@ -92,7 +92,7 @@ impl Catalogue {
         let mut catalogue = Self {
             apps: BTreeMap::new(),
             pins: BTreeMap::new(),
-            zones: zones.iter().map(|zone| ZoneState::new(zone, saved)).collect(),
+            zones: zones.iter().map(|zone| ZoneState::new(zone, zones, saved)).collect(),
             directory: Directory::default(),
             touched: BTreeMap::new(),
             applied: 0,
@@ -104,6 +104,7 @@ impl Catalogue {
         for pin in pins {
             let key = (pin.namespace.clone(), pin.app.clone());
             catalogue.touch(key.clone(), 0);
+            catalogue.apps.entry(key.clone()).or_default();
             catalogue.pins.entry(key).or_default().push(pin.clone());
         }
         catalogue
@@ -113,8 +114,12 @@ impl Catalogue {
     pub fn apply(&mut self, delta: &Delta<Parsed>) -> Vec<Event> {
         let mut events = events::Steps::new(delta);
         for news in &delta.news {
-            self.forget(news, delta.revision);
-            self.learn(news, delta.revision);
+            let emptied = self.forget(news, delta.revision);
+            let filled = self.learn(news, delta.revision);
+            if emptied != filled {
+                let apps = [emptied, filled];
+                apps.iter().flatten().for_each(|app| self.touch_parent(app, delta.revision));
+            }
             events.note(news);
         }
         if delta.epoch != self.epoch {
@@ -130,6 +135,7 @@ impl Catalogue {
     /// Builds what was touched and is due; `clock` tells the time since any fixed moment.
     pub fn compile(&mut self, clock: &dyn Fn() -> Duration) -> Compiled {
         let now = clock();
+        self.hold_back(now);
         let due: Vec<AppKey> = self
             .touched
             .iter()
@@ -178,6 +184,26 @@ impl Catalogue {
         self.touched.entry(key).or_insert(Touched { revision, due });
     }
 
+    /// Has a new app wait for the one above it, if that one must wait: a name goes from the one to the other in
+    /// one step, or SRV records of the one would point to addresses of the other for a moment.
+    fn hold_back(&mut self, now: Duration) {
+        let parent_due = |key: &AppKey| {
+            let parent = (key.0.clone(), key.1.parent()?);
+            self.touched.get(&parent).map(|touched| touched.due).filter(|due| *due > now)
+        };
+        let new = |key: &AppKey| {
+            let built = self.directory.apps.get(key);
+            self.exists(key) && built.is_none_or(|view| view.instances.is_empty())
+        };
+        let due = self.touched.iter().filter(|(_, touched)| touched.due <= now);
+        let late: Vec<(AppKey, Duration)> = due
+            .filter_map(|(key, _)| Some((key.clone(), parent_due(key).filter(|_| new(key))?)))
+            .collect();
+        for (key, due) in late {
+            self.touched.entry(key).and_modify(|touched| touched.due = due);
+        }
+    }
+
     /// An app's appearance or end decides who has the name one label up from it.
     fn touch_parent(&mut self, key: &AppKey, revision: Revision) {
         if let Some(parent) = key.1.parent() {
@@ -188,15 +214,22 @@ impl Catalogue {
         }
     }
 
-    fn forget(&mut self, news: &News<Parsed>, revision: Revision) {
-        let Some(was) = &news.was else { return };
-        let key = match &was.parsed {
+    /// Takes out what a key was, and gives the app whose last instance it was.
+    fn forget(&mut self, news: &News<Parsed>, revision: Revision) -> Option<AppKey> {
+        let was = news.was.as_ref()?;
+        match &was.parsed {
             Parsed::Instance(registration) => {
                 let key = (registration.namespace.clone(), registration.app.clone());
-                if let Some(app) = self.apps.get_mut(&key) {
-                    app.instances.remove(&registration.id);
+                let app = self.apps.get_mut(&key)?;
+                app.instances.remove(&registration.id);
+                // Its loss goes with it: the key may be listed for another reason from now on.
+                if let Some(listed) = app.listed.take(&*printable(&news.key)) {
+                    self.directory.rejected.remove(&*listed);
                 }
-                key
+                // An app of which nothing is left stays until it is built, which takes its names away.
+                let emptied = app.instances.is_empty().then(|| key.clone());
+                self.touch(key, revision);
+                emptied
             }
             Parsed::Offline(mark) => {
                 let key = (mark.namespace.clone(), mark.app.clone());
@@ -206,23 +239,20 @@ impl Catalogue {
                         None => app.offline = None,
                     }
                 }
-                key
+                self.touch(key, revision);
+                None
             }
             Parsed::Rejected(_) => {
                 self.directory.rejected.remove(&*printable(&news.key));
-                return;
+                None
             }
-            Parsed::Departed(_) | Parsed::Bookkeeping => return,
-        };
-        self.touch(key.clone(), revision);
-        // An app of which nothing is left stays until it is built, which takes its names away.
-        if self.apps.get(&key).is_some_and(|app| app.instances.is_empty()) {
-            self.touch_parent(&key, revision);
+            Parsed::Departed(_) | Parsed::Bookkeeping => None,
         }
     }
 
-    fn learn(&mut self, news: &News<Parsed>, revision: Revision) {
-        let Some(now) = &news.now else { return };
+    /// Takes in what a key is, and gives the app whose first instance it is.
+    fn learn(&mut self, news: &News<Parsed>, revision: Revision) -> Option<AppKey> {
+        let now = news.now.as_ref()?;
         match &now.parsed {
             Parsed::Instance(registration) => {
                 let key = (registration.namespace.clone(), registration.app.clone());
@@ -231,9 +261,7 @@ impl Catalogue {
                 app.instances
                     .insert(registration.id.clone(), app::Registered::new(news, now, registration));
                 self.touch(key.clone(), revision);
-                if first {
-                    self.touch_parent(&key, revision);
-                }
+                first.then_some(key)
             }
             Parsed::Offline(mark) => {
                 let key = (mark.namespace.clone(), mark.app.clone());
@@ -243,19 +271,20 @@ impl Catalogue {
                     None => app.offline = Some(mark.clone()),
                 }
                 self.touch(key, revision);
+                None
             }
             Parsed::Rejected(reason) => {
                 self.directory.rejected.insert(printable(&news.key), reason.clone());
+                None
             }
-            Parsed::Departed(_) | Parsed::Bookkeeping => {}
+            Parsed::Departed(_) | Parsed::Bookkeeping => None,
         }
     }
 
-    /// Apps one label below this one that are registered.
-    fn child_exists(&self, namespace: &Namespace, child: &AppName) -> bool {
-        let key = (namespace.clone(), child.clone());
-        self.pins.contains_key(&key)
-            || self.apps.get(&key).is_some_and(|app| !app.instances.is_empty())
+    /// Whether an app has instances, in answers or not.
+    fn exists(&self, key: &AppKey) -> bool {
+        self.pins.contains_key(key)
+            || self.apps.get(key).is_some_and(|app| !app.instances.is_empty())
     }
 
     fn zone_indexes(&self, namespace: &Namespace) -> BTreeSet<usize> {
@@ -263,10 +292,10 @@ impl Catalogue {
     }
 }
 
-/// A key as text, other octets escaped, for listings.
+/// A key as text, other octets escaped, for listings. Backslashes too, so that no two keys have one text.
 fn printable(key: &[u8]) -> Arc<str> {
     match std::str::from_utf8(key) {
-        Ok(text) if !text.chars().any(char::is_control) => text.into(),
+        Ok(text) if !text.chars().any(|c| c.is_control() || c == '\\') => text.into(),
         _ => key.escape_ascii().to_string().into(),
     }
 }

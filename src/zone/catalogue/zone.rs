@@ -17,18 +17,31 @@ use crate::zone::wire;
 pub(super) struct ZoneState {
     settings: ZoneSettings,
     statics: Arc<Statics>,
+    /// Zones whose names are below this one's, relative to it: their names are theirs.
+    below: Vec<(Box<[u8]>, ZoneName)>,
     apps: Apps,
     /// How many apps have so many labels; the last entry is never 0.
     by_labels: Vec<u32>,
-    /// Sum of the digests of all blocks and of the static part.
+    /// Sum of the digests of all blocks and of the static part, and of the time to live: it is part of every
+    /// registered record.
     digest: u64,
     /// What the serial stands for.
     settled: SavedSerial,
 }
 
 impl ZoneState {
-    pub(super) fn new(settings: &ZoneSettings, saved: &[SavedSerial]) -> Self {
-        let statics = Arc::new(Statics::new(settings));
+    /// One of the zones `all`.
+    pub(super) fn new(
+        settings: &ZoneSettings,
+        all: &[ZoneSettings],
+        saved: &[SavedSerial],
+    ) -> Self {
+        let mut statics = Statics::new(settings);
+        let others = all.iter().map(|zone| &zone.name).filter(|name| **name != settings.name);
+        let below: Vec<(Box<[u8]>, ZoneName)> = others
+            .filter_map(|other| Some((settings.name.relative(other.wire())?.into(), other.clone())))
+            .collect();
+        below.iter().for_each(|(relative, _)| statics.lead_to(relative));
         let settled = saved.iter().find(|saved| saved.zone == settings.name).cloned();
         Self {
             settled: settled.unwrap_or_else(|| SavedSerial {
@@ -36,8 +49,9 @@ impl ZoneState {
                 serial: statics.soa().file_serial(),
                 digest: None,
             }),
-            digest: statics.digest(),
-            statics,
+            digest: statics.digest().wrapping_add(settings.ttl_secs.into()),
+            statics: Arc::new(statics),
+            below,
             settings: settings.clone(),
             apps: Apps::default(),
             by_labels: Vec::new(),
@@ -54,6 +68,13 @@ impl ZoneState {
 
     pub(super) fn statics(&self) -> &Statics {
         &self.statics
+    }
+
+    /// The zone below this one that a name belongs to.
+    pub(super) fn zone_below(&self, relative: &[u8]) -> Option<&ZoneName> {
+        let is_in =
+            |apex: &[u8]| relative == apex || wire::above(relative).any(|above| above == apex);
+        self.below.iter().find(|(apex, _)| is_in(apex)).map(|(_, zone)| zone)
     }
 
     pub(super) fn srv_weight_scale(&self) -> u16 {

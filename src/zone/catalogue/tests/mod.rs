@@ -1,0 +1,176 @@
+//! The catalogue against histories. `serving` tells what it serves, `serials` when a zone gets a new one,
+//! `turns` when apps are built, `property` that the way there does not matter.
+
+mod property;
+mod serials;
+mod serving;
+mod turns;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::layout::native::{self, Keys};
+use crate::layout::{Note, Registration};
+use crate::model::{Instance, Label, Spec};
+use crate::registry::mirror::Kept;
+use crate::registry::{Entry, LeaseId};
+use crate::zone::Zone;
+use crate::zone::block::Addresses;
+use crate::zone::snapshot::Found;
+
+/// A registry's keys, and the deltas that lead a catalogue along.
+struct History {
+    keys: Keys,
+    zones: Vec<ZoneSettings>,
+    state: BTreeMap<Bytes, Kept<Parsed>>,
+    revision: Revision,
+    catalogue: Catalogue,
+}
+
+impl History {
+    fn new(pins: &[Pin]) -> Self {
+        Self::of(&[ZoneSettings::default()], pins)
+    }
+
+    fn of(zones: &[ZoneSettings], pins: &[Pin]) -> Self {
+        let mut history = Self {
+            keys: Keys::new("/r/"),
+            zones: zones.to_vec(),
+            state: BTreeMap::new(),
+            revision: 1,
+            catalogue: Catalogue::new(zones, pins, &[]),
+        };
+        history.catalogue.apply(&Delta { revision: 1, epoch: 0, whole: true, news: Vec::new() });
+        history
+    }
+
+    fn step(&mut self, changes: &[(Bytes, Option<Parsed>)]) -> Vec<Event> {
+        self.revision += 1;
+        let revision = self.revision;
+        let news = changes.iter().map(|(key, parsed)| {
+            let now =
+                parsed.clone().map(|parsed| Kept { revision, lease: LeaseId::new(7), parsed });
+            let was = match &now {
+                Some(kept) => self.state.insert(key.clone(), kept.clone()),
+                None => self.state.remove(key),
+            };
+            News { key: key.clone(), was, now }
+        });
+        let delta = Delta { revision, epoch: 0, whole: false, news: news.collect() };
+        self.catalogue.apply(&delta)
+    }
+
+    fn put(&mut self, app: &str, id: &str, body: &str) -> Vec<Event> {
+        let (key, parsed) = instance(&self.keys, app, id, body);
+        self.step(&[(key, Some(parsed))])
+    }
+
+    fn delete(&mut self, app: &str, id: &str) -> Vec<Event> {
+        let (key, _) = instance(&self.keys, app, id, BODY);
+        self.step(&[(key, None)])
+    }
+
+    fn mark(&mut self, app: &str, id: Option<&str>, offline: bool) -> Vec<Event> {
+        let (namespace, app) = (Namespace::default(), AppName::new(app).unwrap());
+        let id = id.map(|id| Label::new(id).unwrap());
+        let key = self.keys.offline(&namespace, &app, id.as_ref());
+        let value = native::note_value(&Note { reason: "test".into(), ..Note::default() });
+        let entry = Entry { key: key.clone(), value, revision: 0, lease: None };
+        let parsed = self.keys.parse(&entry);
+        self.step(&[(key, offline.then_some(parsed))])
+    }
+
+    fn snapshot(&mut self) -> Arc<Snapshot> {
+        compile(&mut self.catalogue)
+    }
+
+    /// The same state, learnt at once by a catalogue that knew nothing.
+    fn learnt_at_once(&self, pins: &[Pin]) -> Arc<Snapshot> {
+        let mut catalogue = Catalogue::new(&self.zones, pins, &[]);
+        let news = self.state.iter().map(|(key, kept)| News {
+            key: key.clone(),
+            was: None,
+            now: Some(kept.clone()),
+        });
+        let delta = Delta { revision: self.revision, epoch: 0, whole: true, news: news.collect() };
+        catalogue.apply(&delta);
+        compile(&mut catalogue)
+    }
+}
+
+const BODY: &str = r#"{"address":"10.0.0.7","port":9000}"#;
+
+fn compile(catalogue: &mut Catalogue) -> Arc<Snapshot> {
+    // Every app is due an hour later.
+    catalogue.compile(&|| Duration::from_secs(3_600)).snapshot
+}
+
+fn registered(body: &str) -> Instance {
+    serde_json::from_str::<Spec>(body).unwrap().resolve(None).unwrap()
+}
+
+/// A pin of an app to two addresses of this machine.
+fn pin(app: &str) -> Pin {
+    Pin {
+        namespace: Namespace::default(),
+        app: AppName::new(app).unwrap(),
+        protocol: crate::model::Protocol::default(),
+        transport: crate::model::Transport::Tcp,
+        endpoints: vec!["127.0.0.1:9000".parse().unwrap(), "127.0.0.2:9001".parse().unwrap()],
+    }
+}
+
+fn zone(name: &str) -> ZoneSettings {
+    ZoneSettings { name: name.parse().unwrap(), ..ZoneSettings::default() }
+}
+
+/// Any id, as a foreign layout would hand it in.
+fn instance(keys: &Keys, app: &str, id: &str, body: &str) -> (Bytes, Parsed) {
+    let app = AppName::new(app).unwrap();
+    let key = format!("{}default/instances/{app}/{id}", keys.prefix());
+    let registration = Registration {
+        namespace: Namespace::default(),
+        app,
+        id: id.into(),
+        instance: registered(body),
+    };
+    (key.into(), Parsed::Instance(Arc::new(registration)))
+}
+
+fn app_of<'s>(snapshot: &'s Snapshot, app: &str) -> &'s crate::zone::AppView {
+    snapshot.directory.app(&Namespace::default(), &AppName::new(app).unwrap()).unwrap()
+}
+
+fn wire(name: &str) -> Vec<u8> {
+    let mut wire = Vec::new();
+    name.split('.').filter(|label| !label.is_empty()).for_each(|label| {
+        crate::zone::wire::push_label(&mut wire, label.as_bytes());
+    });
+    wire
+}
+
+fn a(zone: &Zone, name: &str) -> Vec<String> {
+    let mut all: Vec<String> = match zone.find(&wire(name)) {
+        Found::App(node) => match node.a() {
+            Some(Addresses::Own(own)) => own.iter().map(ToString::to_string).collect(),
+            Some(Addresses::Chosen(choice, pool)) => {
+                let mut all = Vec::new();
+                choice.visit(1, |member| {
+                    all.push(pool[member as usize].to_string());
+                    true
+                });
+                all
+            }
+            None => vec!["no data".into()],
+        },
+        Found::Between => vec!["between".into()],
+        Found::Missing => vec!["missing".into()],
+        other => vec![format!("{other:?}")],
+    };
+    all.sort();
+    all
+}

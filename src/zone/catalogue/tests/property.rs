@@ -1,0 +1,137 @@
+//! Step by step or at once: the same answers, and every SRV target leads to its instance.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::zone::State;
+use crate::zone::block::Goal;
+
+/// All answers of a snapshot that don't depend on chance, serials apart.
+fn answers(snapshot: &Snapshot) -> impl PartialEq + std::fmt::Debug + use<> {
+    let zones: Vec<_> = snapshot
+        .zones
+        .iter()
+        .map(|zone| {
+            let apps: BTreeMap<_, _> = zone
+                .apps
+                .iter()
+                .map(|(name, node)| (name.clone(), (node.block.clone(), node.below)))
+                .collect();
+            (zone.name.clone(), zone.app_labels_max, zone.ready, apps)
+        })
+        .collect();
+    let directory: Vec<_> = snapshot.directory.apps.values().cloned().collect();
+    let rejected: Vec<_> = snapshot.directory.rejected(None).collect();
+    (snapshot.revision, zones, directory, rejected)
+}
+
+/// A few names that collide in every way there is.
+const APPS: [&str; 6] = ["x", "b.x", "c.b.x", "b-1.x", "pin-1.b.x", "y"];
+const IDS: [&str; 9] = ["b", "c", "b-1", "b_1", "b.1", "B-1", "i", "_", "b-ldmiko"];
+const BODIES: [&str; 6] = [
+    r#"{"address":"10.0.0.1","port":1}"#,
+    r#"{"addresses":["10.0.0.2","fd00::2"],"port":2,"tags":["b","t"]}"#,
+    r#"{"address":"10.0.0.3","endpoints":[{"port":3},{"protocol":"http","port":4,"addresses":["10.0.1.3"]}]}"#,
+    r#"{"address":"10.0.0.4","port":5,"weight":0,"tags":["i"]}"#,
+    r#"{"address":"10.0.0.5","port":6,"priority":1}"#,
+    r#"{"address":"10.0.0.1","endpoints":[{"port":1},{"port":2,"weight":7}],"tags":["t"]}"#,
+];
+
+#[derive(Debug, Clone)]
+enum Op {
+    Put(usize, usize, usize),
+    Delete(usize, usize),
+    Mark(usize, Option<usize>, bool),
+    Bad(usize, bool),
+    Compile,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        6 => (0..APPS.len(), 0..IDS.len(), 0..BODIES.len()).prop_map(|(a, i, b)| Op::Put(a, i, b)),
+        4 => (0..APPS.len(), 0..IDS.len()).prop_map(|(a, i)| Op::Delete(a, i)),
+        1 => (0..APPS.len(), proptest::option::of(0..3_usize), any::<bool>()).prop_map(|(a, i, on)| Op::Mark(a, i, on)),
+        1 => (0..3_usize, any::<bool>()).prop_map(|(i, there)| Op::Bad(i, there)),
+        3 => Just(Op::Compile),
+    ]
+}
+
+fn run(history: &mut History, op: &Op) {
+    match op {
+        Op::Put(app, id, body) => _ = history.put(APPS[*app], IDS[*id], BODIES[*body]),
+        Op::Delete(app, id) => _ = history.delete(APPS[*app], IDS[*id]),
+        Op::Mark(app, id, offline) => _ = history.mark(APPS[*app], id.map(|id| IDS[id]), *offline),
+        Op::Bad(which, there) => {
+            let key = Bytes::from(format!("/r/bad/{which}"));
+            let parsed = Parsed::Rejected("not readable".into());
+            history.step(&[(key, there.then_some(parsed))]);
+        }
+        Op::Compile => _ = history.snapshot(),
+    }
+}
+
+/// Every SRV record of a zone: the name it points to has exactly the addresses that its instance has there.
+fn check_targets(snapshot: &Snapshot) -> Result<(), TestCaseError> {
+    let zone = &snapshot.zones[0];
+    for view in snapshot.directory.apps.values() {
+        for one in &view.instances {
+            let (State::Online, Some(label)) = (&one.state, &one.label) else { continue };
+            for endpoint in &one.registration.instance.endpoints {
+                let name =
+                    format!("_{}._{}.{label}.{}", endpoint.protocol, endpoint.transport, view.app);
+                let Found::App(node) = zone.find(&wire(&name)) else {
+                    return Err(TestCaseError::fail(format!("{name} is missing")));
+                };
+                let Some(crate::zone::Rows::Few(rows, service)) = node.srv() else {
+                    return Err(TestCaseError::fail(format!("{name} has no SRV")));
+                };
+                let row = rows
+                    .iter()
+                    .find(|row| row.offers(service) && row.port == endpoint.port)
+                    .unwrap();
+                let Some(Goal::Label(target)) = node.block().goal(row) else { unreachable!() };
+                let own = &endpoint.addresses;
+                let expected =
+                    if own.is_empty() { &one.registration.instance.addresses } else { own };
+                let mut expected: Vec<String> = expected
+                    .iter()
+                    .filter(|address| address.is_ipv4())
+                    .map(ToString::to_string)
+                    .collect();
+                expected.sort();
+                let target = format!("{}.{}", std::str::from_utf8(target).unwrap(), view.app);
+                prop_assert_eq!(
+                    a(zone, &target),
+                    expected,
+                    "{} of {}",
+                    target,
+                    one.registration.id
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn step_by_step_equals_from_scratch(ops in proptest::collection::vec(op(), 1..40), pinned in any::<bool>()) {
+        let pins = if pinned { vec![pin("b.x")] } else { Vec::new() };
+        let mut history = History::new(&pins);
+        let mut serial = 0;
+        for op in &ops {
+            run(&mut history, op);
+            if matches!(op, Op::Compile) {
+                let snapshot = history.snapshot();
+                check_targets(&snapshot)?;
+                prop_assert!(snapshot.zones[0].serial >= serial, "a serial went back");
+                serial = snapshot.zones[0].serial;
+            }
+        }
+        let stepwise = history.snapshot();
+        check_targets(&stepwise)?;
+        prop_assert_eq!(answers(&stepwise), answers(&history.learnt_at_once(&pins)));
+    }
+}

@@ -1,0 +1,53 @@
+//! An app that was just built waits for its turn, and no other app for it.
+
+use super::*;
+
+#[test]
+fn an_app_built_a_moment_ago_waits_and_the_revision_tells() {
+    let mut history = History::new(&[]);
+    let clock = std::cell::Cell::new(Duration::from_millis(1_000));
+    // Each look at the clock takes a millisecond: a build takes one, and the app rests for twenty.
+    let tick = || {
+        clock.set(clock.get() + Duration::from_millis(1));
+        clock.get()
+    };
+    history.put("x", "i", BODY);
+    let first = history.catalogue.compile(&tick);
+    assert_eq!((first.snapshot.revision, first.due), (2, None));
+    history.put("x", "j", r#"{"address":"10.0.0.8","port":1}"#);
+    history.put("y", "i", BODY);
+    let second = history.catalogue.compile(&tick);
+    assert_eq!(second.snapshot.revision, 2, "revision 3 is not shown yet");
+    assert_eq!(a(&second.snapshot.zones[0], "x"), ["10.0.0.7"]);
+    assert_eq!(a(&second.snapshot.zones[0], "y"), ["10.0.0.7"], "others don't wait");
+    clock.set(second.due.unwrap());
+    let third = history.catalogue.compile(&tick);
+    assert_eq!((third.snapshot.revision, third.due), (4, None));
+    assert_eq!(a(&third.snapshot.zones[0], "x"), ["10.0.0.7", "10.0.0.8"]);
+}
+
+#[test]
+fn a_new_app_waits_for_the_one_whose_name_it_takes() {
+    let mut history = History::new(&[]);
+    let clock = std::cell::Cell::new(Duration::from_millis(1_000));
+    let tick = || {
+        clock.set(clock.get() + Duration::from_millis(1));
+        clock.get()
+    };
+    history.put("x", "b", r#"{"address":"10.0.0.1","port":1}"#);
+    history.catalogue.compile(&tick);
+    // `x` must rest: until it is built, its instance answers for `b.x`, and its SRV records point there.
+    history.put("b.x", "i", r#"{"address":"10.0.0.2","port":2}"#);
+    let second = history.catalogue.compile(&tick);
+    assert_eq!(a(&second.snapshot.zones[0], "b.x"), ["10.0.0.1"]);
+    assert_eq!(second.snapshot.revision, 2);
+    clock.set(second.due.unwrap());
+    let third = history.catalogue.compile(&tick);
+    assert_eq!((third.snapshot.revision, third.due), (3, None));
+    assert_eq!(a(&third.snapshot.zones[0], "b.x"), ["10.0.0.2"]);
+    assert_eq!(a(&third.snapshot.zones[0], "x"), ["10.0.0.1"]);
+    // Once both know of each other, `b.x` changes without `x`, which is not even built.
+    history.put("b.x", "i", r#"{"address":"10.0.0.3","port":2}"#);
+    let touched: Vec<_> = history.catalogue.touched.keys().map(|(_, app)| app.as_str()).collect();
+    assert_eq!(touched, ["b.x"]);
+}
