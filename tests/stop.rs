@@ -6,26 +6,15 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use support::http::Begun;
 use support::server::{Home, Server};
-use support::{soon, until};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use support::until;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-const BODY: &str = r#"{"address":"10.0.0.7","port":9000,"ttl":3600}"#;
-
-/// A registration that the server has begun to read, and of which the body is still to come.
-async fn begun(server: &Server) -> TcpStream {
-    let head = format!(
-        "PUT /v1/apps/greeter/instances/i-1 HTTP/1.1\r\nhost: localhost\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
-        BODY.len()
-    );
-    let mut stream = TcpStream::connect(server.http).await.unwrap();
-    stream.write_all(head.as_bytes()).await.unwrap();
-    let mut interim = [0; 25];
-    soon("the interim reply", stream.read_exact(&mut interim)).await.unwrap();
-    stream
+async fn begun(server: &Server) -> Begun {
+    let body = json!({"address": "10.0.0.7", "port": 9000, "ttl": 3600});
+    Begun::put(server.http, "/v1/apps/greeter/instances/i-1", &body).await
 }
 
 async fn closed(server: &Server) {
@@ -37,12 +26,10 @@ async fn closed(server: &Server) {
 async fn a_write_under_way_is_still_seen_in_answers() {
     let home = Home::new();
     let mut server = home.start(&[]).await;
-    let mut stream = begun(&server).await;
+    let write = begun(&server).await;
     server.terminate();
     closed(&server).await;
-    stream.write_all(BODY.as_bytes()).await.unwrap();
-    let mut reply = String::new();
-    soon("the reply", stream.read_to_string(&mut reply)).await.unwrap();
+    let reply = write.finish().await;
     let (_, body) = reply.split_once("\r\n\r\n").unwrap();
     let written: Value = serde_json::from_str(body).unwrap();
     assert_eq!(written["visible"], json!(true), "{reply}");
@@ -57,7 +44,7 @@ async fn a_write_under_way_is_still_seen_in_answers() {
 async fn a_second_signal_cuts_what_is_under_way() {
     let home = Home::new();
     let mut server = home.start(&[]).await;
-    let _stream = begun(&server).await;
+    let _write = begun(&server).await;
     server.terminate();
     closed(&server).await;
     assert!(server.runs(), "the first waits for the request");

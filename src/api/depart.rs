@@ -2,6 +2,8 @@
 //!
 //! With `?incarnation=` both are for one registration only: 409, and nothing done, once another one holds the
 //! id, so that an old process's goodbye can't take its successor down.
+//!
+//! Knows nothing of how a lease is renewed and a write is tried again.
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
 //! What load balancers and monitors ask. No token is needed for it.
+//!
+//! Knows nothing of registries and views: `serve` says how they are.
 
 use std::sync::Arc;
 

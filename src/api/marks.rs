@@ -1,6 +1,8 @@
 //! Operators' marks: offline takes an instance or a whole app out of answers until online.
 //!
 //! A mark is a key of its own, without a lease: it outlives registrations.
+//!
+//! Knows nothing of what a mark does to answers.
 
 use std::sync::Arc;
 

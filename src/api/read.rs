@@ -1,4 +1,6 @@
 //! Reads: from the published snapshot, hence what answers are made of, registry reachable or not.
+//!
+//! Knows nothing of how a view comes about.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,13 +126,18 @@ pub(super) async fn rejected(
     call.query_only(&["limit", "continue"])?;
     call.caller.may_some(Permission::Read)?;
     let (limit, after) = (limit(&call)?, after(&call)?);
+    // Keys that name no namespace are shown to those who ask for none.
+    let namespace = call.query("namespace").map(|_| call.namespace()).transpose()?;
     let snapshot = shared.complete()?;
+    let inside = |key: &str| namespace.is_none() || shared.api.keys.namespace_of(key) == namespace;
     let covered = |key: &str| {
         let app = || shared.api.keys.app_of(key);
         call.caller.covers_all() || app().is_some_and(|app| call.caller.covers(&app))
     };
-    let mut seen =
-        snapshot.directory.rejected(after.as_deref()).filter(|rejected| covered(&rejected.key));
+    let mut seen = snapshot
+        .directory
+        .rejected(after.as_deref())
+        .filter(|one| inside(&one.key) && covered(&one.key));
     let line = |Rejected { key, reason }| Line { key, reason };
     let rejected: Vec<Line> = seen.by_ref().take(limit).map(line).collect();
     let last = rejected.last().filter(|_| seen.next().is_some());

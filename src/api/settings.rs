@@ -1,4 +1,6 @@
 //! What an operator says about the HTTP side.
+//!
+//! Knows nothing of where it was written.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -2,6 +2,8 @@
 //!
 //! Written to the stream's own rules (WHATWG HTML, section "Server-sent events"): an `id:` line alone tells
 //! the client where it stands, so that it can come back even before the first event.
+//!
+//! Knows nothing of what brings events about, nor of how they are kept.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

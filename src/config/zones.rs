@@ -1,4 +1,6 @@
 //! The zones and pins of a configuration file, zone files included.
+//!
+//! Knows nothing of how a zone file is read, nor of what is served.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -70,6 +70,12 @@ impl Keys {
         AppName::new(parts.nth(2)?).ok()
     }
 
+    /// The namespace that a key is in, if it is one of ours.
+    #[must_use]
+    pub fn namespace_of(&self, key: &str) -> Option<Namespace> {
+        Namespace::new(key.strip_prefix(&*self.prefix)?.split('/').next()?).ok()
+    }
+
     /// The key of a departure.
     #[must_use]
     pub fn departed(&self, namespace: &Namespace, app: &AppName, id: &Label) -> Bytes {

@@ -40,7 +40,7 @@ impl LeaseId {
         self.0.get()
     }
 
-    /// Reads what [`fmt::Display`] writes: hex digits, as etcdctl shows them.
+    /// Reads what [`fmt::Display`] writes: 16 hex digits, as etcdctl shows them; leading zeros may be missing.
     #[must_use]
     pub fn from_hex(text: &str) -> Option<Self> {
         let digits = text.bytes().all(|b| b.is_ascii_hexdigit());
@@ -50,7 +50,7 @@ impl LeaseId {
 
 impl fmt::Display for LeaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}", self.0)
+        write!(f, "{:016x}", self.0)
     }
 }
 

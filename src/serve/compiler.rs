@@ -2,6 +2,8 @@
 //!
 //! A thread of its own: building a large app takes milliseconds that no task of the runtime should wait for,
 //! and dropping an old snapshot may take longer.
+//!
+//! Knows nothing of sockets, nor of what a step means.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,6 @@
 //! The data directory: what must survive this server, and belongs to one process at a time.
+//!
+//! Knows nothing of what its files mean.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};

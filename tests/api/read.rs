@@ -129,6 +129,11 @@ async fn rejected_keys_are_listed_in_pages_with_the_reason() {
     let second = client.ask("GET", &path, "").await.json();
     assert_eq!(second["rejected"].as_array().unwrap().len(), 1);
     assert_eq!(second.get("continue"), None);
+    for (namespace, count) in [("default", 2), ("staging", 0)] {
+        let path = format!("/v1/rejected?namespace={namespace}");
+        let listed = client.ask("GET", &path, "").await.json();
+        assert_eq!(listed["rejected"].as_array().unwrap().len(), count, "{namespace}");
+    }
 }
 
 #[tokio::test]
