@@ -17,6 +17,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Departure, Note, OfflineMark, Parsed, Registration};
@@ -153,17 +154,22 @@ pub fn instance_value(instance: &Instance) -> Bytes {
 /// Never: a [`Note`] has nothing that JSON can't hold.
 #[must_use]
 pub fn note_value(note: &Note) -> Bytes {
-    serde_json::to_vec(&Stored { v: VERSION, note: note.clone() })
-        .expect("a note is plain texts")
-        .into()
+    serde_json::to_vec(&Stored { v: VERSION, note }).expect("a note is plain texts").into()
 }
 
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    #[serde(default)]
+/// A note with its version.
+#[derive(Serialize)]
+struct Stored<'n> {
     v: i64,
     #[serde(flatten)]
-    note: Note,
+    note: &'n Note,
+}
+
+/// What every value says first; one that says nothing is of the version that we read.
+#[derive(Deserialize)]
+struct Versioned {
+    #[serde(default)]
+    v: i64,
 }
 
 /// Takes a name only as it would be written back: a key in upper case would otherwise stand for two.
@@ -176,9 +182,7 @@ fn as_written<N: std::str::FromStr<Err: std::fmt::Display> + std::borrow::Borrow
 }
 
 fn instance(value: &[u8]) -> Result<Instance, String> {
-    let spec: Spec =
-        serde_json::from_slice(value).map_err(|error| format!("value is not readable: {error}"))?;
-    readable(spec.v.unwrap_or(VERSION))?;
+    let spec: Spec = readable(value)?;
     spec.resolve(None).map_err(|error| error.to_string())
 }
 
@@ -186,16 +190,22 @@ fn note(value: &[u8]) -> Result<Note, String> {
     if value.is_empty() {
         return Ok(Note::default());
     }
-    let stored: Stored =
-        serde_json::from_slice(value).map_err(|error| format!("value is not readable: {error}"))?;
-    readable(stored.v)?;
-    Ok(stored.note)
+    readable::<Note>(value)
 }
 
-fn readable(v: i64) -> Result<(), String> {
-    if v > VERSION {
-        Err(format!("value has version {v}, this server reads up to {VERSION}"))
-    } else {
-        Ok(())
+/// Reads a value. The version comes first: a higher one may well have fields that we can't read.
+fn readable<T: DeserializeOwned>(value: &[u8]) -> Result<T, String> {
+    let unreadable = |error| format!("value is not readable: {error}");
+    // serde would take an array too, for the fields in the order in which they stand here.
+    if value.trim_ascii_start().starts_with(b"[") {
+        return Err("value is not readable: an array, not an object".to_owned());
     }
+    let Versioned { v } = serde_json::from_slice(value).map_err(unreadable)?;
+    if v > VERSION {
+        return Err(format!("value has version {v}, this server reads up to {VERSION}"));
+    }
+    serde_json::from_slice(value).map_err(unreadable)
 }
+
+#[cfg(test)]
+mod tests;

@@ -237,8 +237,11 @@ impl Block {
     }
 
     fn service(&self, protocol: &[u8], transport: &[u8]) -> Option<u32> {
-        let order = |service: &Box<[u8]>| service.iter().cmp(transport.iter().chain(protocol));
-        u32::try_from(self.services.binary_search_by(order).ok()?).ok()
+        let at = self.services.binary_search_by(|service| {
+            // As if the two were one: this is how they are sorted.
+            service.iter().cmp(transport.iter().chain(protocol))
+        });
+        u32::try_from(at.ok()?).ok()
     }
 
     /// The services of a transport.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::app::{App, Registered};
 use super::zone::ZoneState;
 use super::{AppKey, Catalogue, Oversized, printable};
-use crate::layout::Registration;
+use crate::layout::{OfflineMark, Registration};
 use crate::model::{Endpoint, Instance, Label, limits};
 use crate::zone::block::{self, Live};
 use crate::zone::claims::{self, Claims};
@@ -123,7 +123,11 @@ impl Catalogue {
                 lease: one.lease,
                 revision: one.revision,
                 label: claims.filter(|_| !pinned).and_then(|claims| label(claims, index)),
-                state: state(key, app, claims, pinned, index, one),
+                state: if pinned {
+                    State::Pinned
+                } else {
+                    state(key, claims, index, app.mark(&one.registration))
+                },
             })
             .collect();
         instances.extend(pins.iter().enumerate().map(|(index, registration)| InstanceView {
@@ -131,7 +135,7 @@ impl Catalogue {
             lease: None,
             revision: 0,
             label: claims.and_then(|claims| label(claims, index)),
-            state: State::Online,
+            state: state(key, claims, index, None),
         }));
         instances.sort_by(|a, b| a.registration.id.cmp(&b.registration.id));
         let absent = |(id, _): &(&Label, _)| !app.instances.contains_key(id.as_str());
@@ -173,21 +177,16 @@ impl Catalogue {
 
 fn state(
     key: &AppKey,
-    app: &App,
     claims: Option<&Claims>,
-    pinned: bool,
     index: usize,
-    one: &Registered,
+    mark: Option<&Arc<OfflineMark>>,
 ) -> State {
-    if pinned {
-        return State::Pinned;
-    }
     let Some(claims) = claims else {
         return State::Rejected(
             format!("no zone of this server serves namespace {}", key.0).into(),
         );
     };
-    match (claims.instances.get(index), app.mark(&one.registration)) {
+    match (claims.instances.get(index), mark) {
         (Some(Err(reason)), _) => State::Rejected(reason.clone()),
         (_, Some(mark)) => State::Offline(mark.clone()),
         (_, None) => State::Online,

@@ -113,18 +113,24 @@ impl Catalogue {
     /// Takes one step of the mirror's view and says what happened to instances.
     pub fn apply(&mut self, delta: &Delta<Parsed>) -> Vec<Event> {
         let mut events = events::Steps::new(delta);
+        // The first revision that answers may lack until what is touched is built: of a view that was read
+        // anew any since the last, of another epoch any at all, since its revisions don't compare.
+        let first = match delta.whole {
+            _ if delta.epoch != self.epoch => 1,
+            true => self.applied + 1,
+            false => delta.revision,
+        };
         for news in &delta.news {
-            let emptied = self.forget(news, delta.revision);
-            let filled = self.learn(news, delta.revision);
+            let emptied = self.forget(news, first);
+            let filled = self.learn(news, first);
             if emptied != filled {
                 let apps = [emptied, filled];
-                apps.iter().flatten().for_each(|app| self.touch_parent(app, delta.revision));
+                apps.iter().flatten().for_each(|app| self.touch_parent(app, first));
             }
             events.note(news);
         }
         if delta.epoch != self.epoch {
-            // Revisions of another epoch don't compare: what waits shows nothing of the new one yet.
-            self.touched.values_mut().for_each(|touched| touched.revision = delta.revision);
+            self.touched.values_mut().for_each(|touched| touched.revision = first);
         }
         self.applied = delta.revision;
         self.epoch = delta.epoch;

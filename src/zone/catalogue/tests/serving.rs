@@ -205,6 +205,16 @@ fn a_pinned_app_gives_way_to_an_app_below_it_and_takes_its_name_back() {
 }
 
 #[test]
+fn a_pin_that_no_zone_serves_says_so() {
+    let zones = [ZoneSettings { namespace: None, ..ZoneSettings::default() }];
+    let snapshot = History::of(&zones, &[pin("x")]).snapshot();
+    let State::Rejected(reason) = &app_of(&snapshot, "x").instances[0].state else {
+        panic!("shown as served")
+    };
+    assert_eq!(&**reason, "no zone of this server serves namespace default");
+}
+
+#[test]
 fn a_key_that_lost_its_name_and_became_unreadable_is_listed_for_that() {
     let mut history = History::new(&[]);
     history.put("x", "i", BODY);

@@ -51,3 +51,33 @@ fn a_new_app_waits_for_the_one_whose_name_it_takes() {
     let touched: Vec<_> = history.catalogue.touched.keys().map(|(_, app)| app.as_str()).collect();
     assert_eq!(touched, ["b.x"]);
 }
+
+#[test]
+fn a_view_read_anew_shows_no_revision_before_what_it_brings_is_built() {
+    let mut history = History::new(&[]);
+    let clock = std::cell::Cell::new(Duration::from_millis(1_000));
+    let tick = || {
+        clock.set(clock.get() + Duration::from_millis(1));
+        clock.get()
+    };
+    history.put("x", "i", BODY);
+    assert_eq!(history.catalogue.compile(&tick).snapshot.revision, 2);
+    // Revisions 3 to 9 were missed; the instance may be of any of them. `x` has to rest.
+    let whole = |history: &mut History, revision, epoch, id| {
+        let (key, parsed) = instance(&history.keys, "x", id, BODY);
+        let now = Some(Kept { revision: 4, lease: None, parsed });
+        let news = vec![News { key, was: None, now }];
+        history.catalogue.apply(&Delta { revision, epoch, whole: true, news });
+    };
+    whole(&mut history, 9, 0, "j");
+    let waiting = history.catalogue.compile(&tick);
+    assert_eq!(waiting.snapshot.revision, 2);
+    clock.set(waiting.due.unwrap());
+    assert_eq!(history.catalogue.compile(&tick).snapshot.revision, 9);
+    // Revisions of another epoch are others, however high.
+    whole(&mut history, 20, 1, "k");
+    let waiting = history.catalogue.compile(&tick);
+    assert_eq!((waiting.snapshot.epoch, waiting.snapshot.revision), (1, 0));
+    clock.set(waiting.due.unwrap());
+    assert_eq!(history.catalogue.compile(&tick).snapshot.revision, 20);
+}
