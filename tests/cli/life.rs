@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -33,27 +34,21 @@ fn register(fake: &Fake, more: &[&str]) -> Process {
     Process::start(&mut rollcall(&[&args, more].concat()))
 }
 
-/// A running `run` whose program is a Python script; `door` is a port that accepts already.
+/// The flags before the program of most runs.
+fn run_args<'a>(server: &'a str, port: &'a str, drain: &'a str) -> Vec<&'a str> {
+    let instance = ["run", "greeter", "--port", port, "--address", "127.0.0.1"];
+    [&instance[..], &["--drain", drain, "--http", server]].concat()
+}
+
+/// A `run` whose program is a Python script.
+fn python<'a>(flags: &[&'a str], script: &'a str, more: &[&'a str]) -> Command {
+    rollcall(&[flags, &["--", "python3", "-uc", script], more].concat())
+}
+
+/// The same, running; `door` is a port that accepts already.
 fn run_python(fake: &Fake, door: &TcpListener, drain: &str, script: &str) -> Process {
     let port = door.local_addr().unwrap().port().to_string();
-    let server = fake.address();
-    let args = [
-        "run",
-        "greeter",
-        "--port",
-        &port,
-        "--address",
-        "127.0.0.1",
-        "--drain",
-        drain,
-        "--http",
-        &server,
-        "--",
-        "python3",
-        "-uc",
-        script,
-    ];
-    Process::start(&mut rollcall(&args))
+    Process::start(&mut python(&run_args(&fake.address(), &port, drain), script, &[]))
 }
 
 fn open_door() -> TcpListener {
@@ -211,25 +206,9 @@ import socket, sys
 print('started'); sys.stdin.readline()
 s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); print('open'); sys.stdin.readline(); sys.exit(42)";
     let server = fake.address();
-    let args = [
-        "run",
-        "greeter",
-        "--port",
-        &port,
-        "--address",
-        "127.0.0.1",
-        "--drain",
-        NEVER,
-        "--http",
-        &server,
-        "--",
-        "python3",
-        "-uc",
-        script,
-        &port,
-    ];
+    let mut command = python(&run_args(&server, &port, NEVER), script, &[&port]);
     // Standard input goes to the program, its output comes out untouched.
-    let mut process = Process::start(&mut rollcall(&args));
+    let mut process = Process::start(&mut command);
     process.prints("started\n");
     assert_eq!(fake.lines(), [""; 0]);
     process.say("open");
@@ -296,24 +275,9 @@ fn ctrl_c_at_the_terminal_reaches_rollcall_alone() {
     let fake = Fake::registry(30);
     let door = open_door();
     let (port, server) = (door.local_addr().unwrap().port().to_string(), fake.address());
-    let args = [
-        "run",
-        "greeter",
-        "--port",
-        &port,
-        "--address",
-        "127.0.0.1",
-        "--drain",
-        NEVER,
-        "--http",
-        &server,
-        "--",
-        "python3",
-        "-uc",
-        ENDS_ON_TERM,
-    ];
+    let mut command = python(&run_args(&server, &port, NEVER), ENDS_ON_TERM, &[]);
     // A terminal sends it to the whole group that it has in the foreground.
-    let process = Process::start(rollcall(&args).process_group(0));
+    let process = Process::start(command.process_group(0));
     process.prints("started");
     process.notes("registered greeter");
     process.signal_group(Signal::SIGINT);
@@ -328,26 +292,16 @@ fn ctrl_c_at_the_terminal_reaches_rollcall_alone() {
 fn a_program_without_a_tcp_port_is_registered_at_once() {
     let fake = Fake::registry(30);
     let server = fake.address();
-    let args = [
-        "run",
-        "greeter",
-        "--port",
-        "9000",
-        "--transport",
-        "udp",
-        "--address",
-        "10.0.0.7",
-        "--http",
-        &server,
-        "--",
-        "python3",
-        "-uc",
-        ENDS_ON_TERM,
-    ];
-    let process = Process::start(&mut rollcall(&args));
+    let instance = ["run", "greeter", "--port", "9000", "--address", "10.0.0.7"];
+    let more = ["--transport", "udp", "--drain", "0s", "--http", &server];
+    let flags = [instance, more].concat();
+    let mut command = python(&flags, ENDS_ON_TERM, &[]);
+    let process = Process::start(&mut command);
     process.notes("registered greeter 10-0-0-7-9000");
     assert_eq!(fake.requests()[0].body["endpoints"][0]["transport"], "udp");
-    process.signal(Signal::SIGKILL);
+    process.prints("started");
+    process.signal(Signal::SIGTERM);
+    assert_eq!(process.end().code, 7);
 }
 
 #[test]
@@ -383,21 +337,12 @@ fn a_program_that_was_never_registered_gets_its_signal_at_once() {
     let (place, door) = (Reserved::new(), Reserved::new());
     let server = place.address().to_string();
     let port = door.address().port().to_string();
-    let args = [
-        "run",
-        "greeter",
-        "--port",
-        &port,
-        "--drain",
-        NEVER,
-        "--http",
-        &server,
-        "--",
-        "python3",
-        "-uc",
+    let mut command = python(
+        &["run", "greeter", "--port", &port, "--drain", NEVER, "--http", &server],
         ENDS_ON_TERM,
-    ];
-    let process = Process::start(&mut rollcall(&args));
+        &[],
+    );
+    let process = Process::start(&mut command);
     process.prints("started");
     process.signal(Signal::SIGTERM);
     assert_eq!(process.end().code, 7);
@@ -408,23 +353,8 @@ fn a_program_runs_on_without_a_server_and_is_registered_when_it_comes() {
     let place = Reserved::new();
     let (door, server) = (open_door(), place.address().to_string());
     let port = door.local_addr().unwrap().port().to_string();
-    let args = [
-        "run",
-        "greeter",
-        "--port",
-        &port,
-        "--address",
-        "127.0.0.1",
-        "--drain",
-        "0s",
-        "--http",
-        &server,
-        "--",
-        "python3",
-        "-uc",
-        ENDS_ON_TERM,
-    ];
-    let process = Process::start(&mut rollcall(&args));
+    let mut command = python(&run_args(&server, &port, "0s"), ENDS_ON_TERM, &[]);
+    let process = Process::start(&mut command);
     process.prints("started");
     process.notes("connection refused");
     let fake = Fake::start_late(place, |seen, _| life(seen, 30));
