@@ -334,3 +334,32 @@ async fn room_is_made_for_as_many_connections_as_are_allowed() {
     // What both sides allow by default, or all there is.
     assert!(soft >= hard.min(5_096), "{soft} of {hard}");
 }
+
+// ---- sets too big for any message ----------------------------------------------------------------
+
+#[tokio::test]
+async fn a_set_too_big_for_tcp_is_a_steady_sample_with_one_warning() {
+    let home = Home::new();
+    let server = home.start(&[]).await;
+    let endpoints: Vec<Value> = (0..16).map(|at| json!({"port": 9000 + at})).collect();
+    for at in 0..110 {
+        let body = json!({"address": "10.0.0.1", "endpoints": endpoints, "ttl": 3600});
+        let id = format!("an-instance-with-a-long-name-{at}");
+        server.register("crowd", &id, body).await;
+    }
+    let name = "_nova._tcp.crowd.svc.";
+    let sample = ask_tcp(server.dns[0], name, SRV).await;
+    assert!(!sample.0.metadata.truncation, "over TCP there is nothing to fall back to");
+    let records: BTreeSet<String> = sample.records().into_iter().collect();
+    assert!((500..110 * 16).contains(&records.len()), "{}", records.len());
+    let again: BTreeSet<String> =
+        ask_tcp(server.dns[0], name, SRV).await.records().into_iter().collect();
+    assert_eq!(records, again, "one client sees the same each time");
+
+    // Built again with every change, and still said once.
+    let metrics = server.get("/metrics").await;
+    let built = metrics.body.as_str().unwrap_or_default();
+    assert!(!built.contains("rollcall_answers_oversized_total 0\n"), "{built}");
+    assert_eq!(server.log().matches("do not fit a TCP message").count(), 1);
+    assert_eq!(server.stop().await, 0);
+}

@@ -5,6 +5,7 @@
 //!
 //! Knows nothing of sockets, nor of what a step means.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,15 +18,18 @@ use tokio::time::{Instant, timeout_at};
 use super::retired::Retired;
 use crate::api::History;
 use crate::layout::Parsed;
+use crate::model::AppName;
 use crate::registry::Revision;
 use crate::registry::mirror::Delta;
 use crate::supervise::panic_message;
-use crate::zone::{Catalogue, Event, Oversized, Published, SavedSerial};
+use crate::zone::{Catalogue, Event, Oversized, Published, SavedSerial, ZoneName};
 
 /// Steps that are taken in before answers are built from them: bounds what one build can hold up.
 const GATHER_MAX: usize = 1_024;
 /// Answers are published no more often than this: a lone change is seen at once, those of a burst together.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(2);
+/// An app whose answers do not fit is worth a line no more often, while it is built on and on.
+const WARN_INTERVAL: Duration = Duration::from_secs(3_600);
 
 /// What the compiler works on.
 pub(super) struct Compiler {
@@ -86,6 +90,7 @@ impl Compiler {
         let mut due: Option<Instant> = None;
         let mut next_publish = start;
         let mut viewed = false;
+        let mut warned = HashMap::new();
         // Ends when the mirror drops its end of the queue.
         while let Some(first) = runtime.block_on(next(&mut self.deltas, due)) {
             // What comes within the interval is gathered; a lone change after a quiet time is not held up.
@@ -107,7 +112,7 @@ impl Compiler {
                     self.history.begin(first_epoch + epoch, revision);
                 }
             }
-            self.report(&compiled.oversized);
+            self.report(&compiled.oversized, &mut warned);
             self.serials.send_if_modified(|saved| {
                 let serials = self.catalogue.serials();
                 let changed = *saved != serials;
@@ -117,13 +122,17 @@ impl Compiler {
         }
     }
 
-    fn report(&self, oversized: &[Oversized]) {
+    /// Counts sets that do not fit, and says so once in a while for each app, however often it is built.
+    fn report(&self, oversized: &[Oversized], warned: &mut HashMap<(ZoneName, AppName), Instant>) {
+        self.measures.oversized.inc_by(oversized.len() as u64);
+        warned.retain(|_, at| at.elapsed() < WARN_INTERVAL);
         for Oversized { zone, app, octets } in oversized {
-            self.measures.oversized.inc();
-            tracing::warn!(
-                %zone, %app, octets,
-                "answers for this app do not fit a TCP message: each client gets a steady sample"
-            );
+            if warned.insert((zone.clone(), app.clone()), Instant::now()).is_none() {
+                tracing::warn!(
+                    %zone, %app, octets,
+                    "answers for this app do not fit a TCP message: each client gets a steady sample"
+                );
+            }
         }
     }
 }
