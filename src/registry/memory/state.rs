@@ -434,7 +434,9 @@ mod tests {
         let mut state = State::new(7);
         state.apply(Op::Grant { lease: lease(1), ttl_secs: 10 }).unwrap();
         let twice = state.apply(Op::Grant { lease: lease(1), ttl_secs: 10 }).unwrap_err();
-        assert!(matches!(twice, Error::Refused(why) if why == "lease 0000000000000001 exists already"));
+        assert!(
+            matches!(twice, Error::Refused(why) if why == "lease 0000000000000001 exists already")
+        );
     }
 
     #[test]
