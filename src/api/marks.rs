@@ -71,16 +71,8 @@ async fn offline(
     let (namespace, app, reason) = operate(shared, call, bytes)?;
     let store = Store::new(shared);
     let key = shared.api.keys.offline(&namespace, &app, id);
-    let known = listed(shared, &namespace, &app, id)
-        || registered(shared, &store, &namespace, &app, id).await?
-        || store.entry(&key).await?.is_some();
-    if !known {
-        let what = match id {
-            None => format!("app {app}"),
-            Some(id) => format!("instance {id} of app {app}"),
-        };
-        let message = format!("nothing is registered or marked as {what} in namespace {namespace}");
-        return Err(Problem::new(StatusCode::NOT_FOUND, message));
+    if !known(shared, &store, &namespace, &app, id).await? && store.entry(&key).await?.is_none() {
+        return Err(unknown(&namespace, &app, id));
     }
     let value = note_value(&shared.note(call, reason));
     let writes = vec![Write::Put { key, value, lease: None }];
@@ -102,6 +94,10 @@ async fn online(
     let key = shared.api.keys.offline(&namespace, &app, id);
     for _ in 0..TRIES_MAX {
         let Some(mark) = store.entry(&key).await? else {
+            // A name mistyped must not look like one that is back in answers.
+            if !known(shared, &store, &namespace, &app, id).await? {
+                return Err(unknown(&namespace, &app, id));
+            }
             // Another server may have taken it away just now, and the news not be here yet.
             let revision = shared.api.published.load().revision;
             let visible = !is_marked(shared, &namespace, &app, id);
@@ -114,6 +110,26 @@ async fn online(
         return Ok(Json(Written::at(stamp.revision, Some(visible))));
     }
     Err(Problem::unavailable("others wrote this mark all the while: try again"))
+}
+
+/// Whether something of that name is registered, or marked as far as this server shows.
+async fn known(
+    shared: &Shared,
+    store: &Store<'_>,
+    namespace: &Namespace,
+    app: &AppName,
+    id: Option<&Label>,
+) -> Result<bool, Error> {
+    Ok(listed(shared, namespace, app, id) || registered(shared, store, namespace, app, id).await?)
+}
+
+fn unknown(namespace: &Namespace, app: &AppName, id: Option<&Label>) -> Problem {
+    let what = match id {
+        None => format!("app {app}"),
+        Some(id) => format!("instance {id} of app {app}"),
+    };
+    let message = format!("nothing is registered or marked as {what} in namespace {namespace}");
+    Problem::new(StatusCode::NOT_FOUND, message)
 }
 
 fn operate(

@@ -62,7 +62,12 @@ impl Caller {
         if self.covers(app) {
             return Ok(());
         }
-        let message = format!("this token is not for app {app}");
+        let message = match self {
+            Self::Holder(token) => {
+                format!("token {} is not for app {app}: its `apps` has no such name", token.name)
+            }
+            _ => format!("this caller is not for app {app}"),
+        };
         Err(Problem::new(StatusCode::FORBIDDEN, message))
     }
 
@@ -70,7 +75,11 @@ impl Caller {
     pub(super) fn may_some(&self, permission: Permission) -> Result<(), Problem> {
         match self {
             Self::Holder(token) if !token.may.contains(&permission) => {
-                let message = format!("this token does not allow to {}", verb(permission));
+                let verb = verb(permission);
+                let message = format!(
+                    "token {} does not allow to {verb}: its `may` lacks \"{verb}\"",
+                    token.name
+                );
                 Err(Problem::new(StatusCode::FORBIDDEN, message))
             }
             _ => Ok(()),

@@ -204,7 +204,13 @@ fn readable<T: DeserializeOwned>(value: &[u8]) -> Result<T, String> {
     if v > VERSION {
         return Err(format!("value has version {v}, this server reads up to {VERSION}"));
     }
-    serde_json::from_slice(value).map_err(unreadable)
+    let json = &mut serde_json::Deserializer::from_slice(value);
+    serde_path_to_error::deserialize(json).map_err(|error| {
+        match error.path().to_string().as_str() {
+            "." => unreadable(error.into_inner()),
+            path => format!("{path} is not readable: {}", error.inner()),
+        }
+    })
 }
 
 #[cfg(test)]

@@ -98,6 +98,7 @@ impl Parts {
         let tasks = Tasks::new(stop.clone());
         let listening = self.listening();
         let (data, lameduck) = (self.data.clone(), self.config.lameduck);
+        self.tell();
         self.start(&tasks, draining.clone())?;
         let listed = Listed::new(data, &listening)?;
         tracing::info!(dns = ?listening.dns, http = %listening.http, "serving");
@@ -122,6 +123,23 @@ impl Parts {
         }
         tracing::info!("stopped");
         Ok(())
+    }
+
+    /// Says what is served from where: a server started in the wrong folder looks empty, not broken.
+    fn tell(&self) {
+        let data = self.data.path().display();
+        match &self.config.registry {
+            RegistryChoice::Embedded => tracing::info!(%data, "registry: embedded"),
+            RegistryChoice::Etcd(settings) => {
+                tracing::info!(endpoints = ?settings.endpoints, prefix = self.config.prefix, %data, "registry: etcd");
+            }
+        }
+        for zone in &self.config.zones {
+            let namespace = zone.namespace.as_ref().map_or("", |namespace| namespace.as_str());
+            let file = zone.file.as_ref().map(|file| file.path.display().to_string());
+            let file = file.as_deref().unwrap_or("none, built-in apex");
+            tracing::info!(zone = %zone.name, namespace, file, "zone");
+        }
     }
 
     fn listening(&self) -> Listening {

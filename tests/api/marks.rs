@@ -88,11 +88,16 @@ async fn marks_are_taken_for_what_only_the_registry_knows_yet() {
 #[tokio::test]
 async fn online_without_a_mark_writes_nothing() {
     let (server, mut client) = start().await;
+    client.ask("PUT", PATH, BODY).await;
     for path in ["/v1/apps/greeter/online", "/v1/apps/greeter/instances/i-1/online"] {
         let reply = client.ask("PUT", path, r#"{"reason": "all is well"}"#).await;
         assert_eq!((reply.status, &reply.json()["visible"]), (200, &json!(true)), "{path}");
     }
-    assert_eq!(server.registry.commits.load(SeqCst), 0);
+    for path in ["/v1/apps/other/online", "/v1/apps/greeter/instances/i-2/online"] {
+        let reply = client.ask("PUT", path, "").await;
+        assert_eq!(reply.status, 404, "{path}: a name mistyped must not look done");
+    }
+    assert_eq!(server.registry.commits.load(SeqCst), 1, "the registration alone");
 }
 
 #[tokio::test]

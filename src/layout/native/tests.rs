@@ -65,7 +65,11 @@ fn a_value_that_can_not_be_read_says_why() {
         ("", "value is not readable: EOF while parsing a value at line 1 column 0"),
         ("nova", "value is not readable: expected ident at line 1 column 2"),
         (" [1]", "value is not readable: an array, not an object"),
-        (r#"{"port":"9000","address":"10.0.0.7"}"#, "value is not readable: invalid type: string"),
+        (r#"{"port":"9000","address":"10.0.0.7"}"#, "port is not readable: invalid type: string"),
+        (
+            r#"{"endpoints":[{"port":1},{"port":true}],"address":"10.0.0.7"}"#,
+            "endpoints[1].port is not readable: invalid type: boolean",
+        ),
         (r#"{"port":1,"port":2}"#, "value is not readable: duplicate field `port`"),
         (r#"{"v":"2"}"#, "value is not readable: invalid type: string"),
         ("{}", "address: is missing"),
@@ -86,7 +90,7 @@ fn a_value_that_can_not_be_read_says_why() {
     for kind in ["offline", "departed"] {
         let key = format!("/r/default/{kind}/greeter/i-1");
         assert_eq!(rejected(&key, r#"{"v":9}"#), "value has version 9, this server reads up to 1");
-        assert!(rejected(&key, r#"{"by":7}"#).starts_with("value is not readable: invalid type"));
+        assert!(rejected(&key, r#"{"by":7}"#).starts_with("by is not readable: invalid type"));
     }
 }
 

@@ -190,24 +190,38 @@ impl Catalogue {
         self.touched.entry(key).or_insert(Touched { revision, due });
     }
 
-    /// Has a new app wait for the one above it, if that one must wait: a name goes from the one to the other in
-    /// one step, or SRV records of the one would point to addresses of the other for a moment.
+    /// Has an app that came or went and the one above it wait for each other: a name goes from the one to the
+    /// other in one step, or SRV records of the one would point to addresses of the other for a moment.
     fn hold_back(&mut self, now: Duration) {
-        let parent_due = |key: &AppKey| {
-            let parent = (key.0.clone(), key.1.parent()?);
-            self.touched.get(&parent).map(|touched| touched.due).filter(|due| *due > now)
-        };
-        let new = |key: &AppKey| {
-            let built = self.directory.apps.get(key);
-            self.exists(key) && built.is_none_or(|view| view.instances.is_empty())
-        };
-        let due = self.touched.iter().filter(|(_, touched)| touched.due <= now);
-        let late: Vec<(AppKey, Duration)> = due
-            .filter_map(|(key, _)| Some((key.clone(), parent_due(key).filter(|_| new(key))?)))
-            .collect();
-        for (key, due) in late {
-            self.touched.entry(key).and_modify(|touched| touched.due = due);
+        // Waiting goes from label to label; a name has at most 60 of them.
+        loop {
+            let late: Vec<(AppKey, Duration)> = self
+                .touched
+                .iter()
+                .filter(|(key, _)| self.came_or_went(key))
+                .filter_map(|(key, touched)| {
+                    let parent = (key.0.clone(), key.1.parent()?);
+                    let above = self.touched.get(&parent)?;
+                    match (touched.due <= now, above.due <= now) {
+                        (true, false) => Some((key.clone(), above.due)),
+                        (false, true) => Some((parent, touched.due)),
+                        _ => None,
+                    }
+                })
+                .collect();
+            if late.is_empty() {
+                return;
+            }
+            for (key, due) in late {
+                self.touched.entry(key).and_modify(|touched| touched.due = due);
+            }
         }
+    }
+
+    /// Whether answers show an app that is no longer registered, or lack one that is.
+    fn came_or_went(&self, key: &AppKey) -> bool {
+        let shown = self.directory.apps.get(key).is_some_and(|view| !view.instances.is_empty());
+        shown != self.exists(key)
     }
 
     /// An app's appearance or end decides who has the name one label up from it.

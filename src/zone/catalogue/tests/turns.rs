@@ -53,6 +53,28 @@ fn a_new_app_waits_for_the_one_whose_name_it_takes() {
 }
 
 #[test]
+fn an_instance_waits_for_the_app_whose_name_it_gets_back() {
+    let mut history = History::new(&[]);
+    let clock = std::cell::Cell::new(Duration::from_millis(1_000));
+    let tick = || {
+        clock.set(clock.get() + Duration::from_millis(1));
+        clock.get()
+    };
+    history.put("b.x", "i", r#"{"address":"10.0.0.2","port":2}"#);
+    history.catalogue.compile(&tick);
+    // `b.x` must rest, and answers for its name until it is built, although it is no longer registered.
+    history.put("x", "b", r#"{"address":"10.0.0.1","port":1}"#);
+    history.delete("b.x", "i");
+    let second = history.catalogue.compile(&tick);
+    assert_eq!(a(&second.snapshot.zones[0], "b.x"), ["10.0.0.2"]);
+    assert_eq!(a(&second.snapshot.zones[0], "x"), ["between"]);
+    clock.set(second.due.unwrap());
+    let third = history.catalogue.compile(&tick);
+    assert_eq!((third.snapshot.revision, third.due), (4, None));
+    assert_eq!(a(&third.snapshot.zones[0], "b.x"), ["10.0.0.1"]);
+}
+
+#[test]
 fn a_view_read_anew_shows_no_revision_before_what_it_brings_is_built() {
     let mut history = History::new(&[]);
     let clock = std::cell::Cell::new(Duration::from_millis(1_000));
