@@ -59,6 +59,10 @@ fn ls_shows_one_app() {
             { "id": "i-2", "label": null, "state": "rejected", "reason": "i-2.greeter has it\u{1b}[31m",
               "addresses": [], "endpoints": [], "weight": 0, "priority": 10, "tags": [], "meta": {},
               "ttl": null, "incarnation": null, "revision": 6 },
+            { "id": "i-3", "label": "i-3", "state": "online", "addresses": ["10.0.0.8"],
+              "endpoints": [{ "protocol": "nova", "transport": "tcp", "port": 9000, "weight": 100 }],
+              "weight": 100, "priority": 10, "tags": [], "meta": {}, "ttl": null,
+              "incarnation": "6b", "revision": 7 },
         ],
         "absent_marks": [{ "id": "i-9", "offline": { "by": "ops", "at": "2026-01-02T03:04:05Z", "reason": "" } }],
     });
@@ -71,6 +75,7 @@ fn ls_shows_one_app() {
 +===============================================================================================================================================+
 | i-1 | online                  | nova/tcp 10.0.0.7:9000, nova/tcp [fd::7]:9000 | 100    | v2, eu | 30 s      |                                 |
 | i-2 | rejected                |                                               | 0      |        | permanent | i-2.greeter has it\\u{1b}[31m    |
+| i-3 | online                  | nova/tcp 10.0.0.8:9000                        | 100    |        | leased    |                                 |
 | i-9 | offline, not registered |                                               |        |        |           | by ops, at 2026-01-02T03:04:05Z |
 +-----+-------------------------+-----------------------------------------------+--------+--------+-----------+---------------------------------+
 greeter is offline as a whole: migration, by ops, at 2026-01-02T03:04:05Z
