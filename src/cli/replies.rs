@@ -16,6 +16,27 @@ pub(super) struct Refusal {
 struct Reason {
     field: Option<String>,
     message: String,
+    outcome: Option<String>,
+}
+
+/// What became of a write that the server could not carry through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WriteOutcome {
+    /// Nothing was written.
+    NotDone,
+    /// The registry's answer was lost.
+    Unknown,
+}
+
+impl Refusal {
+    /// None where the server says nothing of it, or what a newer one says.
+    pub(super) fn outcome(&self) -> Option<WriteOutcome> {
+        match self.error.outcome.as_deref()? {
+            "not done" => Some(WriteOutcome::NotDone),
+            "unknown" => Some(WriteOutcome::Unknown),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Refusal {

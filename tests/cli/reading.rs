@@ -154,6 +154,50 @@ fn a_server_that_cannot_is_exit_code_3() {
 }
 
 #[test]
+fn a_write_that_failed_says_whether_it_was_done() {
+    for (outcome, why, line) in [
+        (
+            "unknown",
+            "registry answer lost: timed out",
+            "cannot tell whether it was done: registry answer lost: timed out: it may have been done or may yet \
+             be, look with 'rollcall ls' or repeat it",
+        ),
+        (
+            "not done",
+            "registry unavailable: no quorum",
+            "cannot do it now: registry unavailable: no quorum: nothing was done, try again",
+        ),
+        (
+            "not done",
+            "others wrote this id all the while: try again",
+            "cannot do it now: others wrote this id all the while: nothing was done, try again",
+        ),
+    ] {
+        let body = json!({ "error": { "field": null, "message": why, "outcome": outcome } });
+        let fake = Fake::start(move |_, _| Reply::Json(503, body.clone()));
+        let ended = run(&["deregister", "greeter", "i-1", "--http", &fake.address()]);
+        let line = format!("rollcall: rollcall at {} {line}\n", fake.address());
+        assert_eq!((ended.err, ended.code), (line, 3));
+    }
+}
+
+#[test]
+fn where_a_token_is_wanted_its_flag_is_named() {
+    let why = "a token is needed: send authorization: Bearer …";
+    let fake = Fake::start(move |_, _| refusal(401, None, why));
+    let ended = run(&["ls", "--http", &fake.address()]);
+    let line = "rollcall: a token is needed: give one with --token-file / ROLLCALL_TOKEN_FILE\n";
+    assert_eq!((ended.err.as_str(), ended.code), (line, 1));
+
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&token, "s3cret\n").unwrap();
+    let file = token.path().to_str().unwrap();
+    let ended = run(&["ls", "--token-file", file, "--http", &fake.address()]);
+    let end = ": look at the token in --token-file / ROLLCALL_TOKEN_FILE\n";
+    assert!(ended.err.ends_with(end) && ended.code == 1, "{ended:?}");
+}
+
+#[test]
 fn wrong_usage_is_exit_code_2() {
     for args in [
         &["ls", "--nonsense"][..],
