@@ -35,16 +35,21 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove
 
 /// Where the server is and who asks.
 #[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Server")]
 pub(super) struct ServerArgs {
     /// The server's HTTP address
-    #[arg(long, env = "ROLLCALL_HTTP", value_name = "HOST:PORT", default_value = "127.0.0.1:8053")]
+    #[arg(
+        long,
+        help_heading = "Server",
+        env = "ROLLCALL_HTTP",
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:8053"
+    )]
     http: String,
     /// The file that holds the token, where the server wants one
-    #[arg(long, env = "ROLLCALL_TOKEN_FILE", value_name = "FILE")]
+    #[arg(long, help_heading = "Server", env = "ROLLCALL_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// The namespace of the app [default: default]
-    #[arg(long, env = "ROLLCALL_NAMESPACE", value_name = "NAME")]
+    #[arg(long, help_heading = "Server", env = "ROLLCALL_NAMESPACE", value_name = "NAME")]
     namespace: Option<Namespace>,
 }
 

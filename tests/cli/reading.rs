@@ -224,6 +224,63 @@ fn wrong_usage_is_exit_code_2() {
 }
 
 #[test]
+fn wrong_usage_says_how_it_is_right() {
+    for (args, end) in [
+        (
+            &["serve", "--dns", "127.0.0.1"][..],
+            "must be IP:PORT such as 127.0.0.1:1053 or [::1]:1053",
+        ),
+        (
+            &["serve", "--http", "localhost:1"],
+            "must be IP:PORT such as 127.0.0.1:8053 or [::1]:8053",
+        ),
+        (&["register", "a", "--port", "abc"], "is not a port, 1 to 65535"),
+        (&["register", "a", "--port", "0"], "is not a port, 1 to 65535"),
+        (
+            &["register", "a"],
+            "one of --port and --endpoint is needed, such as --port 8080 or --endpoint http:8080",
+        ),
+        (
+            &["run", "a", "--", "true"],
+            "one of --port and --endpoint is needed, such as --port 8080 or --endpoint http:8080",
+        ),
+        (
+            &["run", "a", "--port", "1", "--drain", "soon", "--", "true"],
+            "must be a length of time such as 6s, or a number of seconds",
+        ),
+        (&["query", "a..b"], "\"a..b\" is not a name: has an empty label"),
+        (&["query", "ä.b"], "must be ASCII, other letters in their form with xn--"),
+        (&["query", "a", "NOSUCH"], "is no known record type: give its number as in TYPE65"),
+        (
+            &["query", "a", "--dns", "nohost"],
+            "--dns: must be host:port such as 127.0.0.1:1053, got \"nohost\"",
+        ),
+    ] {
+        let ended = run(args);
+        assert_eq!(ended.code, 2, "{args:?}: {ended:?}");
+        let first = ended.err.lines().next().unwrap_or_default();
+        assert!(first.ends_with(end), "{args:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn help_shows_each_flag_where_it_belongs() {
+    let own = run(&["offline", "--help"]).out;
+    let (options, server) = own.split_once("\nServer:\n").unwrap();
+    assert!(options.contains("--force") && options.contains("--json"), "{own}");
+    assert!(server.contains("--http") && !server.contains("--json"), "{own}");
+    let own = run(&["run", "--help"]).out;
+    let (options, _) = own.split_once("\nInstance:\n").unwrap();
+    assert!(options.contains("--drain") && options.contains("\nArguments:\n"), "{own}");
+
+    let serve = run(&["serve", "--help"]);
+    let asked = run(&["help", "serve"]);
+    assert_eq!((asked.out.as_str(), asked.code), (serve.out.as_str(), 0));
+    assert_eq!(run(&["help"]).out, run(&["--help"]).out);
+    assert_eq!(serve.out.matches("commas").count(), 2, "{}", serve.out);
+}
+
+#[test]
 fn server_token_and_namespace_come_from_the_environment_too() {
     let fake = Fake::registry(30);
     let token = tempfile::NamedTempFile::new().unwrap();
