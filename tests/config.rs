@@ -60,7 +60,11 @@ fn wrong_types_and_bounds_name_key_and_line() {
         ),
         ("dns.udp_octets_max = 100", "dns.udp_octets_max: must be 512 to 8192, got 100"),
         ("dns.udp_octets_max = 0x10000", "dns.udp_octets_max: must be 512 to 8192, got 0x10000"),
-        ("dns.listen = \"127.0.0.1:53\"", "dns.listen: must be a list, got a text"),
+        (
+            "dns.listen = \"127.0.0.1:53\"",
+            "dns.listen: must be a list such as [\"127.0.0.1:53\"], got a text",
+        ),
+        ("dns.listen = 53", "dns.listen: must be a list, got a number"),
         ("dns.listen = []", "dns.listen: must hold at least one"),
         (
             "dns.listen = [\"127.0.0.1:53\", \"localhost:53\"]",
@@ -159,7 +163,8 @@ fn listening_to_a_network_needs_a_token_or_a_decision() {
     assert_eq!(
         problems(open),
         [
-            "http.listen: 0.0.0.0:8053 is beyond loopback and there is no token: add a [[token]], or set http.insecure = true"
+            "rollcall.toml:2: http.listen: 0.0.0.0:8053 is beyond loopback and there is no token: add a [[token]], or set \
+             http.insecure = true, in a configuration file ('rollcall config' prints one)"
         ]
     );
     assert_eq!(problems(&format!("{open}\nhttp.insecure = true")), [""; 0]);
@@ -168,6 +173,42 @@ fn listening_to_a_network_needs_a_token_or_a_decision() {
     let problems = Config::load(None, &overrides).unwrap_err();
     assert!(
         problems.to_string().starts_with("http.listen: 0.0.0.0:1 is beyond loopback"),
+        "{problems}"
+    );
+}
+
+#[test]
+fn an_open_address_is_reported_in_the_order_of_lines() {
+    let places: Vec<_> = problems("version = 1\nhttp.listen = \"0.0.0.0:1\"\ndata = 1")
+        .iter()
+        .map(|line| line.split(": ").next().unwrap().to_owned())
+        .collect();
+    assert_eq!(places, ["rollcall.toml:2", "rollcall.toml:3"]);
+}
+
+#[test]
+fn a_bare_word_in_a_log_filter_is_a_level() {
+    let filter = |filter: &str| problems(&format!("version = 1\nlog.filter = {filter:?}"));
+    for good in ["info", "WARN", "off", "warn,rollcall=debug", "rollcall::dns=trace, error"] {
+        assert_eq!(filter(good), [""; 0], "{good}");
+    }
+    let levels = "(error, warn, info, debug, trace, off)";
+    for (word, whole, end) in [
+        ("inof", "inof", ", did you mean 'info'?"),
+        ("Inof", "Inof", ", did you mean 'info'?"),
+        ("loud", "loud", ""),
+        ("wran", "rollcall=debug,wran", ", did you mean 'warn'?"),
+    ] {
+        let line = format!(
+            "rollcall.toml:2: log.filter: is not a log filter such as \"info\" or \"warn,rollcall=debug\": \
+             {word:?} is no level {levels}{end}, got {whole:?}"
+        );
+        assert_eq!(filter(whole), [line], "{whole}");
+    }
+    let overrides = Overrides { log: Some("inof".into()), ..Overrides::default() };
+    let problems = Config::load(None, &overrides).unwrap_err().to_string();
+    assert!(
+        problems.starts_with("--log: ") && problems.contains("did you mean 'info'?"),
         "{problems}"
     );
 }

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::error::Error;
-use super::replies::Refusal;
+use super::replies::{Refusal, WriteOutcome};
 use crate::config::{io_reason, read_secret};
 use crate::model::Namespace;
 
@@ -35,16 +35,21 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove
 
 /// Where the server is and who asks.
 #[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Server")]
 pub(super) struct ServerArgs {
     /// The server's HTTP address
-    #[arg(long, env = "ROLLCALL_HTTP", value_name = "HOST:PORT", default_value = "127.0.0.1:8053")]
+    #[arg(
+        long,
+        help_heading = "Server",
+        env = "ROLLCALL_HTTP",
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:8053"
+    )]
     http: String,
     /// The file that holds the token, where the server wants one
-    #[arg(long, env = "ROLLCALL_TOKEN_FILE", value_name = "FILE")]
+    #[arg(long, help_heading = "Server", env = "ROLLCALL_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// The namespace of the app [default: default]
-    #[arg(long, env = "ROLLCALL_NAMESPACE", value_name = "NAME")]
+    #[arg(long, help_heading = "Server", env = "ROLLCALL_NAMESPACE", value_name = "NAME")]
     namespace: Option<Namespace>,
 }
 
@@ -70,8 +75,15 @@ pub(super) enum ClientError {
         /// Its reason.
         message: String,
     },
-    /// The server can't be reached or can't do it now: trying again may help.
+    /// The server can't be reached: trying again may help.
     Unreachable(String),
+    /// The server can't do it now: trying again may help.
+    NotNow {
+        /// Which server, and its reason.
+        message: String,
+        /// What a person does next; whoever tries again by itself leaves it out.
+        advice: &'static str,
+    },
 }
 
 /// A reply that goes on, with the connection that it comes over.
@@ -236,14 +248,38 @@ impl Client {
                 ClientError::Unreachable(message)
             });
         }
-        let message = serde_json::from_slice::<Refusal>(body)
-            .map_or_else(|_| format!("{status}, without a reason"), |refusal| refusal.to_string());
+        let refusal = serde_json::from_slice::<Refusal>(body).ok();
+        let message = refusal
+            .as_ref()
+            .map_or_else(|| format!("{status}, without a reason"), ToString::to_string);
         let later = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
         if status.is_server_error() || later {
-            let message = format!("rollcall at {} cannot do it now: {message}", self.server);
-            return Err(ClientError::Unreachable(message));
+            let outcome = refusal.and_then(|refusal| refusal.outcome());
+            return Err(self.not_now(&message, outcome));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            let what = if self.token.is_some() { "look at the token in" } else { "give one with" };
+            // How a program sends it is nothing for who reads this.
+            let (why, _) = message.split_once(": send ").unwrap_or((&message, ""));
+            let message = format!("{why}: {what} --token-file / ROLLCALL_TOKEN_FILE");
+            return Err(ClientError::Refused { status, message });
         }
         Err(ClientError::Refused { status, message })
+    }
+
+    /// The server could not do it, as far as it knows: who sent a write must learn whether to look first.
+    fn not_now(&self, why: &str, outcome: Option<WriteOutcome>) -> ClientError {
+        let why = why.strip_suffix(": try again").unwrap_or(why);
+        let (what, advice) = match outcome {
+            Some(WriteOutcome::Unknown) => (
+                "cannot tell whether it was done",
+                ": it may have been done or may yet be, look with 'rollcall ls' or repeat it",
+            ),
+            Some(WriteOutcome::NotDone) => ("cannot do it now", ": nothing was done, try again"),
+            None => ("cannot do it now", ""),
+        };
+        let message = format!("rollcall at {} {what}: {why}", self.server);
+        ClientError::NotNow { message, advice }
     }
 
     fn away(&self, why: &str) -> ClientError {
@@ -271,6 +307,9 @@ impl From<ClientError> for Error {
         match error {
             ClientError::Refused { message, .. } => Self::Refused(message),
             ClientError::Unreachable(message) => Self::Unreachable(message),
+            ClientError::NotNow { message, advice } => {
+                Self::Unreachable(format!("{message}{advice}"))
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use super::error::Error;
-use super::hosts;
+use super::{hosts, values};
 use crate::model::{AppName, EndpointSpec, Instance, Label, Protocol, Spec, Transport, default_id};
 
 /// One instance as flags.
@@ -13,10 +13,10 @@ use crate::model::{AppName, EndpointSpec, Instance, Label, Protocol, Spec, Trans
 #[command(next_help_heading = "Instance")]
 pub(super) struct InstanceArgs {
     /// The app's name: labels of a-z, 0-9 and inner '-', joined by dots
-    #[arg(value_name = "APP", help_heading = "Arguments")]
+    #[arg(value_name = "APP", help_heading = None::<&str>)]
     pub(super) app: AppName,
-    /// The port it listens on
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), required_unless_present = "endpoint")]
+    /// The port it listens on; --port or --endpoint is needed
+    #[arg(long, value_name = "PORT", value_parser = values::port)]
     port: Option<u16>,
     /// What it speaks [default: nova]
     #[arg(long, requires = "port")]
@@ -24,7 +24,8 @@ pub(super) struct InstanceArgs {
     /// What carries it: tcp, udp or sctp [default: tcp]
     #[arg(long, requires = "port")]
     transport: Option<Transport>,
-    /// A further endpoint, such as http:8080 or dns/udp:53; may be given several times
+    /// A further endpoint, or all of them instead of --port, such as http:8080 or dns/udp:53; may be given
+    /// several times
     #[arg(long, value_name = "PROTOCOL[/TRANSPORT]:PORT")]
     endpoint: Vec<EndpointArg>,
     /// Its address; may be given several times [default: the source address of the default route]
@@ -45,8 +46,9 @@ pub(super) struct InstanceArgs {
     /// A pair of meta data; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     meta: Vec<Pair>,
-    /// How long it stays registered without a sign of life, such as 30s; 2s to 1h [default: 30s]
-    #[arg(long, value_name = "TIME", value_parser = ttl_secs)]
+    /// How long it stays registered without a sign of life, such as 30s; a bare number is seconds; 2s to 1h
+    /// [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = values::whole_secs)]
     ttl: Option<u32>,
 }
 
@@ -74,6 +76,10 @@ pub(super) struct Described {
 impl InstanceArgs {
     /// What these flags describe, checked by the rules that the server has.
     pub(super) fn describe(&self) -> Result<Described, Error> {
+        if self.port.is_none() && self.endpoint.is_empty() {
+            let message = "one of --port and --endpoint is needed, such as --port 8080 or --endpoint http:8080";
+            return Err(Error::Usage(message.into()));
+        }
         let mut addresses = self.address.clone();
         if addresses.is_empty() {
             addresses.extend(hosts::default_source());
@@ -148,17 +154,4 @@ impl FromStr for Pair {
         let (key, value) = text.split_once('=').ok_or("must be KEY=VALUE")?;
         Ok(Self(key.to_owned(), value.to_owned()))
     }
-}
-
-/// A lease: "30s", "5m", or a bare number of seconds, since that is what the API takes.
-fn ttl_secs(text: &str) -> Result<u32, String> {
-    if let Ok(secs) = text.parse() {
-        return Ok(secs);
-    }
-    let length =
-        humantime::parse_duration(text).map_err(|_| "must be a length of time such as 30s")?;
-    u32::try_from(length.as_secs())
-        .ok()
-        .filter(|_| length.subsec_nanos() == 0)
-        .ok_or_else(|| "must be whole seconds".into())
 }

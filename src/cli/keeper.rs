@@ -120,7 +120,7 @@ impl Keeper {
                     self.complain(&mut complaint, message);
                     PAUSE_REFUSED
                 }
-                Err(ClientError::Unreachable(message)) => {
+                Err(ClientError::Unreachable(message) | ClientError::NotNow { message, .. }) => {
                     self.complain(&mut complaint, message);
                     pauses.next()
                 }

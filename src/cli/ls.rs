@@ -20,7 +20,9 @@ const PAGES_MAX: usize = 10_000;
     long_about = "\
 List the apps, the instances of one app, or the registrations that are not served and why.\n\n\
 States of an instance: online (in answers), offline (taken out by `rollcall offline`), pinned (replaced by this \
-server's configuration), rejected (it lost its name to another claim).",
+server's configuration), rejected (it lost its name to another claim).\n\n\
+LEASE is how long an instance stays without a sign of life: `leased` where only the registry knows, `permanent` \
+where it stays until it is deregistered.",
     after_help = "\
 Examples:
   rollcall ls
@@ -88,14 +90,13 @@ async fn one(client: &Client, name: &str, as_json: bool) -> Result<(), Error> {
         .instances
         .into_iter()
         .map(|instance| {
-            let lease = instance.ttl.map_or_else(|| "permanent".into(), |secs| format!("{secs} s"));
             vec![
                 instance.id.clone(),
                 instance.state.clone(),
                 instance.endpoints_text(),
                 instance.weight.to_string(),
                 instance.tags.join(", "),
-                lease,
+                instance.lease_text(),
                 instance.reason,
             ]
         })

@@ -26,6 +26,7 @@ mod run;
 mod serve;
 mod signals;
 mod sse;
+mod values;
 mod watch;
 mod zoneform;
 
@@ -43,18 +44,17 @@ use error::{Error, Outcome};
     version,
     max_term_width = 100,
     arg_required_else_help = true,
-    disable_help_subcommand = true,
     after_help = "Exit codes: 0 done, 1 refused or not found, 2 usage, 3 cannot reach the server.",
     after_long_help = "\
 Five minutes with it:
-  rollcall serve                                        DNS on 127.0.0.1:1053, HTTP on 127.0.0.1:8053
-  rollcall run greeter --port 8080 -- ./greeter         a program, registered while it lives
-  rollcall ls                                           what is registered
-  rollcall query greeter.svc                            its addresses, as dig would show them
-  rollcall query _nova._tcp.greeter.svc SRV             with ports and weights
+  rollcall serve                                  DNS on port 1053, HTTP on 8053
+  rollcall run greeter --port 8080 -- ./greeter   registered while it lives
+  rollcall ls                                     what is registered
+  rollcall query greeter.svc                      its addresses, as dig would
+  rollcall query _nova._tcp.greeter.svc SRV       with ports and weights
 
-Client commands talk to the server at --http or ROLLCALL_HTTP, and take a token from --token-file or
-ROLLCALL_TOKEN_FILE.
+Client commands talk to the server at --http or ROLLCALL_HTTP, and take a token
+from --token-file or ROLLCALL_TOKEN_FILE.
 
 Exit codes: 0 done, 1 refused or not found, 2 usage, 3 cannot reach the server."
 )]
@@ -133,5 +133,19 @@ mod tests {
     #[test]
     fn the_definitions_are_consistent() {
         super::definitions().debug_assert();
+    }
+
+    /// Clap breaks longer lines, and a broken command line is none to copy.
+    #[test]
+    fn examples_fit_a_terminal_of_80_columns() {
+        let definitions = super::definitions();
+        for command in std::iter::once(&definitions).chain(definitions.get_subcommands()) {
+            for help in [command.get_after_help(), command.get_after_long_help()] {
+                let help = help.map(ToString::to_string).unwrap_or_default();
+                for line in help.lines() {
+                    assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+                }
+            }
+        }
     }
 }

@@ -58,10 +58,8 @@ pub(super) struct Args {
 }
 
 pub(super) async fn query(args: Args) -> Outcome {
+    let name = name(&args.name)?;
     let server = lookup(&args.dns).await?;
-    let mut name = Name::from_ascii(&args.name)
-        .map_err(|error| Error::Usage(format!("{:?} is not a name: {error}", args.name)))?;
-    name.set_fqdn(true);
     let service = args.name.starts_with('_');
     let rtype = args.rtype.unwrap_or(if service { RecordType::SRV } else { RecordType::A });
     let question = question(name, rtype);
@@ -90,11 +88,29 @@ pub(super) async fn query(args: Args) -> Outcome {
 }
 
 async fn lookup(server: &str) -> Result<SocketAddr, Error> {
-    let usage = |why: &str| {
-        Error::Usage(format!("--dns: {why}, got {server:?}: give host:port such as 127.0.0.1:1053"))
-    };
-    let mut found = lookup_host(server).await.map_err(|error| usage(&io_reason(&error)))?;
-    found.next().ok_or_else(|| usage("has no address"))
+    let mut found = lookup_host(server).await.map_err(|error| match error.kind() {
+        // Nothing was looked up: it is not written as an address with port.
+        io::ErrorKind::InvalidInput => {
+            Error::Usage(format!("--dns: must be host:port such as 127.0.0.1:1053, got {server:?}"))
+        }
+        _ => away(server, &io_reason(&error)),
+    })?;
+    found.next().ok_or_else(|| away(server, "has no address"))
+}
+
+fn name(text: &str) -> Result<Name, Error> {
+    let mut name = Name::from_ascii(text).map_err(|error| {
+        let why = if !text.is_ascii() {
+            "must be ASCII, other letters in their form with xn--".into()
+        } else if text.contains("..") || text.starts_with('.') {
+            "has an empty label".into()
+        } else {
+            error.to_string()
+        };
+        Error::Usage(format!("{text:?} is not a name: {why}"))
+    })?;
+    name.set_fqdn(true);
+    Ok(name)
 }
 
 fn question(name: Name, rtype: RecordType) -> Message {
@@ -172,7 +188,7 @@ fn encode(question: &Message) -> Result<Vec<u8>, Error> {
         .map_err(|error| Error::Usage(format!("the question can't be written: {error}")))
 }
 
-fn away(server: SocketAddr, why: &str) -> Error {
+fn away(server: impl std::fmt::Display, why: &str) -> Error {
     Error::Unreachable(format!(
         "cannot reach the DNS server at {server}: {why}: is the server running? (rollcall serve, or set --dns / ROLLCALL_DNS)"
     ))
@@ -183,5 +199,5 @@ fn record_type(text: &str) -> Result<RecordType, String> {
     if let Some(number) = text.strip_prefix("TYPE").and_then(|digits| digits.parse::<u16>().ok()) {
         return Ok(number.into());
     }
-    text.parse().map_err(|_| "is no record type that I know: give its number as in TYPE65".into())
+    text.parse().map_err(|_| "is no known record type: give its number as in TYPE65".into())
 }

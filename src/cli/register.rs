@@ -16,11 +16,12 @@ use super::signals::Signals;
 Register an instance and keep it alive until Ctrl-C, then deregister it.\n\n\
 For programs that something else starts; `rollcall run` starts one itself. The registration is renewed at a \
 third of the lease; while the server is away, it is tried again and again. If another registration takes \
-the id, this one ends with exit code 1.",
+the id, this one ends with exit code 1; told to stop before any server has taken it, with 3.",
     after_help = "\
 Examples:
   rollcall register greeter --port 9000
-  rollcall register greeter --port 9000 --address 10.0.0.7 --id blue --tag v2 --meta version=1.4.2
+  rollcall register greeter --port 9000 --address 10.0.0.7 --id blue --tag v2 \\
+      --meta version=1.4.2
   rollcall register greeter --port 9000 --protocol grpc --endpoint http:8080"
 )]
 pub(super) struct Args {
@@ -29,7 +30,7 @@ pub(super) struct Args {
     #[command(flatten)]
     server: ServerArgs,
     /// Print the server's reply to each registration as JSON
-    #[arg(long)]
+    #[arg(long, help_heading = None::<&str>)]
     json: bool,
 }
 
@@ -41,8 +42,11 @@ pub(super) async fn register(args: Args) -> Outcome {
     let stop = CancellationToken::new();
 
     let mut printed = Ok(());
+    let mut ever_registered = false;
+    let mut abandoned = false;
     let kept = {
         let keep = keeper.keep(&stop, OnRefusal::GiveUp, |keeper, reply| {
+            ever_registered = true;
             printed = match args.json {
                 true => output::json(reply),
                 false => output::line(&format!("registered {}", keeper.name())),
@@ -59,13 +63,24 @@ pub(super) async fn register(args: Args) -> Outcome {
                 // What is under way is finished; a second signal means that nobody wants to wait for it.
                 tokio::select! {
                     kept = &mut keep => kept,
-                    _ = signals.next() => Ok(()),
+                    _ = signals.next() => {
+                        abandoned = true;
+                        Ok(())
+                    }
                 }
             }
         }
     };
     match kept {
-        Ok(()) => {}
+        Ok(()) if ever_registered => {}
+        Ok(()) => {
+            let how = if abandoned {
+                "may be registered: nobody waited for the answer, it goes with its lease"
+            } else {
+                "was never registered: told to stop before a server took it"
+            };
+            return Err(Error::Unreachable(format!("{} {how}", keeper.name())));
+        }
         Err(Lost::Refused(why)) => return Err(Error::Refused(why)),
         Err(Lost::Taken(why)) => {
             let name = keeper.name();

@@ -16,6 +16,27 @@ pub(super) struct Refusal {
 struct Reason {
     field: Option<String>,
     message: String,
+    outcome: Option<String>,
+}
+
+/// What became of a write that the server could not carry through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WriteOutcome {
+    /// Nothing was written.
+    NotDone,
+    /// The registry's answer was lost.
+    Unknown,
+}
+
+impl Refusal {
+    /// None where the server says nothing of it, or what a newer one says.
+    pub(super) fn outcome(&self) -> Option<WriteOutcome> {
+        match self.error.outcome.as_deref()? {
+            "not done" => Some(WriteOutcome::NotDone),
+            "unknown" => Some(WriteOutcome::Unknown),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Refusal {
@@ -86,6 +107,7 @@ pub(super) struct Instance {
     #[serde(default)]
     pub(super) tags: Vec<String>,
     pub(super) ttl: Option<u64>,
+    pub(super) incarnation: Option<String>,
 }
 
 /// One endpoint.
@@ -147,6 +169,16 @@ pub(super) struct Change {
 }
 
 impl Instance {
+    /// How long it stays without a sign of life. A value that others wrote may hang on a lease of whose length
+    /// only the registry knows: then there is an incarnation, which names the lease, and no length.
+    pub(super) fn lease_text(&self) -> String {
+        match (self.ttl, &self.incarnation) {
+            (Some(secs), _) => format!("{secs} s"),
+            (None, Some(_)) => "leased".into(),
+            (None, None) => "permanent".into(),
+        }
+    }
+
     /// Its endpoints as people write them: `nova/tcp 10.0.0.7:9000`.
     pub(super) fn endpoints_text(&self) -> String {
         let mut texts = Vec::new();

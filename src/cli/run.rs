@@ -20,7 +20,7 @@ use super::instance::InstanceArgs;
 use super::keeper::{Keeper, Lost, OnRefusal};
 use super::program::{Program, exit_code};
 use super::signals::Signals;
-use super::{output, probe};
+use super::{output, probe, values};
 
 /// How long the end may wait for the goodbye once nothing else is left to do.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(4);
@@ -41,20 +41,20 @@ group of its own, so that Ctrl-C reaches it only after the wait; it can't read f
     after_help = "\
 Examples:
   rollcall run greeter --port 8080 -- python3 -m http.server 8080
-  rollcall run greeter --port 9000 --tag canary --weight 10 -- ./greeter --listen :9000
+  rollcall run greeter --port 9000 --tag canary --weight 10 -- ./greeter :9000
   rollcall run greeter --port 9000 --endpoint http:8080 --drain 0s -- ./greeter"
 )]
 pub(super) struct Args {
     #[command(flatten)]
     instance: InstanceArgs,
     /// How long the program goes on between deregistration and the signal: the records' time to live, 5s
-    /// unless the zone says otherwise, and a second
-    #[arg(long, value_name = "TIME", default_value = "6s", value_parser = humantime::parse_duration)]
+    /// unless the zone says otherwise, and a second; a bare number is seconds
+    #[arg(long, value_name = "TIME", default_value = "6s", value_parser = values::length, help_heading = None::<&str>)]
     drain: Duration,
     #[command(flatten)]
     server: ServerArgs,
     /// The program and its arguments
-    #[arg(last = true, required = true, value_name = "PROGRAM", help_heading = "Arguments")]
+    #[arg(last = true, required = true, value_name = "PROGRAM", help_heading = None::<&str>)]
     program: Vec<OsString>,
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::error::{DONE, Error, Outcome};
-use super::output;
+use super::{output, values};
 use crate::config::{Config, Loaded, Overrides, Problem};
 
 /// Start the server
@@ -18,21 +18,23 @@ every setting explained. Flags beat the environment, which beats the file.",
     after_help = "\
 Examples:
   rollcall serve
-  rollcall serve --etcd http://127.0.0.1:2379 --dns 127.0.0.1:2053 --http 127.0.0.1:9053 --data ./data-2
+  rollcall serve --dns 127.0.0.1:1053,[::1]:1053
+  rollcall serve --etcd http://127.0.0.1:2379 --dns 127.0.0.1:2053 \\
+      --http 127.0.0.1:9053 --data ./data-2
   rollcall config > rollcall.toml; rollcall serve --config rollcall.toml"
 )]
 pub(super) struct Args {
     /// The configuration file; none is read unless named
     #[arg(long, env = "ROLLCALL_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// URLs of etcd's members [default: the embedded registry]
+    /// URLs of etcd's members, with commas between them [default: the embedded registry]
     #[arg(long, env = "ROLLCALL_ETCD", value_name = "URL", value_delimiter = ',')]
     etcd: Option<Vec<String>>,
-    /// Addresses to answer on, UDP and TCP alike [default: 127.0.0.1:1053]
-    #[arg(long, env = "ROLLCALL_DNS", value_name = "ADDR", value_delimiter = ',')]
+    /// Addresses to answer on, UDP and TCP alike, with commas between them [default: 127.0.0.1:1053]
+    #[arg(long, env = "ROLLCALL_DNS", value_name = "IP:PORT", value_delimiter = ',', value_parser = values::dns_address)]
     dns: Option<Vec<SocketAddr>>,
     /// Address of the HTTP API [default: 127.0.0.1:8053]
-    #[arg(long, env = "ROLLCALL_HTTP", value_name = "ADDR")]
+    #[arg(long, env = "ROLLCALL_HTTP", value_name = "IP:PORT", value_parser = values::http_address)]
     http: Option<SocketAddr>,
     /// Where this server keeps what must survive it [default: ./rollcall-data]
     #[arg(long, env = "ROLLCALL_DATA", value_name = "DIR")]

@@ -56,10 +56,12 @@ pub(super) async fn watch(args: Args) -> Outcome {
         complained &= !connected;
         match broken {
             // Never connected so far: more likely a wrong address than a server that is just starting.
-            ClientError::Unreachable(why) if !ever_connected => {
-                return Err(Error::Unreachable(why));
+            away @ (ClientError::Unreachable(_) | ClientError::NotNow { .. })
+                if !ever_connected =>
+            {
+                return Err(away.into());
             }
-            ClientError::Unreachable(why) => {
+            ClientError::Unreachable(why) | ClientError::NotNow { message: why, .. } => {
                 if !complained {
                     output::note(&format!("{why} (trying again)"));
                 }

@@ -166,10 +166,20 @@ impl Config {
         let mut config = Self::default();
         let mut warnings = Vec::new();
         let root = document.root(table.get_ref());
-        sections::read(&root, &mut config, overrides, &mut warnings);
+        let http_listen = sections::read(&root, &mut config, overrides, &mut warnings);
         root.finish();
+        let mut in_overrides = Vec::new();
+        config.apply(overrides, &mut in_overrides);
+        // Registration is power over where traffic goes: it is not left open to a network by oversight.
+        if config.http.is_open() {
+            let message = open_to_all(config.http.listen);
+            match http_listen.filter(|_| overrides.http.is_none()) {
+                Some(line) => document.report(line, message),
+                None => in_overrides.push(Problem::nowhere(message)),
+            }
+        }
         let (mut problems, _) = document.finish();
-        config.apply(overrides, &mut problems);
+        problems.extend(in_overrides);
         warnings.extend(config.zones.iter().filter_map(slow_negatives));
         if problems.is_empty() { Ok(Loaded { config, warnings }) } else { Err(Problems(problems)) }
     }
@@ -195,15 +205,14 @@ impl Config {
                 problems.push(Problem::nowhere(format!("--etcd: {why}")));
             }
         }
-        // Registration is power over where traffic goes: it is not left open to a network by oversight.
-        let http = &self.http;
-        if http.is_open() {
-            problems.push(Problem::nowhere(format!(
-                "http.listen: {} is beyond loopback and there is no token: add a [[token]], or set http.insecure = true",
-                http.listen
-            )));
-        }
     }
+}
+
+fn open_to_all(listen: SocketAddr) -> String {
+    format!(
+        "http.listen: {listen} is beyond loopback and there is no token: add a [[token]], or set http.insecure = true, \
+         in a configuration file ('rollcall config' prints one)"
+    )
 }
 
 /// A zone's negative answers that outlive what is wise.

@@ -227,7 +227,8 @@ impl<'d> Section<'d> {
     }
 }
 
-fn nearest<'a>(text: &str, known: &BTreeSet<&'a str>) -> Option<&'a str> {
+/// What somebody who wrote `text` most likely meant.
+pub(super) fn nearest<'a>(text: &str, known: &BTreeSet<&'a str>) -> Option<&'a str> {
     known
         .iter()
         .map(|candidate| (strsim::damerau_levenshtein(text, candidate), *candidate))

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::problem::Problem;
-use super::reader::Section;
+use super::reader::{Section, nearest};
 use super::secrets::read_secret;
 use super::values::{self, ValueError, duration, filled, flag, list, socket_address, whole, word};
 use super::{Config, LogFormat, Overrides, RegistryChoice, ZONES_DIR_DEFAULT, io_reason, zones};
@@ -19,28 +19,32 @@ use toml::de::DeValue;
 const VERSION: i64 = 1;
 /// Longest of any time-out: what waits longer is not waiting but hung.
 const TIMEOUT_MAX: Duration = Duration::from_secs(600);
+/// The words for how much is logged, as `tracing_subscriber` knows them.
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 /// Most of anything that an operator lists by hand.
 const LIST_MAX: usize = 1_000;
 
-/// Reads all sections.
+/// Reads all sections. Returns the line of `http.listen`, if it is there: whether that address is one to listen on
+/// shows only when all is read.
 pub(super) fn read(
     root: &Section<'_>,
     config: &mut Config,
     overrides: &Overrides,
     warnings: &mut Vec<Problem>,
-) {
+) -> Option<usize> {
     root.need("version", "1", version);
     root.set("data", &mut config.data_dir, path);
     root.set("lameduck", &mut config.lameduck, duration(Duration::ZERO..=TIMEOUT_MAX));
     log(root.section("log"), config);
     dns(root.section("dns"), &mut config.dns);
-    http(root.section("http"), &mut config.http);
+    let http_listen = http(root.section("http"), &mut config.http);
     tokens(root, &mut config.http.tokens, warnings);
     registry(root, config, overrides, warnings);
     let mut zones_dir = PathBuf::from(ZONES_DIR_DEFAULT);
     root.set("zones", &mut zones_dir, path);
     config.zones = zones::zones(root, &zones_dir);
     config.pins = zones::pins(root, &config.zones);
+    http_listen
 }
 
 fn log(section: Section<'_>, config: &mut Config) {
@@ -75,7 +79,7 @@ fn dns(section: Section<'_>, dns: &mut dns::Settings) {
     section.finish();
 }
 
-fn http(section: Section<'_>, http: &mut api::Settings) {
+fn http(section: Section<'_>, http: &mut api::Settings) -> Option<usize> {
     section.set("listen", &mut http.listen, socket_address);
     section.set("health_listen", &mut http.health_listen, |value| socket_address(value).map(Some));
     section.set("hosts", &mut http.hosts, list(LIST_MAX, host));
@@ -89,7 +93,9 @@ fn http(section: Section<'_>, http: &mut api::Settings) {
     section.set("visible_timeout", &mut http.visible_timeout, visible);
     section.set("history_events_max", &mut http.history_events_max, whole(1..=1_000_000));
     section.set("watchers_max", &mut http.watchers_max, whole(1..=100_000));
+    let listen = section.has("listen").then(|| section.line_of("listen"));
     section.finish();
+    listen
 }
 
 fn tokens(root: &Section<'_>, tokens: &mut Vec<Token>, warnings: &mut Vec<Problem>) {
@@ -211,9 +217,25 @@ fn secret(
 
 /// Whether a log filter is legal.
 pub(super) fn check_filter(filter: &str) -> Result<(), String> {
-    tracing_subscriber::EnvFilter::try_new(filter).map(drop).map_err(|error| {
-        format!("is not a log filter such as \"info\" or \"warn,rollcall=debug\": {error}, got {filter:?}")
-    })
+    let not_a_filter = |why: String| {
+        format!(
+            "is not a log filter such as \"info\" or \"warn,rollcall=debug\": {why}, got {filter:?}"
+        )
+    };
+    // To the filter's own parser a bare word is a target, of which everything is logged: a mistyped level would
+    // silence all the rest.
+    let bare = |directive: &&str| !directive.is_empty() && !directive.contains('=');
+    let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
+    let mut words = filter.split(',').map(str::trim).filter(bare);
+    if let Some(word) = words.find(|word| !is_level(word)) {
+        let nearest = nearest(&word.to_ascii_lowercase(), &LEVELS.into())
+            .map_or_else(String::new, |level| format!(", did you mean '{level}'?"));
+        let levels = LEVELS.join(", ");
+        return Err(not_a_filter(format!("{word:?} is no level ({levels}){nearest}")));
+    }
+    tracing_subscriber::EnvFilter::try_new(filter)
+        .map(drop)
+        .map_err(|error| not_a_filter(error.to_string()))
 }
 
 /// Whether that is the URL of an etcd member.

@@ -125,7 +125,13 @@ pub(super) fn list<T>(
     read: impl Fn(&DeValue<'_>) -> Result<T, ValueError>,
 ) -> impl Fn(&DeValue<'_>) -> Result<Vec<T>, ValueError> {
     move |value| {
-        let DeValue::Array(items) = value else { return Err(wrong_type("a list", value)) };
+        let items = match value {
+            DeValue::Array(items) => items,
+            DeValue::String(text) => {
+                return Err(wrong_type(&format!("a list such as [{text:?}]"), value));
+            }
+            _ => return Err(wrong_type("a list", value)),
+        };
         if items.len() > max {
             return Err(ValueError::new(format!("must hold at most {max}, got {}", items.len())));
         }

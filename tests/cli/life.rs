@@ -179,6 +179,43 @@ fn a_server_that_comes_late_or_comes_back_is_waited_for() {
 }
 
 #[test]
+fn what_was_never_registered_does_not_end_well() {
+    let place = Reserved::new();
+    let server = place.address().to_string();
+    let args =
+        ["register", "greeter", "--port", "9000", "--address", "10.0.0.7", "--http", &server];
+    let process = Process::start(&mut rollcall(&args));
+    process.notes("connection refused");
+    process.signal(Signal::SIGTERM);
+    let ended = process.end();
+    assert_eq!((ended.out.as_str(), ended.code), ("", 3), "{}", ended.err);
+    assert_eq!(
+        ended.err.lines().last(),
+        Some(
+            "rollcall: greeter 10-0-0-7-9000 was never registered: told to stop before a server took it"
+        )
+    );
+}
+
+#[test]
+fn an_answer_that_nobody_waited_for_is_no_good_end_either() {
+    let release = Shared::new(false);
+    let gate = std::sync::Arc::clone(&release);
+    let fake = Fake::start(move |seen, _| {
+        gate.wait(crate::process::DEADLINE, |open| *open);
+        life(seen, 30)
+    });
+    let process = register(&fake, &[]);
+    fake.hears(PUT, 1);
+    process.signal(Signal::SIGTERM);
+    process.signal(Signal::SIGINT);
+    let ended = process.end();
+    release.change(|open| *open = true);
+    assert!(ended.err.contains("greeter 10-0-0-7-9000 may be registered"), "{}", ended.err);
+    assert_eq!((ended.out.as_str(), ended.code), ("", 3));
+}
+
+#[test]
 fn a_reply_under_way_is_waited_for_so_that_nothing_is_left_behind() {
     let release = Shared::new(false);
     let gate = std::sync::Arc::clone(&release);

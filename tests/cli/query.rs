@@ -207,4 +207,9 @@ fn a_server_that_is_not_there_is_exit_code_3() {
         );
         assert_eq!((ended.err, ended.code), (line, 3));
     }
+    // A label of 64 octets can't be asked for: it has no address, and nothing is sent to learn that.
+    let server = format!("{}:53", "n".repeat(64));
+    let ended = run(&["query", "greeter.svc", "--dns", &server]);
+    let begin = format!("rollcall: cannot reach the DNS server at {server}: ");
+    assert!(ended.err.starts_with(&begin) && ended.code == 3, "{ended:?}");
 }

@@ -59,6 +59,10 @@ fn ls_shows_one_app() {
             { "id": "i-2", "label": null, "state": "rejected", "reason": "i-2.greeter has it\u{1b}[31m",
               "addresses": [], "endpoints": [], "weight": 0, "priority": 10, "tags": [], "meta": {},
               "ttl": null, "incarnation": null, "revision": 6 },
+            { "id": "i-3", "label": "i-3", "state": "online", "addresses": ["10.0.0.8"],
+              "endpoints": [{ "protocol": "nova", "transport": "tcp", "port": 9000, "weight": 100 }],
+              "weight": 100, "priority": 10, "tags": [], "meta": {}, "ttl": null,
+              "incarnation": "6b", "revision": 7 },
         ],
         "absent_marks": [{ "id": "i-9", "offline": { "by": "ops", "at": "2026-01-02T03:04:05Z", "reason": "" } }],
     });
@@ -71,6 +75,7 @@ fn ls_shows_one_app() {
 +===============================================================================================================================================+
 | i-1 | online                  | nova/tcp 10.0.0.7:9000, nova/tcp [fd::7]:9000 | 100    | v2, eu | 30 s      |                                 |
 | i-2 | rejected                |                                               | 0      |        | permanent | i-2.greeter has it\\u{1b}[31m    |
+| i-3 | online                  | nova/tcp 10.0.0.8:9000                        | 100    |        | leased    |                                 |
 | i-9 | offline, not registered |                                               |        |        |           | by ops, at 2026-01-02T03:04:05Z |
 +-----+-------------------------+-----------------------------------------------+--------+--------+-----------+---------------------------------+
 greeter is offline as a whole: migration, by ops, at 2026-01-02T03:04:05Z
@@ -149,6 +154,50 @@ fn a_server_that_cannot_is_exit_code_3() {
 }
 
 #[test]
+fn a_write_that_failed_says_whether_it_was_done() {
+    for (outcome, why, line) in [
+        (
+            "unknown",
+            "registry answer lost: timed out",
+            "cannot tell whether it was done: registry answer lost: timed out: it may have been done or may yet \
+             be, look with 'rollcall ls' or repeat it",
+        ),
+        (
+            "not done",
+            "registry unavailable: no quorum",
+            "cannot do it now: registry unavailable: no quorum: nothing was done, try again",
+        ),
+        (
+            "not done",
+            "others wrote this id all the while: try again",
+            "cannot do it now: others wrote this id all the while: nothing was done, try again",
+        ),
+    ] {
+        let body = json!({ "error": { "field": null, "message": why, "outcome": outcome } });
+        let fake = Fake::start(move |_, _| Reply::Json(503, body.clone()));
+        let ended = run(&["deregister", "greeter", "i-1", "--http", &fake.address()]);
+        let line = format!("rollcall: rollcall at {} {line}\n", fake.address());
+        assert_eq!((ended.err, ended.code), (line, 3));
+    }
+}
+
+#[test]
+fn where_a_token_is_wanted_its_flag_is_named() {
+    let why = "a token is needed: send authorization: Bearer …";
+    let fake = Fake::start(move |_, _| refusal(401, None, why));
+    let ended = run(&["ls", "--http", &fake.address()]);
+    let line = "rollcall: a token is needed: give one with --token-file / ROLLCALL_TOKEN_FILE\n";
+    assert_eq!((ended.err.as_str(), ended.code), (line, 1));
+
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&token, "s3cret\n").unwrap();
+    let file = token.path().to_str().unwrap();
+    let ended = run(&["ls", "--token-file", file, "--http", &fake.address()]);
+    let end = ": look at the token in --token-file / ROLLCALL_TOKEN_FILE\n";
+    assert!(ended.err.ends_with(end) && ended.code == 1, "{ended:?}");
+}
+
+#[test]
 fn wrong_usage_is_exit_code_2() {
     for args in [
         &["ls", "--nonsense"][..],
@@ -172,6 +221,63 @@ fn wrong_usage_is_exit_code_2() {
         assert_eq!(ended.code, 2, "{args:?}: {ended:?}");
         assert!(ended.out.is_empty() && !ended.err.is_empty(), "{args:?}: {ended:?}");
     }
+}
+
+#[test]
+fn wrong_usage_says_how_it_is_right() {
+    for (args, end) in [
+        (
+            &["serve", "--dns", "127.0.0.1"][..],
+            "must be IP:PORT such as 127.0.0.1:1053 or [::1]:1053",
+        ),
+        (
+            &["serve", "--http", "localhost:1"],
+            "must be IP:PORT such as 127.0.0.1:8053 or [::1]:8053",
+        ),
+        (&["register", "a", "--port", "abc"], "is not a port, 1 to 65535"),
+        (&["register", "a", "--port", "0"], "is not a port, 1 to 65535"),
+        (
+            &["register", "a"],
+            "one of --port and --endpoint is needed, such as --port 8080 or --endpoint http:8080",
+        ),
+        (
+            &["run", "a", "--", "true"],
+            "one of --port and --endpoint is needed, such as --port 8080 or --endpoint http:8080",
+        ),
+        (
+            &["run", "a", "--port", "1", "--drain", "soon", "--", "true"],
+            "must be a length of time such as 6s, or a number of seconds",
+        ),
+        (&["query", "a..b"], "\"a..b\" is not a name: has an empty label"),
+        (&["query", "ä.b"], "must be ASCII, other letters in their form with xn--"),
+        (&["query", "a", "NOSUCH"], "is no known record type: give its number as in TYPE65"),
+        (
+            &["query", "a", "--dns", "nohost"],
+            "--dns: must be host:port such as 127.0.0.1:1053, got \"nohost\"",
+        ),
+    ] {
+        let ended = run(args);
+        assert_eq!(ended.code, 2, "{args:?}: {ended:?}");
+        let first = ended.err.lines().next().unwrap_or_default();
+        assert!(first.ends_with(end), "{args:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn help_shows_each_flag_where_it_belongs() {
+    let own = run(&["offline", "--help"]).out;
+    let (options, server) = own.split_once("\nServer:\n").unwrap();
+    assert!(options.contains("--force") && options.contains("--json"), "{own}");
+    assert!(server.contains("--http") && !server.contains("--json"), "{own}");
+    let own = run(&["run", "--help"]).out;
+    let (options, _) = own.split_once("\nInstance:\n").unwrap();
+    assert!(options.contains("--drain") && options.contains("\nArguments:\n"), "{own}");
+
+    let serve = run(&["serve", "--help"]);
+    let asked = run(&["help", "serve"]);
+    assert_eq!((asked.out.as_str(), asked.code), (serve.out.as_str(), 0));
+    assert_eq!(run(&["help"]).out, run(&["--help"]).out);
+    assert_eq!(serve.out.matches("commas").count(), 2, "{}", serve.out);
 }
 
 #[test]
