@@ -1,4 +1,5 @@
-//! Named tasks with an owner: a panic in one is counted and heard, never swallowed (law 9 of the design).
+//! Named tasks with an owner: a panic in one is counted and heard, never swallowed (law 9,
+//! docs/architecture.md).
 //!
 //! Knows nobody; every room may use it.
 

@@ -1,4 +1,4 @@
-//! Law 7 of the design on the embedded registry: what was acknowledged is there after a crash, whole.
+//! Law 7 (docs/architecture.md) on the embedded registry: what was acknowledged is there after a crash, whole.
 
 mod support;
 

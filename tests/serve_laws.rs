@@ -1,4 +1,4 @@
-//! The laws of failure (section 6 of the design) on the real binary, with a real etcd behind it where a
+//! The laws of failure (docs/architecture.md) on the real binary, with a real etcd behind it where a
 //! registry has to fail.
 
 mod support;
@@ -14,7 +14,7 @@ use support::server::{Home, Server};
 use support::until;
 use tokio::time::Instant;
 
-/// A refusal is to arrive within that time (section "Bad input and trouble" of the issue).
+/// A refusal is to arrive within that time (docs/api.md, 503).
 const REFUSED_WITHIN: Duration = Duration::from_secs(5);
 const NOT_READY: Option<u16> = Some(14);
 

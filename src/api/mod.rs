@@ -1,5 +1,5 @@
-//! The HTTP API: registration, operators' marks, reading, watching, health and metrics (section 7 of the
-//! design).
+//! The HTTP API: registration, operators' marks, reading, watching, health and metrics, as
+//! docs/api.md describes it.
 //!
 //! ```text
 //! accept loop --connection--> gate --admitted--> handler --> registry (writes)

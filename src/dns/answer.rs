@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Total over all inputs: nothing, or a well-formed reply within its limit. No allocation, lock, log, clock or
-//! random source in here. `dns-behaviour` numbers and RFC sections stand where they are fulfilled.
+//! random source in here. The numbers of docs/dns-behaviour.md and RFC sections stand where they are fulfilled.
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 use std::net::IpAddr;
@@ -115,7 +115,7 @@ pub fn answer(snapshot: &Snapshot, ask: &Ask, query: &[u8], out: &mut Out) -> Ve
     };
     match zone.find(relative) {
         Found::Unknown => {
-            // 17, and law 1: never NXDOMAIN out of ignorance.
+            // 17, and law 1 (docs/architecture.md): never NXDOMAIN out of ignorance.
             asked.options.error = Some(ExtendedError::NotReady);
             asked.bare(out, QR, SERVFAIL)
         }

@@ -1,6 +1,7 @@
 //! Writes the records of a name that exists: those of apps and static ones, and the glue of both.
 //!
 //! Records are written in an order drawn from the seed, as many as fit, so that what is left out varies.
+//! Numbers are those of docs/dns-behaviour.md.
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 use std::net::{Ipv4Addr, Ipv6Addr};

@@ -1,7 +1,7 @@
 //! How keys and values are written in a registry: our own way ([`native`]), later other systems' ways.
 //!
 //! A layout turns one entry into a [`Parsed`], or into a reason to skip it. Pure: one bad key is listed, and
-//! never hides another (law 4 of the design).
+//! never hides another (law 4, docs/architecture.md).
 //!
 //! Knows nothing of registries as clients, of DNS, of the clock.
 

@@ -1,4 +1,4 @@
-//! Our own layout (section 4 of the design), under a configurable prefix that ends in `/`:
+//! Our own layout, under a configurable prefix that ends in `/`:
 //!
 //! ```text
 //! {ns}/instances/{app}/{id}   JSON of the instance, bound to its lease

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::name::{Label, Protocol};
 
-/// What an instance may hold at most, so that everything downstream is bounded (law 8 of the design).
+/// What an instance may hold at most, so that everything downstream is bounded (law 8, docs/architecture.md).
 pub mod limits {
     /// Addresses of an instance, and of an endpoint with its own.
     pub const ADDRESSES_MAX: usize = 16;

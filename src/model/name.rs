@@ -72,7 +72,7 @@ impl Label {
     /// Takes a label as written, folding upper case.
     ///
     /// # Errors
-    /// The first rule of section 3 of the design that the text breaks.
+    /// The first rule on names that the text breaks.
     pub fn new(text: &str) -> Result<Self, NameError> {
         check_length(text, LABEL_OCTETS_MAX)?;
         check_label(text)?;

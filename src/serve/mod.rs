@@ -7,9 +7,9 @@
 //! ```
 //!
 //! All sockets are bound before anything runs, so that a server that starts is one that can serve. Parts
-//! that must go on are tasks of one group: if one of them ends, the process ends loudly (law 9 of the
-//! design). On SIGTERM readiness goes first, then `lameduck` passes, then what is in flight is
-//! finished (law 10).
+//! that must go on are tasks of one group: if one of them ends, the process ends loudly. On SIGTERM
+//! readiness goes first, then `lameduck` passes, then what is in flight is finished (laws 9 and 10,
+//! docs/architecture.md).
 //!
 //! Knows nothing of how any room does its work.
 

@@ -29,7 +29,7 @@ use crate::zone::{Catalogue, Guard, Published};
 
 /// Steps of the mirror that wait for the compiler; beyond that the mirror waits.
 const DELTAS_MAX: usize = 1_024;
-/// What is in flight at the end may take this long (law 10 of the design).
+/// What is in flight at the end may take this long (law 10, docs/architecture.md).
 const DRAIN: Duration = Duration::from_secs(5);
 /// And all tasks together a little longer, to notice.
 const END: Duration = Duration::from_secs(6);

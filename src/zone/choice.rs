@@ -3,9 +3,9 @@
 //!
 //! A [`Choice`] is built once with its app's block and then only read. [`Choice::visit`] hands out members
 //! until the visitor has no more room, so that what is left out varies from one reply to the next and is a
-//! fair sample (law 5 of the design). No allocation: up to [`EXACT_MAX`] members of one priority are drawn
-//! one by one without replacement; of larger sets the first [`EXACT_MAX`] are drawn so, and the others
-//! follow in rotation from a random place, since nobody reads an order beyond that.
+//! fair sample (law 5, docs/architecture.md). No allocation: up to [`EXACT_MAX`] members of one priority are
+//! drawn one by one without replacement; of larger sets the first [`EXACT_MAX`] are drawn so, and the
+//! others follow in rotation from a random place, since nobody reads an order beyond that.
 //!
 //! Knows nothing of what its members are.
 

@@ -24,7 +24,7 @@ pub struct Snapshot {
     pub revision: Revision,
     /// Counts the breaks in the registry's history; revisions of different epochs don't compare.
     pub epoch: u64,
-    /// Whether every source has had one complete view (law 1 of the design).
+    /// Whether every source has had one complete view (law 1, docs/architecture.md).
     pub ready: bool,
     /// What is registered.
     pub directory: Directory,
@@ -44,7 +44,7 @@ pub struct Zone {
     pub serial: u32,
     /// Time to live of registered records, in seconds.
     pub ttl_secs: u32,
-    /// Whether what is registered is known (law 1 of the design).
+    /// Whether what is registered is known (law 1, docs/architecture.md).
     pub ready: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The HTTP API over real sockets: one test a rule of sections 6 and 7 of the design.
+//! The HTTP API over real sockets: one test a rule of docs/api.md.
 //!
 //! Real are the server, the sockets and the memory registry. [`compiler`] stands in for the catalogue: it
 //! makes directories and events of what is in the registry, and can be held back, so that tests see a server

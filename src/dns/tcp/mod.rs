@@ -25,7 +25,8 @@ use super::stats::{Counters, Stats};
 use crate::supervise::panic_message;
 use crate::zone::Published;
 
-/// How long connections may take to finish what is in flight when the server stops (law 10 of the design).
+/// How long connections may take to finish what is in flight when the server stops (law 10,
+/// docs/architecture.md).
 const DRAIN: Duration = Duration::from_secs(5);
 /// Pause after running out of descriptors: some connection will have ended by then.
 const PAUSE_EXHAUSTED: Duration = Duration::from_millis(100);
