@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn maps_as_the_design_says() {
+    fn folds_case_and_maps_other_characters() {
         assert_eq!(map_label(b"10.9.42.107:8100").unwrap().as_str(), "10-9-42-107-8100");
         assert_eq!(map_label(b"Greeter_1").unwrap().as_str(), "greeter-1");
         assert_eq!(map_label("händler".as_bytes()).unwrap().as_str(), "h-ndler");
