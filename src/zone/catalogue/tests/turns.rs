@@ -1,27 +1,42 @@
 //! An app that was just built waits for its turn, and no other app for it.
 
+use std::cell::Cell;
+
 use super::*;
+
+/// Each look at it takes a millisecond: a build takes one, and the app rests for twenty.
+struct Clock(Cell<Duration>);
+
+impl Clock {
+    fn new() -> Self {
+        Self(Cell::new(Duration::from_millis(1_000)))
+    }
+
+    fn look(&self) -> Duration {
+        self.0.set(self.0.get() + Duration::from_millis(1));
+        self.0.get()
+    }
+
+    fn set(&self, now: Duration) {
+        self.0.set(now);
+    }
+}
 
 #[test]
 fn an_app_built_a_moment_ago_waits_and_the_revision_tells() {
     let mut history = History::new(&[]);
-    let clock = std::cell::Cell::new(Duration::from_millis(1_000));
-    // Each look at the clock takes a millisecond: a build takes one, and the app rests for twenty.
-    let tick = || {
-        clock.set(clock.get() + Duration::from_millis(1));
-        clock.get()
-    };
+    let clock = Clock::new();
     history.put("x", "i", BODY);
-    let first = history.catalogue.compile(&tick);
+    let first = history.catalogue.compile(&|| clock.look());
     assert_eq!((first.snapshot.revision, first.due), (2, None));
     history.put("x", "j", r#"{"address":"10.0.0.8","port":1}"#);
     history.put("y", "i", BODY);
-    let second = history.catalogue.compile(&tick);
+    let second = history.catalogue.compile(&|| clock.look());
     assert_eq!(second.snapshot.revision, 2, "revision 3 is not shown yet");
     assert_eq!(a(&second.snapshot.zones[0], "x"), ["10.0.0.7"]);
     assert_eq!(a(&second.snapshot.zones[0], "y"), ["10.0.0.7"], "others don't wait");
     clock.set(second.due.unwrap());
-    let third = history.catalogue.compile(&tick);
+    let third = history.catalogue.compile(&|| clock.look());
     assert_eq!((third.snapshot.revision, third.due), (4, None));
     assert_eq!(a(&third.snapshot.zones[0], "x"), ["10.0.0.7", "10.0.0.8"]);
 }
@@ -29,20 +44,16 @@ fn an_app_built_a_moment_ago_waits_and_the_revision_tells() {
 #[test]
 fn a_new_app_waits_for_the_one_whose_name_it_takes() {
     let mut history = History::new(&[]);
-    let clock = std::cell::Cell::new(Duration::from_millis(1_000));
-    let tick = || {
-        clock.set(clock.get() + Duration::from_millis(1));
-        clock.get()
-    };
+    let clock = Clock::new();
     history.put("x", "b", r#"{"address":"10.0.0.1","port":1}"#);
-    history.catalogue.compile(&tick);
+    history.catalogue.compile(&|| clock.look());
     // `x` must rest: until it is built, its instance answers for `b.x`, and its SRV records point there.
     history.put("b.x", "i", r#"{"address":"10.0.0.2","port":2}"#);
-    let second = history.catalogue.compile(&tick);
+    let second = history.catalogue.compile(&|| clock.look());
     assert_eq!(a(&second.snapshot.zones[0], "b.x"), ["10.0.0.1"]);
     assert_eq!(second.snapshot.revision, 2);
     clock.set(second.due.unwrap());
-    let third = history.catalogue.compile(&tick);
+    let third = history.catalogue.compile(&|| clock.look());
     assert_eq!((third.snapshot.revision, third.due), (3, None));
     assert_eq!(a(&third.snapshot.zones[0], "b.x"), ["10.0.0.2"]);
     assert_eq!(a(&third.snapshot.zones[0], "x"), ["10.0.0.1"]);
@@ -55,21 +66,17 @@ fn a_new_app_waits_for_the_one_whose_name_it_takes() {
 #[test]
 fn an_instance_waits_for_the_app_whose_name_it_gets_back() {
     let mut history = History::new(&[]);
-    let clock = std::cell::Cell::new(Duration::from_millis(1_000));
-    let tick = || {
-        clock.set(clock.get() + Duration::from_millis(1));
-        clock.get()
-    };
+    let clock = Clock::new();
     history.put("b.x", "i", r#"{"address":"10.0.0.2","port":2}"#);
-    history.catalogue.compile(&tick);
+    history.catalogue.compile(&|| clock.look());
     // `b.x` must rest, and answers for its name until it is built, although it is no longer registered.
     history.put("x", "b", r#"{"address":"10.0.0.1","port":1}"#);
     history.delete("b.x", "i");
-    let second = history.catalogue.compile(&tick);
+    let second = history.catalogue.compile(&|| clock.look());
     assert_eq!(a(&second.snapshot.zones[0], "b.x"), ["10.0.0.2"]);
     assert_eq!(a(&second.snapshot.zones[0], "x"), ["between"]);
     clock.set(second.due.unwrap());
-    let third = history.catalogue.compile(&tick);
+    let third = history.catalogue.compile(&|| clock.look());
     assert_eq!((third.snapshot.revision, third.due), (4, None));
     assert_eq!(a(&third.snapshot.zones[0], "b.x"), ["10.0.0.1"]);
 }
@@ -77,13 +84,9 @@ fn an_instance_waits_for_the_app_whose_name_it_gets_back() {
 #[test]
 fn a_view_read_anew_shows_no_revision_before_what_it_brings_is_built() {
     let mut history = History::new(&[]);
-    let clock = std::cell::Cell::new(Duration::from_millis(1_000));
-    let tick = || {
-        clock.set(clock.get() + Duration::from_millis(1));
-        clock.get()
-    };
+    let clock = Clock::new();
     history.put("x", "i", BODY);
-    assert_eq!(history.catalogue.compile(&tick).snapshot.revision, 2);
+    assert_eq!(history.catalogue.compile(&|| clock.look()).snapshot.revision, 2);
     // Revisions 3 to 9 were missed; the instance may be of any of them. `x` has to rest.
     let whole = |history: &mut History, revision, epoch, id| {
         let (key, parsed) = instance(&history.keys, "x", id, BODY);
@@ -92,14 +95,14 @@ fn a_view_read_anew_shows_no_revision_before_what_it_brings_is_built() {
         history.catalogue.apply(&Delta { revision, epoch, whole: true, news });
     };
     whole(&mut history, 9, 0, "j");
-    let waiting = history.catalogue.compile(&tick);
+    let waiting = history.catalogue.compile(&|| clock.look());
     assert_eq!(waiting.snapshot.revision, 2);
     clock.set(waiting.due.unwrap());
-    assert_eq!(history.catalogue.compile(&tick).snapshot.revision, 9);
+    assert_eq!(history.catalogue.compile(&|| clock.look()).snapshot.revision, 9);
     // Revisions of another epoch are others, however high.
     whole(&mut history, 20, 1, "k");
-    let waiting = history.catalogue.compile(&tick);
+    let waiting = history.catalogue.compile(&|| clock.look());
     assert_eq!((waiting.snapshot.epoch, waiting.snapshot.revision), (1, 0));
     clock.set(waiting.due.unwrap());
-    assert_eq!(history.catalogue.compile(&tick).snapshot.revision, 20);
+    assert_eq!(history.catalogue.compile(&|| clock.look()).snapshot.revision, 20);
 }
