@@ -11,6 +11,8 @@ mod claims;
 pub mod directory;
 pub mod event;
 pub mod guard;
+mod index;
+mod packed;
 pub mod published;
 mod serial;
 pub mod settings;
@@ -19,7 +21,7 @@ pub mod statics;
 pub mod wire;
 pub mod zonefile;
 
-pub use block::{Addresses, Block, Goal, Node, Row, Rows};
+pub use block::{A_OCTETS, AAAA_OCTETS, Addresses, Block, Node, Row, Rows, SRV_TARGET};
 pub use catalogue::{Catalogue, Compiled, Oversized};
 pub use directory::{AppView, Directory, InstanceView, Rejected, State};
 pub use event::{Cause, Event};

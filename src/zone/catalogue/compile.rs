@@ -47,10 +47,9 @@ impl Catalogue {
             }
             let live =
                 if pins.is_some() { live_pins(&claims, &pinned) } else { live(&claims, app) };
-            let block =
-                block::build(&wire::relative(&key.1), &live, &claims.tags, zone.srv_weight_scale());
+            let block = block::build(&wire::relative(&key.1), &live, &claims.tags, zone.shape());
             if let Some(block) = &block {
-                let octets = block.answer_octets_max(zone.name().wire().len());
+                let octets = block.answer_octets_max();
                 if octets > ANSWER_OCTETS_MAX {
                     oversized.push(Oversized {
                         zone: zone.name().clone(),

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use crate::model::Namespace;
 use crate::registry::Revision;
-use crate::zone::block::Block;
+use crate::zone::block::{Block, Shape};
+use crate::zone::index::Index;
 use crate::zone::serial::{self, SavedSerial};
 use crate::zone::settings::{ZoneName, ZoneSettings};
-use crate::zone::snapshot::{AppNode, Apps, Zone};
+use crate::zone::snapshot::Zone;
 use crate::zone::statics::Statics;
 use crate::zone::wire;
 
@@ -19,7 +20,7 @@ pub(super) struct ZoneState {
     statics: Arc<Statics>,
     /// Zones whose names are below this one's, relative to it: their names are theirs.
     below: Vec<(Box<[u8]>, ZoneName)>,
-    apps: Apps,
+    apps: Index,
     /// How many apps have so many labels; the last entry is never 0.
     by_labels: Vec<u32>,
     /// Sum of the digests of all blocks and of the static part, and of the time to live: it is part of every
@@ -53,7 +54,7 @@ impl ZoneState {
             statics: Arc::new(statics),
             below,
             settings: settings.clone(),
-            apps: Apps::default(),
+            apps: Index::default(),
             by_labels: Vec::new(),
         }
     }
@@ -77,38 +78,31 @@ impl ZoneState {
         self.below.iter().find(|(apex, _)| is_in(apex)).map(|(_, zone)| zone)
     }
 
-    pub(super) fn srv_weight_scale(&self) -> u16 {
-        self.settings.srv_weight_scale
+    /// What all records of the zone have in common.
+    pub(super) fn shape(&self) -> Shape<'_> {
+        Shape {
+            zone: self.settings.name.wire(),
+            ttl_secs: self.settings.ttl_secs,
+            srv_weight_scale: self.settings.srv_weight_scale,
+        }
     }
 
     /// Replaces an app's block, or takes it away.
     pub(super) fn put(&mut self, app: &[u8], block: Option<Block>) {
-        let old = self.apps.get(app).and_then(|node| node.block.clone());
-        match (&old, &block) {
-            (None, None) => return,
-            // The same answers: no new serial, and readers keep the block that is in their caches.
-            (Some(old), Some(new)) if **old == *new => return,
-            _ => {}
+        let mut node = self.apps.node(app);
+        // The same answers: no new serial, and readers keep the block that is in their caches.
+        if node.block == block {
+            return;
         }
+        let (had, has) = (node.block.is_some(), block.is_some());
         self.digest = self
             .digest
-            .wrapping_sub(old.as_deref().map_or(0, digest))
+            .wrapping_sub(node.block.as_ref().map_or(0, digest))
             .wrapping_add(block.as_ref().map_or(0, digest));
-        let (had, has) = (old.is_some(), block.is_some());
-        let mut node = self.apps.get(app).cloned().unwrap_or_default();
-        node.block = block.map(Arc::new);
-        self.place(app, node);
+        node.block = block;
+        self.apps.put(app, node);
         if had != has {
             self.count(app, has);
-        }
-    }
-
-    /// Puts a name's node in its place; one that nothing needs any more goes.
-    fn place(&mut self, name: &[u8], node: AppNode) {
-        if node.block.is_some() || node.below > 0 {
-            self.apps.insert(name.into(), node);
-        } else {
-            self.apps.remove(name);
         }
     }
 
@@ -123,9 +117,9 @@ impl ZoneState {
             self.by_labels.pop();
         }
         for name in wire::above(app) {
-            let mut node = self.apps.get(name).cloned().unwrap_or_default();
+            let mut node = self.apps.node(name);
             step(&mut node.below, came);
-            self.place(name, node);
+            self.apps.put(name, node);
         }
     }
 
