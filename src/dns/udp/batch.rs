@@ -23,7 +23,7 @@ use std::ptr::null_mut;
 
 use nix::libc::{self, c_int, cmsghdr, in_pktinfo, in6_pktinfo, iovec, mmsghdr};
 
-use super::{Datagrams, QUERY_OCTETS_MAX, Socket};
+use super::{Datagrams, NOBODY, QUERY_OCTETS_MAX, Socket};
 
 /// Datagrams received or sent by one call. With 64 the call itself is a fiftieth of what a datagram costs.
 const DATAGRAMS_MAX: usize = 64;
@@ -124,9 +124,9 @@ impl Batch {
         };
         let received = count(received)?;
         for (envelope, message) in zip(self.envelopes.iter_mut(), &messages[..received]) {
-            envelope.query_len = (message.msg_len as usize).min(QUERY_OCTETS_MAX);
-            envelope.name_len = (message.msg_hdr.msg_namelen as usize).min(NAME_OCTETS);
-            envelope.control_len = (message.msg_hdr.msg_controllen as usize).min(control_len);
+            envelope.query_len = QUERY_OCTETS_MAX.min(message.msg_len as _);
+            envelope.name_len = NAME_OCTETS.min(message.msg_hdr.msg_namelen as _);
+            envelope.control_len = control_len.min(message.msg_hdr.msg_controllen as _);
         }
         Ok(received)
     }
@@ -203,7 +203,7 @@ impl Datagrams for Batch {
     }
 
     fn from(&self, at: usize) -> SocketAddr {
-        self.envelope(at).from().unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into())
+        self.envelope(at).from().unwrap_or(NOBODY)
     }
 
     fn asked(&self, at: usize) -> Option<IpAddr> {

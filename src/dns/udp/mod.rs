@@ -22,7 +22,7 @@ mod tests;
 mod worker;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use self::batch::Batch;
@@ -38,6 +38,9 @@ pub(super) use self::worker::Worker;
 /// can carry would let strangers fill 4 MiB for each worker. A cache line more than a page, so that the
 /// beginnings of queries do not all fall on the same few lines of the cache.
 pub const QUERY_OCTETS_MAX: usize = 4_096 + 64;
+
+/// The sender of a datagram of which the system does not say who sent it: nobody can send from port 0.
+const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// Datagrams in turns: some are received, each may get a reply, all replies are sent.
 ///
@@ -58,7 +61,7 @@ pub trait Datagrams {
     /// The octets of one, counted from 0; none for one that did not come.
     fn query(&self, at: usize) -> &[u8];
 
-    /// Who sent it; port 0, which nobody can send from, where the system did not say.
+    /// Who sent it; port 0 where the system did not say.
     fn from(&self, at: usize) -> SocketAddr;
 
     /// The address that it was sent to, where the socket has many.

@@ -6,17 +6,14 @@
 //! Knows nothing of what datagrams hold.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use nix::libc;
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg,
 };
 
-use super::{Datagrams, QUERY_OCTETS_MAX, Socket};
-
-/// Whom a datagram comes from while none has come.
-const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+use super::{Datagrams, NOBODY, QUERY_OCTETS_MAX, Socket};
 
 /// One datagram at a time.
 #[derive(Debug)]
