@@ -2,14 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
-use hickory_proto::rr::{RData, Record};
-use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
+use hickory_proto::op::Message;
 
 use crate::exchange::is_silent;
 use crate::questions::{Asked, Fate, Question};
-use crate::world::{A, CNAME, Found, SOA, Set, Sets, World, Zone, without_serial};
+use crate::reply::{BADVERS, FORMERR, NOTIMP, Reply, Wrong, lower, octets, target, text, texts};
+use crate::world::{A, CNAME, Found, SOA, Set, Sets, World, Zone};
 
 /// The server that was asked.
 pub(crate) struct View<'a> {
@@ -30,28 +28,14 @@ pub(crate) struct Seen {
     pub(crate) records: usize,
 }
 
-/// What is wrong, in words.
-type Wrong = String;
-
-macro_rules! hold {
-    ($holds:expr, $($words:tt)+) => {
-        if !$holds {
-            return Err(format!($($words)+));
-        }
-    };
-}
-
 /// Extended errors (RFC 8914 section 4).
 const NOT_READY: u16 = 14;
 const NOT_AUTHORITATIVE: u16 = 20;
 
-const FORMERR: u16 = 1;
 const SERVFAIL: u16 = 2;
 const NXDOMAIN: u16 = 3;
-const NOTIMP: u16 = 4;
 const REFUSED: u16 = 5;
 const NOTAUTH: u16 = 9;
-const BADVERS: u16 = 16;
 
 impl View<'_> {
     /// Looks at both replies to a question.
@@ -327,125 +311,4 @@ fn negative(zone: &Zone, tcp: &Reply<'_>) -> Result<(), Wrong> {
     };
     hold!(lower(soa) == zone.apex && soa.ttl == zone.negative_ttl, "{soa}");
     Ok(())
-}
-
-/// One reply, read.
-struct Reply<'r> {
-    octets: &'r [u8],
-    message: Message,
-    /// With its upper bits.
-    rcode: u16,
-    opcode: u8,
-    /// Whether the question came back.
-    question: bool,
-}
-
-impl<'r> Reply<'r> {
-    fn read(octets: &'r [u8]) -> Result<Self, Wrong> {
-        let mut decoder = BinDecoder::new(octets);
-        let message = Message::read(&mut decoder).map_err(|why| format!("not decodable: {why}"))?;
-        hold!(decoder.is_empty(), "octets behind the last record");
-        let high = message.edns.as_ref().map_or(0, |edns| u16::from(edns.rcode_high()));
-        let rcode = high << 4 | u16::from(octets[3] & 15);
-        let read = match message.metadata.response_code {
-            ResponseCode::BADSIG => BADVERS,
-            other => u16::from(other),
-        };
-        hold!(rcode == read, "rcode {rcode} is read as {read}");
-        let question = match octets[4..6] {
-            [0, 0] => false,
-            [0, 1] => true,
-            _ => return Err("QDCOUNT".to_owned()),
-        };
-        Ok(Self { octets, message, rcode, opcode: octets[2] >> 3 & 15, question })
-    }
-
-    /// Id, flags and question are those of the query.
-    fn belongs_to(&self, query: &[u8]) -> Result<(), Wrong> {
-        let reply = self.octets;
-        hold!(reply[..2] == query[..2], "id");
-        hold!(reply[2] & 0x80 != 0, "QR is clear");
-        hold!(reply[2] & 0x79 == query[2] & 0x79, "opcode or RD differ");
-        hold!(reply[3] & 0xf0 == query[3] & 0x10, "RA, Z, AD or CD");
-        if !self.question {
-            hold!(reply.len() == 12, "records without a question");
-            hold!(matches!(self.rcode, FORMERR | NOTIMP), "rcode {}", self.rcode);
-            return Ok(());
-        }
-        let mut end = 12;
-        while reply[end] != 0 {
-            end += usize::from(reply[end]) + 1;
-        }
-        end += 5;
-        hold!(query.get(12..end) == Some(&reply[12..end]), "the question is another");
-        Ok(())
-    }
-
-    fn truncated(&self) -> bool {
-        self.octets[2] & 2 != 0
-    }
-
-    fn authoritative(&self) -> bool {
-        self.octets[2] & 4 != 0
-    }
-
-    fn extended_errors(&self) -> Result<Vec<u16>, Wrong> {
-        let Some(edns) = &self.message.edns else { return Ok(Vec::new()) };
-        let each = edns.options().options.iter().map(|option| match option {
-            (EdnsCode::Unknown(15), EdnsOption::Unknown(_, data)) => match data[..] {
-                [high, low] => Ok(u16::from_be_bytes([high, low])),
-                _ => Err(format!("an extended error of {data:?}")),
-            },
-            other => Err(format!("option {other:?}")),
-        });
-        each.collect()
-    }
-}
-
-/// A record's owner and data.
-fn text(record: &Record) -> (Vec<u8>, String) {
-    let data = record.data.to_string();
-    let data = if u16::from(record.record_type()) == SOA { without_serial(&data) } else { data };
-    (lower(record), data)
-}
-
-/// All of them, with type and time to live.
-fn texts(records: &[Record]) -> BTreeSet<((Vec<u8>, String), u16, u32)> {
-    records.iter().map(|record| (text(record), record.record_type().into(), record.ttl)).collect()
-}
-
-/// A record's owner in wire form and lower case.
-fn lower(record: &Record) -> Vec<u8> {
-    name_octets(&record.name)
-}
-
-fn name_octets(name: &hickory_proto::rr::Name) -> Vec<u8> {
-    let mut octets = Vec::with_capacity(name.len());
-    for label in name.iter() {
-        octets.push(label.len() as u8);
-        octets.extend(label.to_ascii_lowercase());
-    }
-    octets.push(0);
-    octets
-}
-
-/// The host that a record names and a client will want the addresses of.
-fn target(record: &Record) -> Option<Vec<u8>> {
-    match &record.data {
-        RData::SRV(srv) => Some(name_octets(&srv.target)),
-        RData::NS(ns) => Some(name_octets(&ns.0)),
-        RData::MX(mx) => Some(name_octets(&mx.exchange)),
-        _ => None,
-    }
-}
-
-/// Octets of a record whose owner is a pointer, at most.
-fn octets(record: &Record) -> usize {
-    12 + match &record.data {
-        RData::A(_) => 4,
-        RData::AAAA(_) => 16,
-        RData::SRV(srv) => 6 + name_octets(&srv.target).len(),
-        // Of others there are never too many here.
-        _ => 512,
-    }
 }

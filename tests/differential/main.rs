@@ -4,6 +4,15 @@
 //!
 //! A failure names its question and seed: `ROLLCALL_SEED=7 cargo test --test differential` asks those of seed 7.
 
+/// Ends a check with words, unless that holds.
+macro_rules! hold {
+    ($holds:expr, $($words:tt)+) => {
+        if !$holds {
+            return Err(format!($($words)+));
+        }
+    };
+}
+
 #[path = "../support/case.rs"]
 #[allow(dead_code, reason = "this test uses a part of it")]
 mod case;
@@ -14,6 +23,8 @@ mod compile;
 mod dns;
 mod exchange;
 mod questions;
+mod registered;
+mod reply;
 #[path = "../support/seed.rs"]
 mod seed;
 #[path = "../support/wire.rs"]

@@ -1,17 +1,15 @@
-//! What is registered, and all records of all names, written out in the simplest way there is: what `answer()`
-//! finds by its tables is here a line for each record.
-//!
-//! Nothing here wants another's name: who gets one is tested elsewhere (`tests/cases/claims.case`).
+//! All records of all names, written out in the simplest way there is: what `answer()` finds by its tables is here
+//! a line for each record.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::Path;
 
 use rollcall::layout::Registration;
 use rollcall::model::{Endpoint, derived_label};
 
 use crate::case::Case;
+use crate::registered::{REGISTERED, STATICS, pool, text};
 
 pub(crate) const A: u16 = 1;
 pub(crate) const CNAME: u16 = 5;
@@ -19,44 +17,8 @@ pub(crate) const SOA: u16 = 6;
 pub(crate) const AAAA: u16 = 28;
 pub(crate) const SRV: u16 = 33;
 
-/// Static records by zone: owner, TTL, type, data; every name in data in full, so that it reads as decoded.
-const STATICS: [(&str, &str); 3] = [
-    (
-        "svc.",
-        "@ 60 SOA ns1.svc. hostmaster.svc. 1 2 3 4 5
-         @ 60 NS ns1.svc.
-         @ 60 NS ns.elsewhere.example.
-         @ 60 MX 10 mx.svc.
-         ns1 60 A 192.0.2.53
-         ns1 60 AAAA 2001:db8::53
-         mx 60 A 192.0.2.25
-         www 30 CNAME ns1.svc.
-         text 30 TXT \"plain words\"
-         odd 30 TYPE65280 \\# 3 010203
-         _web._tcp 30 SRV 1 2 3 i-1.few.svc.
-         _web._tcp 30 SRV 1 2 4 ns1.svc.
-         on.the.way.down 60 A 192.0.2.9",
-    ),
-    (
-        "staging.svc.",
-        "@ 20 SOA ns1.svc. hostmaster.svc. 1 2 3 4 50
-         @ 20 NS ns1.svc.
-         fixed 20 A 192.0.2.77",
-    ),
-    (
-        "plain.example.",
-        "@ 300 SOA ns.plain.example. hostmaster.plain.example. 1 2 3 4 7
-         @ 300 NS ns.plain.example.
-         ns 300 A 192.0.2.66",
-    ),
-];
-
-/// Time to live of what is registered, and factor of SRV weights, in the zones that have any.
-const REGISTERED: [(&str, &str, u32, u16); 2] =
-    [("svc.", "default", 5, 1), ("staging.svc.", "staging", 9, 256)];
-
 /// Records of one name and type.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Set {
     pub(crate) ttl: u32,
     /// As hickory writes them; a SOA's serial as `*`.
@@ -99,50 +61,17 @@ pub(crate) enum Found<'a> {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let text = text();
-        let case = Case::world(Path::new("world"), &text);
+        let case = Case::world(Path::new("world"), &text());
         let mut world = Self { case, zones: Vec::new(), names: BTreeMap::new() };
         for (name, lines) in STATICS {
-            let soa = lines.lines().next().unwrap().split_whitespace();
-            let numbers: Vec<u32> = soa.filter_map(|word| word.parse().ok()).collect();
-            let mut zone = Zone {
-                apex: wire(name),
-                registered: REGISTERED.iter().any(|(registered, ..)| *registered == name),
-                negative_ttl: numbers[0].min(*numbers.last().unwrap()),
-                statics: BTreeMap::new(),
-                all: BTreeMap::new(),
-            };
-            for line in lines.lines().chain(pool(name).lines()) {
-                let mut words = line.trim().splitn(4, ' ');
-                let mut word = || words.next().unwrap();
-                let (label, ttl) = (word(), word().parse().unwrap());
-                let (rtype, data) = (type_number(word()), word());
-                let (kind, owner) = match label {
-                    "@" => ("apex", name.to_owned()),
-                    _ if rtype == CNAME => ("alias", format!("{label}.{name}")),
-                    _ => ("static", format!("{label}.{name}")),
-                };
-                world.name(kind, &owner);
-                zone.add(&owner, rtype, ttl, displayed(rtype, data));
-            }
-            world.zones.push(zone);
-        }
-        for zone in &mut world.zones {
-            zone.statics = std::mem::take(&mut zone.all);
-            let copy = |set: &Set| Set { ttl: set.ttl, data: set.data.clone() };
-            let copied = zone.statics.iter().map(|(name, sets)| {
-                (name.clone(), sets.iter().map(|(rtype, set)| (*rtype, copy(set))).collect())
-            });
-            zone.all = copied.collect();
+            world.fix(name, lines);
         }
         for name in ["the.way.down.svc.", "down.svc.", "below.nothing.svc.", "_tcp.svc."] {
             world.name("between", name);
         }
-        // Their zones come first above, too.
-        for (at, zone) in REGISTERED.into_iter().enumerate() {
-            world.register(at, zone);
+        for zone in REGISTERED {
+            world.register(zone);
         }
-        // A zone below a zone: the name on the way exists, and the zone's own names are not the upper one's.
         world.zones.sort_by_key(|zone| std::cmp::Reverse(zone.apex.len()));
         world
     }
@@ -179,8 +108,36 @@ impl World {
         }
     }
 
+    /// Writes out a zone's static records.
+    fn fix(&mut self, name: &str, lines: &str) {
+        let soa = lines.lines().next().unwrap().split_whitespace();
+        let numbers: Vec<u32> = soa.filter_map(|word| word.parse().ok()).collect();
+        let mut zone = Zone {
+            apex: wire(name),
+            registered: REGISTERED.iter().any(|(registered, ..)| *registered == name),
+            negative_ttl: numbers[0].min(*numbers.last().unwrap()),
+            statics: BTreeMap::new(),
+            all: BTreeMap::new(),
+        };
+        for line in lines.lines().chain(pool(name).lines()) {
+            let mut words = line.trim().splitn(4, ' ');
+            let mut word = || words.next().unwrap();
+            let (label, ttl) = (word(), word().parse().unwrap());
+            let (rtype, data) = (type_number(word()), word());
+            let (kind, owner) = match label {
+                "@" => ("apex", name.to_owned()),
+                _ if rtype == CNAME => ("alias", format!("{label}.{name}")),
+                _ => ("static", format!("{label}.{name}")),
+            };
+            self.name(kind, &owner);
+            zone.add(&owner, rtype, ttl, displayed(rtype, data));
+        }
+        zone.statics = zone.all.clone();
+        self.zones.push(zone);
+    }
+
     /// Writes out what is registered for a zone.
-    fn register(&mut self, at: usize, (zone, namespace, ttl, scale): (&str, &str, u32, u16)) {
+    fn register(&mut self, (zone, namespace, ttl, scale): (&str, &str, u32, u16)) {
         let online = |one: &&Registration| {
             !self.case.marks.iter().any(|mark| {
                 (&mark.namespace, &mark.app) == (&one.namespace, &one.app)
@@ -189,89 +146,91 @@ impl World {
         };
         let ours = self.case.registrations.iter().filter(|one| one.namespace.as_str() == namespace);
         let live: Vec<Registration> = ours.filter(online).cloned().collect();
+        let apex = wire(zone);
+        let at = self.zones.iter().position(|zone| zone.apex == apex).unwrap();
         for one in &live {
             let app = format!("{}.{zone}", one.app);
-            let own = format!("{}.{app}", one.id);
-            let tags: Vec<String> =
-                one.instance.tags.iter().map(|tag| format!("{tag}.{app}")).collect();
-            let crowded = one.app.as_str() == "crowd";
-            // Of a crowd a few stand for all.
-            let asked = !crowded || one.id.len() < 4;
-            let mut targets = vec![(own.clone(), one.instance.addresses.clone())];
-            for endpoint in &one.instance.endpoints {
-                let Endpoint { protocol, transport, port, addresses, .. } = endpoint;
-                let target = if addresses.is_empty() {
-                    own.clone()
-                } else {
-                    let raw = format!("{protocol}/{transport}/{port}");
-                    let label = format!("{}.{app}", derived_label(&one.id, raw.as_bytes()));
-                    self.name("derived target", &label);
-                    targets.push((label.clone(), addresses.clone()));
-                    label
-                };
-                let weight = endpoint.weight.unwrap_or(one.instance.weight).saturating_mul(scale);
-                let data = format!("{} {weight} {port} {target}", one.instance.priority);
-                let service = |of: &str| format!("_{protocol}._{transport}.{of}");
-                self.zones[at].add(&app, SRV, ttl, data.clone());
-                self.zones[at].add(&service(&app), SRV, ttl, data.clone());
-                self.zones[at].add(&service(&own), SRV, ttl, data.clone());
-                self.name(if crowded { "crowd" } else { "service" }, &service(&app));
-                for tag in &tags {
-                    self.zones[at].add(&service(tag), SRV, ttl, data.clone());
-                    self.name("service of a tag", &service(tag));
-                }
-                if asked {
-                    self.name("service of an instance", &service(&own));
-                    self.name("between", &format!("_{transport}.{own}"));
-                    self.name("between", &format!("_{transport}.{app}"));
-                }
-            }
+            let targets = self.services(at, one, &app, (ttl, scale));
+            let records = &mut self.zones[at];
             for (name, addresses) in &targets {
-                self.zones[at].addresses(name, addresses, ttl);
+                records.addresses(name, addresses, ttl);
             }
-            self.name(if crowded { "crowd" } else { "app" }, &app);
-            if asked {
-                self.name("instance", &own);
-            }
-            for tag in &tags {
-                self.name("tag", tag);
-            }
-            let members = |all: &[String]| {
-                let group: Vec<&Registration> = live
-                    .iter()
-                    .filter(|other| other.app == one.app)
-                    .filter(|other| {
-                        all.is_empty()
-                            || other
-                                .instance
-                                .tags
-                                .iter()
-                                .any(|tag| all.contains(&format!("{tag}.{app}")))
-                    })
-                    .collect();
-                weighed(&group, one)
-            };
-            if members(&[]) {
-                for (_, addresses) in &targets {
-                    self.zones[at].addresses(&app, addresses, ttl);
-                }
-            }
-            for tag in &tags {
-                if members(std::slice::from_ref(tag)) {
+            // The app's name, and its tags', have the addresses of those that take traffic.
+            let others: Vec<_> = live.iter().filter(|other| other.app == one.app).collect();
+            let tags = one.instance.tags.iter().map(Some);
+            for tag in tags.chain([None]) {
+                let group = others.iter().filter(|other| match tag {
+                    Some(tag) => other.instance.tags.contains(tag),
+                    None => true,
+                });
+                if takes_traffic(one, group.copied()) {
+                    let name = tag.map_or_else(|| app.clone(), |tag| format!("{tag}.{app}"));
                     for (_, addresses) in &targets {
-                        self.zones[at].addresses(tag, addresses, ttl);
+                        records.addresses(&name, addresses, ttl);
                     }
                 }
             }
         }
     }
+
+    /// Writes out an instance's services, and gives its targets with their addresses.
+    fn services(
+        &mut self,
+        at: usize,
+        one: &Registration,
+        app: &str,
+        (ttl, scale): (u32, u16),
+    ) -> Vec<(String, Vec<IpAddr>)> {
+        let own = format!("{}.{app}", one.id);
+        let tags: Vec<String> =
+            one.instance.tags.iter().map(|tag| format!("{tag}.{app}")).collect();
+        let mut targets = vec![(own.clone(), one.instance.addresses.clone())];
+        for endpoint in &one.instance.endpoints {
+            let Endpoint { protocol, transport, port, addresses, .. } = endpoint;
+            let mut target = own.clone();
+            if !addresses.is_empty() {
+                let raw = format!("{protocol}/{transport}/{port}");
+                target = format!("{}.{app}", derived_label(&one.id, raw.as_bytes()));
+                self.name("derived target", &target);
+                targets.push((target.clone(), addresses.clone()));
+            }
+            let weight = endpoint.weight.unwrap_or(one.instance.weight).saturating_mul(scale);
+            let data = format!("{} {weight} {port} {target}", one.instance.priority);
+            let service = |of: &str| format!("_{protocol}._{transport}.{of}");
+            let mut names = vec![app.to_owned(), service(app), service(&own)];
+            names.extend(tags.iter().map(|tag| service(tag)));
+            for name in &names {
+                self.zones[at].add(name, SRV, ttl, data.clone());
+            }
+            // Of a crowd a few stand for all.
+            if one.app.as_str() == "crowd" {
+                self.name("crowd", app);
+                self.name("crowd", &service(app));
+                if one.id.len() > 3 {
+                    continue;
+                }
+            } else {
+                self.name("app", app);
+                self.name("service", &service(app));
+            }
+            self.name("instance", &own);
+            self.name("service of an instance", &service(&own));
+            self.name("between", &format!("_{transport}.{own}"));
+            self.name("between", &format!("_{transport}.{app}"));
+            for tag in &tags {
+                self.name("tag", tag);
+                self.name("service of a tag", &service(tag));
+            }
+        }
+        targets
+    }
 }
 
 /// Whether an instance is among those of its group that take traffic: of the lowest priority that has weight,
 /// or anyone where nobody has.
-fn weighed(group: &[&Registration], one: &Registration) -> bool {
-    let best = group.iter().filter(|other| other.instance.weight > 0);
-    match best.map(|other| other.instance.priority).min() {
+fn takes_traffic<'a>(one: &Registration, group: impl Iterator<Item = &'a Registration>) -> bool {
+    let heavy = group.filter(|other| other.instance.weight > 0);
+    match heavy.map(|other| other.instance.priority).min() {
         Some(priority) => one.instance.weight > 0 && one.instance.priority == priority,
         None => true,
     }
@@ -296,62 +255,6 @@ impl Zone {
             self.all.entry(name.clone()).or_default();
         }
     }
-}
-
-/// Static records that no datagram of 512 octets holds.
-fn pool(zone: &str) -> String {
-    let each = (1..=60).map(|n| format!("pool 60 A 192.0.2.{n}\n"));
-    if zone == "svc." { each.collect() } else { String::new() }
-}
-
-/// The world in the language of cases.
-fn text() -> String {
-    let mut text = String::new();
-    for (zone, records) in STATICS {
-        match REGISTERED.iter().find(|(name, ..)| *name == zone) {
-            Some((_, namespace, ttl, scale)) => {
-                writeln!(text, "zone {zone} {namespace} ttl={ttl} scale={scale}").unwrap();
-            }
-            None => writeln!(text, "zone {zone} -").unwrap(),
-        }
-        writeln!(text, "file {zone}").unwrap();
-        for line in records.lines().chain(pool(zone).lines()) {
-            writeln!(text, "  {}", line.trim()).unwrap();
-        }
-    }
-    text.push_str(concat!(
-        r#"instance one/i-1 {"address":"10.0.0.1","port":9000}"#, "\n",
-        r#"instance few/i-{1..5} {"addresses":["10.1.0.{}","fd00:1::{}"],"port":9000,"tags":["v1"]}"#, "\n",
-        r#"instance few/j-{1..2} {"address":"fd00:1:1::{}","port":9001,"tags":["v2","v1"]}"#, "\n",
-        r#"instance many/i-{1..40} {"addresses":["10.2.0.{}","fd00:2::{}"],"port":9000,"weight":{},"tags":["v1"]}"#, "\n",
-        r#"instance drained/i-{1..3} {"address":"10.3.0.{}","port":9000,"weight":0}"#, "\n",
-        r#"instance ranked/a-{1..3} {"address":"10.4.0.{}","port":9000,"priority":5,"weight":0,"tags":["t"]}"#, "\n",
-        r#"instance ranked/b-{1..3} {"address":"10.4.1.{}","port":9000,"priority":10,"weight":{},"tags":["t"]}"#, "\n",
-        r#"instance ranked/c-{1..3} {"addresses":["10.4.2.{}","fd00:4::{}"],"port":9000,"priority":20,"tags":["u"]}"#, "\n",
-        r#"instance split/s-{1..4} {"addresses":["10.5.0.{}","fd00:5::{}"],"tags":["v1"],"endpoints":[{"port":9000},"#,
-        r#"{"protocol":"admin","port":9001,"addresses":["10.5.1.{}","fd00:5:1::{}"],"weight":7},"#,
-        r#"{"protocol":"nova","transport":"udp","port":9000},{"protocol":"http","port":8080,"weight":1}]}"#, "\n",
-        r#"instance wide/w-{1..3} {"addresses":["10.6.0.{}","10.6.1.{}","10.6.2.{}","10.6.3.{}","10.6.4.{}","10.6.5.{}","#,
-        r#""10.6.6.{}","10.6.7.{}","fd00:6::{}","fd00:6:1::{}","fd00:6:2::{}","fd00:6:3::{}"],"port":9000}"#, "\n",
-        r#"instance below.few/i-{1..2} {"address":"10.7.0.{}","port":9000}"#, "\n",
-        r#"instance far.below.nothing/i-{1..2} {"address":"10.8.0.{}","port":9000}"#, "\n",
-        r#"instance gone/i-{1..2} {"address":"10.9.0.{}","port":9000}"#, "\n",
-        "offline gone\n",
-        r#"instance half/i-{1..4} {"address":"10.10.0.{}","port":9000,"tags":["v1"]}"#, "\n",
-        "offline half/i-2\n",
-        r#"instance shared/i-{1..3} {"address":"10.11.0.1","port":900{}}"#, "\n",
-        r#"instance staging:few/i-{1..3} {"addresses":["10.12.0.{}","fd00:12::{}"],"port":9000,"tags":["v1"]}"#, "\n",
-    ));
-    for n in 0..1_000_u32 {
-        let v4 = Ipv4Addr::from_bits(0x0a40_0000 + n);
-        writeln!(
-            text,
-            "instance crowd/i-{n} {{\"addresses\":[\"{v4}\",\"fd00:64::{n}\"],\"port\":9000,\"weight\":{}}}",
-            n % 7
-        )
-        .unwrap();
-    }
-    text
 }
 
 /// How hickory writes data that a zone file has as text.
