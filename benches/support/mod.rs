@@ -1,12 +1,26 @@
 //! What the benchmarks of whole servers share: processes and what they cost, cores, figures and reports.
 //!
-//! Knows nothing of DNS; what knows it is in the modules that say so.
+//! ```text
+//! machine, process, figures, report, options          any benchmark
+//! zone --> questions --> lane --> load --> tally      what is asked, how, and what became of it
+//! servers, roles, echo                                who is asked
+//! ```
 #![allow(dead_code, reason = "each benchmark uses a part of this")]
 
+pub(crate) mod comparison;
+pub(crate) mod echo;
 pub(crate) mod figures;
+pub(crate) mod lane;
+pub(crate) mod load;
 pub(crate) mod machine;
+pub(crate) mod options;
 pub(crate) mod process;
+pub(crate) mod questions;
 pub(crate) mod report;
+pub(crate) mod roles;
+pub(crate) mod servers;
+pub(crate) mod tally;
+pub(crate) mod zone;
 
 /// The real programs of the tests: rollcall itself, etcd, an HTTP client.
 #[path = "../../tests/support/mod.rs"]
