@@ -6,15 +6,15 @@ mod support;
 use std::io;
 use std::time::Duration;
 
-use support::comparison::{Comparison, Row, Turn, summary};
+use support::comparison::{Comparison, summary};
 use support::load::{Load, Pace};
-use support::machine::{self, Activity, Cores, monotonic};
+use support::machine::{self, Activity, Cores};
 use support::options::Options;
 use support::questions::Mix;
 use support::report::{Report, note};
 use support::roles;
 use support::servers::{self, Server};
-use support::tally::{Check, Tally};
+use support::tally::Check;
 
 /// One turn of one server: short, so that what else the machine does falls on all of them alike.
 const TURN: Duration = Duration::from_millis(200);
@@ -69,46 +69,24 @@ fn main() -> io::Result<()> {
 /// Turns of all servers, and of an echo whose replies are as long as those of the first.
 fn compare(mix: &Mix, servers: &[Server], cores: Cores, rounds: usize) -> io::Result<Comparison> {
     note(mix.title);
-    let mut warm = Tally::new();
-    for (i, server) in servers.iter().enumerate() {
-        let tally = Load::new(server.address, Check::Answer, Pace::Closed)?.run(mix, WARM_UP)?;
-        if i == 0 {
-            warm = tally;
-        }
+    let mut first = None;
+    for server in servers {
+        let tally = Load::udp(server.address, Check::Answer, Pace::Closed)?.run(mix, WARM_UP)?;
+        first.get_or_insert(tally);
     }
-    let echo = roles::start_echo(&warm, cores.server)?;
+    let echo = roles::start_echo(&first.expect("rollcall at least"), cores.server)?;
     let all: Vec<&Server> = servers.iter().chain([&echo]).collect();
-    let mut rows: Vec<Row> = all.iter().map(|server| Row::new(server.name)).collect();
-    for round in 0..rounds {
-        for place in order(all.len(), round) {
-            rows[place].add(turn(mix, all[place])?);
-        }
-    }
-    for round in 0..LATENCY_ROUNDS {
-        for place in order(all.len(), round) {
-            let pace = Pace::Open(LATENCY_RATE);
-            let mut load = Load::new(all[place].address, check(all[place]), pace)?;
-            rows[place].add_paced(load.run(mix, LATENCY_TURN)?);
-        }
-    }
-    for (row, server) in rows.iter_mut().zip(&all) {
-        row.set_memory(server.memory());
-    }
-    Ok(Comparison::new(mix, rows))
-}
-
-fn turn(mix: &Mix, server: &Server) -> io::Result<Turn> {
-    let mut load = Load::new(server.address, check(server), Pace::Closed)?;
-    let (begin, used) = (monotonic(), server.cpu());
-    let tally = load.run(mix, TURN)?;
-    Ok(Turn { tally, cpu: server.cpu() - used, took: monotonic() - begin })
-}
-
-/// Everybody's turn in a round; forward in one, backward in the next, so that nobody always comes after the
-/// same one.
-fn order(servers: usize, round: usize) -> Vec<usize> {
-    let forward = 0..servers;
-    if round % 2 == 0 { forward.collect() } else { forward.rev().collect() }
+    let mut comparison = Comparison::new(mix.key, mix.title, &all);
+    comparison.play(&all, rounds, |server, row| {
+        let load = Load::udp(server.address, check(server), Pace::Closed)?;
+        row.take_turn(server, load, mix, TURN)
+    })?;
+    comparison.play(&all, LATENCY_ROUNDS, |server, row| {
+        let mut load = Load::udp(server.address, check(server), Pace::Open(LATENCY_RATE))?;
+        row.add_paced(load.run(mix, LATENCY_TURN)?);
+        Ok(())
+    })?;
+    Ok(comparison)
 }
 
 fn check(server: &Server) -> Check {

@@ -1,22 +1,26 @@
 //! Servers side by side on one mix: turns of all in every round, ratios within a round, medians over rounds.
 
+use std::io;
 use std::time::Duration;
 
 use super::figures::{median, spread_percent};
+use super::load::Load;
+use super::machine::monotonic;
 use super::questions::Mix;
 use super::report::{Cell, Report, Table};
+use super::servers::Server;
 use super::tally::Tally;
 
 /// What one server did in one turn.
-pub(crate) struct Turn {
-    pub(crate) tally: Tally,
-    pub(crate) cpu: Duration,
-    pub(crate) took: Duration,
+struct Turn {
+    tally: Tally,
+    cpu: Duration,
+    took: Duration,
 }
 
 /// All turns of one server.
 pub(crate) struct Row {
-    pub(crate) server: &'static str,
+    server: &'static str,
     turns: Vec<Turn>,
     /// At a fixed rate, where it was measured.
     paced: Option<Tally>,
@@ -24,23 +28,30 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn new(server: &'static str) -> Self {
+    fn new(server: &'static str) -> Self {
         Self { server, turns: Vec::new(), paced: None, memory: 0 }
     }
 
-    pub(crate) fn add(&mut self, turn: Turn) {
-        self.turns.push(turn);
+    /// Lets it answer as fast as it can for that long.
+    pub(crate) fn take_turn(
+        &mut self,
+        server: &Server,
+        mut load: Load,
+        mix: &Mix,
+        length: Duration,
+    ) -> io::Result<()> {
+        let (begin, used) = (monotonic(), server.cpu());
+        let tally = load.run(mix, length)?;
+        self.turns.push(Turn { tally, cpu: server.cpu() - used, took: monotonic() - begin });
+        Ok(())
     }
 
+    /// Adds what was counted at a fixed rate.
     pub(crate) fn add_paced(&mut self, tally: Tally) {
         match &mut self.paced {
             Some(paced) => paced.add(tally),
             None => self.paced = Some(tally),
         }
-    }
-
-    pub(crate) fn set_memory(&mut self, octets: u64) {
-        self.memory = octets;
     }
 
     /// Microseconds of server CPU for an answer, turn by turn.
@@ -49,7 +60,7 @@ impl Row {
         self.turns.iter().map(cost).collect()
     }
 
-    pub(crate) fn cost(&self) -> f64 {
+    fn cost(&self) -> f64 {
         median(&self.costs())
     }
 
@@ -72,7 +83,7 @@ impl Row {
     }
 }
 
-/// All servers on one mix; the first is rollcall.
+/// All servers on one kind of load; the first is rollcall.
 pub(crate) struct Comparison {
     key: &'static str,
     title: &'static str,
@@ -80,8 +91,29 @@ pub(crate) struct Comparison {
 }
 
 impl Comparison {
-    pub(crate) fn new(mix: &Mix, rows: Vec<Row>) -> Self {
-        Self { key: mix.key, title: mix.title, rows }
+    pub(crate) fn new(key: &'static str, title: &'static str, servers: &[&Server]) -> Self {
+        Self { key, title, rows: servers.iter().map(|server| Row::new(server.name)).collect() }
+    }
+
+    /// Gives every server its turn in each round; forward in one, backward in the next, so that nobody always
+    /// comes after the same one.
+    pub(crate) fn play(
+        &mut self,
+        servers: &[&Server],
+        rounds: usize,
+        mut turn: impl FnMut(&Server, &mut Row) -> io::Result<()>,
+    ) -> io::Result<()> {
+        for round in 0..rounds {
+            for i in 0..servers.len() {
+                let place = if round % 2 == 0 { i } else { servers.len() - 1 - i };
+                let (server, row) = (servers[place], &mut self.rows[place]);
+                turn(server, row).map_err(|e| io::Error::other(format!("{}: {e}", server.name)))?;
+            }
+        }
+        for (row, server) in self.rows.iter_mut().zip(servers) {
+            row.memory = server.memory();
+        }
+        Ok(())
     }
 
     fn echo(&self) -> Option<&Row> {

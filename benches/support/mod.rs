@@ -2,15 +2,16 @@
 //!
 //! ```text
 //! machine, process, figures, report, options          any benchmark
-//! zone --> questions --> lane --> load --> tally      what is asked, how, and what became of it
+//! zone --> questions --> load --> tally                what is asked, how, and what became of it
+//!     (on its lanes: datagrams, stream, each with slots)
 //! servers, roles, echo                                who is asked
 //! ```
 #![allow(dead_code, reason = "each benchmark uses a part of this")]
 
 pub(crate) mod comparison;
+pub(crate) mod datagrams;
 pub(crate) mod echo;
 pub(crate) mod figures;
-pub(crate) mod lane;
 pub(crate) mod load;
 pub(crate) mod machine;
 pub(crate) mod options;
@@ -19,6 +20,8 @@ pub(crate) mod questions;
 pub(crate) mod report;
 pub(crate) mod roles;
 pub(crate) mod servers;
+pub(crate) mod slots;
+pub(crate) mod stream;
 pub(crate) mod tally;
 pub(crate) mod zone;
 
