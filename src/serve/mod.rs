@@ -16,6 +16,7 @@
 mod compiler;
 mod data;
 mod descriptors;
+mod freshness;
 mod logging;
 mod metrics;
 mod parts;

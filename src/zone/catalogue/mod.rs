@@ -68,6 +68,8 @@ struct Touched {
 pub struct Compiled {
     /// The answers.
     pub snapshot: Arc<Snapshot>,
+    /// For each app that was built, the first revision that answers did not show of it until now.
+    pub built: Vec<Revision>,
     /// When the apps that were put off are due, on the caller's clock.
     pub due: Option<Duration>,
     /// Sets that were built and do not fit even a TCP message.
@@ -148,12 +150,12 @@ impl Catalogue {
             .filter(|(_, touched)| touched.due <= now)
             .map(|(key, _)| key.clone())
             .collect();
-        let mut oversized = Vec::new();
+        let (mut oversized, mut built) = (Vec::new(), Vec::new());
         for key in due {
             let began = clock();
             self.build(&key, &mut oversized);
             let ended = clock();
-            self.touched.remove(&key);
+            built.extend(self.touched.remove(&key).map(|touched| touched.revision));
             if let Some(app) = self.apps.get_mut(&key) {
                 app.built(ended, ended.saturating_sub(began));
             }
@@ -170,7 +172,7 @@ impl Catalogue {
             zones: self.zones.iter().map(|zone| zone.view(self.ready)).collect(),
         });
         let due = self.touched.values().map(|touched| touched.due).min();
-        Compiled { snapshot, due, oversized }
+        Compiled { snapshot, built, due, oversized }
     }
 
     /// The serials that the zones have now, to be saved.
