@@ -16,14 +16,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::freshness::Freshness;
-use super::retired::Retired;
 use crate::api::History;
 use crate::layout::Parsed;
 use crate::model::AppName;
 use crate::registry::Revision;
 use crate::registry::mirror::{Arrived, Delta};
 use crate::supervise::panic_message;
-use crate::zone::{Catalogue, Event, Oversized, Published, SavedSerial, ZoneName};
+use crate::zone::{Catalogue, Event, Oversized, Published, Retired, SavedSerial, ZoneName};
 
 /// Steps that are taken in before answers are built from them: bounds what one build can hold up.
 const GATHER_MAX: usize = 1_024;

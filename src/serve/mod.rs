@@ -21,7 +21,6 @@ mod logging;
 mod metrics;
 mod parts;
 mod readiness;
-mod retired;
 mod serials;
 mod signals;
 

@@ -1,7 +1,9 @@
 //! One zone while it is being built: its blocks, and its serial.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::sync::Arc;
+
+use foldhash::quality::FixedState;
 
 use crate::model::Namespace;
 use crate::registry::Revision;
@@ -28,6 +30,20 @@ pub(super) struct ZoneState {
     digest: u64,
     /// What the serial stands for.
     settled: SavedSerial,
+}
+
+/// What a zone answers for one app.
+#[derive(Debug)]
+pub(super) struct Answers {
+    block: Block,
+    /// The same for equal blocks, on every run of the same version.
+    digest: u64,
+}
+
+impl Answers {
+    fn new(block: Block) -> Self {
+        Self { digest: FixedState::default().hash_one(&block), block }
+    }
 }
 
 impl ZoneState {
@@ -87,23 +103,31 @@ impl ZoneState {
         }
     }
 
-    /// Replaces an app's block, or takes it away.
-    pub(super) fn put(&mut self, app: &[u8], block: Option<Block>) {
+    /// Puts an app's block in the place of what the zone answers for it, or takes that away; gives what it
+    /// answers from now on.
+    pub(super) fn put(
+        &mut self,
+        app: &[u8],
+        old: Option<Answers>,
+        block: Option<Block>,
+    ) -> Option<Answers> {
+        match (&old, &block) {
+            (None, None) => return None,
+            // The same answers: no new serial, and readers keep the block that is in their caches.
+            (Some(shown), Some(new)) if shown.block == *new => return old,
+            _ => {}
+        }
+        let new = block.map(Answers::new);
+        let digest = |answers: Option<&Answers>| answers.map_or(0, |answers| answers.digest);
+        self.digest =
+            self.digest.wrapping_sub(digest(old.as_ref())).wrapping_add(digest(new.as_ref()));
         let mut node = self.apps.node(app);
-        // The same answers: no new serial, and readers keep the block that is in their caches.
-        if node.block == block {
-            return;
-        }
-        let (had, has) = (node.block.is_some(), block.is_some());
-        self.digest = self
-            .digest
-            .wrapping_sub(node.block.as_ref().map_or(0, digest))
-            .wrapping_add(block.as_ref().map_or(0, digest));
-        node.block = block;
+        node.block = new.as_ref().map(|new| new.block.clone());
         self.apps.put(app, node);
-        if had != has {
-            self.count(app, has);
+        if old.is_some() != new.is_some() {
+            self.count(app, new.is_some());
         }
+        new
     }
 
     /// Takes an app's coming or going into the names above it.
@@ -155,11 +179,4 @@ impl ZoneState {
 
 fn step(count: &mut u32, up: bool) {
     *count = if up { *count + 1 } else { count.saturating_sub(1) };
-}
-
-/// The same for equal blocks, on every run of the same version.
-fn digest(block: &Block) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    block.hash(&mut hasher);
-    hasher.finish()
 }
