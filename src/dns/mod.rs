@@ -6,6 +6,7 @@
 //!
 //! Knows nothing of registries.
 
+mod ahead;
 pub mod answer;
 pub mod bind;
 pub mod query;

@@ -12,6 +12,7 @@
 //! Knows nothing of what a block holds.
 
 use std::hash::BuildHasher;
+use std::hint::black_box;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -115,6 +116,13 @@ impl Index {
         }
     }
 
+    /// A look-up in steps.
+    #[inline]
+    pub(super) fn walk(&self, name: &[u8]) -> Walk<'_> {
+        let (path, tag) = self.hash(name);
+        Walk { node: &self.root, path, tag }
+    }
+
     /// The same, to be changed and put back.
     pub(super) fn node(&self, name: &[u8]) -> AppNode {
         let (block, below) = self.get(name).unwrap_or_default();
@@ -158,6 +166,48 @@ impl Index {
     fn hash(&self, name: &[u8]) -> (u32, u32) {
         let hash = self.hashing.hash_one(name);
         (hash as u32, (hash >> 32) as u32)
+    }
+}
+
+/// A look-up that is made in steps, so that those of several names can wait for memory together. It only has the
+/// octets fetched that [`Index::get`] and [`Block::find`] are going to read.
+#[derive(Debug, Clone, Copy)]
+pub struct Walk<'a> {
+    node: &'a Node,
+    path: u32,
+    tag: u32,
+}
+
+impl<'a> Walk<'a> {
+    /// To the bucket, of which all entries are fetched.
+    #[inline]
+    pub fn to_bucket(&mut self) {
+        loop {
+            match self.node {
+                Node::Branch(children) => {
+                    self.node = &children[child(self.path)];
+                    self.path >>= FAN_BITS;
+                }
+                Node::Bucket(entries) => {
+                    let tag = |entry: Option<&Entry>| entry.map(|entry| entry.tag);
+                    black_box((tag(entries.first()), tag(entries.last())));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// To the block of the entry that may be the one, of which the first octets are fetched.
+    #[inline]
+    pub fn to_block(&self) -> Option<&'a Block> {
+        let Node::Bucket(entries) = self.node else { return None };
+        match &entries.iter().find(|entry| entry.tag == self.tag)?.held {
+            Held::App(block) => {
+                block.touch();
+                Some(block)
+            }
+            Held::Between(_) => None,
+        }
     }
 }
 

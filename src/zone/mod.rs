@@ -27,6 +27,7 @@ pub use catalogue::{Catalogue, Compiled, Oversized};
 pub use directory::{AppView, Directory, InstanceView, Rejected, State};
 pub use event::{Cause, Event};
 pub use guard::{Guard, Refusal};
+pub use index::Walk;
 pub use published::{Position, Published};
 pub use retired::Retired;
 pub use serial::SavedSerial;

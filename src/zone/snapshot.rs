@@ -10,11 +10,14 @@ use std::sync::Arc;
 
 use super::block::Node;
 use super::directory::Directory;
-use super::index::Index;
+use super::index::{Index, Walk};
 use super::settings::ZoneName;
 use super::statics::{StaticNode, Statics};
 use super::wire;
 use crate::registry::Revision;
+
+/// Blocks of so many small apps stay in the cache of a core: 2 MiB as a rule.
+const CACHED_APPS_MAX: usize = 2_000;
 
 /// Everything that answers and the API's reads come from. Never changed, only replaced.
 #[derive(Debug, Clone, Default)]
@@ -37,7 +40,8 @@ pub struct Zone {
     pub(super) name: ZoneName,
     pub(super) statics: Arc<Statics>,
     pub(super) apps: Index,
-    /// No app has more labels than this.
+    /// How many apps there are, and that none has more labels than this.
+    pub(super) app_count: usize,
     pub(super) app_labels_max: usize,
     /// The SOA serial.
     pub serial: u32,
@@ -68,6 +72,19 @@ impl Snapshot {
     #[must_use]
     pub fn zone<'a, 'n>(&'a self, name: &'n [u8]) -> Option<(&'a Zone, &'n [u8])> {
         self.zones.iter().find_map(|zone| Some((zone, zone.name.relative(name)?)))
+    }
+
+    /// Whether a zone has more apps than stay in the cache.
+    #[must_use]
+    pub fn is_large(&self) -> bool {
+        self.zones.iter().any(|zone| zone.app_count > CACHED_APPS_MAX)
+    }
+
+    /// The look-up of the app that a name most likely belongs to, in steps.
+    #[must_use]
+    pub fn walk(&self, name: &[u8]) -> Option<Walk<'_>> {
+        let (zone, relative) = self.zone(name)?;
+        Some(zone.apps.walk(zone.likely_app(relative)))
     }
 
     /// All zones.
@@ -107,14 +124,25 @@ impl Zone {
         }
     }
 
-    /// The nearest app at or above the name decides; names with an underscore are never apps.
-    fn find_app(&self, relative: &[u8]) -> Option<Found<'_>> {
+    /// The longest part of a name that can be an app.
+    fn likely_app<'n>(&self, relative: &'n [u8]) -> &'n [u8] {
         let mut name = relative;
         let mut labels = wire::label_count(relative);
+        while let Some((label, above)) = wire::split(name)
+            && (labels > self.app_labels_max || label.starts_with(b"_"))
+        {
+            name = above;
+            labels -= 1;
+        }
+        name
+    }
+
+    /// The nearest app at or above the name decides; names with an underscore are never apps.
+    fn find_app(&self, relative: &[u8]) -> Option<Found<'_>> {
+        let mut name = self.likely_app(relative);
         let mut between = false;
         while let Some((label, above)) = wire::split(name) {
-            if labels <= self.app_labels_max
-                && !label.starts_with(b"_")
+            if !label.starts_with(b"_")
                 && let Some((block, below)) = self.apps.get(name)
             {
                 between |= name.len() == relative.len() && below > 0;
@@ -127,7 +155,6 @@ impl Zone {
                 }
             }
             name = above;
-            labels -= 1;
         }
         between.then_some(Found::Between)
     }

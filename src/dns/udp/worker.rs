@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{Batch, Datagrams, Single, Socket};
+use crate::dns::ahead;
 use crate::dns::answer::{Ask, Transport, Verdict, answer};
 use crate::dns::reply::Out;
 use crate::dns::settings::{Settings, UdpCalls};
@@ -109,6 +110,9 @@ impl Worker {
     fn serve(&mut self, datagrams: &mut impl Datagrams, received: usize, out: &mut Out) {
         let mut tally = TransportTotals::default();
         let snapshot = self.published.load();
+        if received > 1 {
+            ahead::fetch(&snapshot, (0..received).map(|at| datagrams.query(at)));
+        }
         for at in 0..received {
             self.answer(datagrams, at, &snapshot, out, &mut tally);
         }

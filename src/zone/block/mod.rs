@@ -121,10 +121,16 @@ impl Block {
         (slice(&self.octets, at, v4), slice(&self.octets, at + v4, usize::from(v6) * AAAA_OCTETS))
     }
 
+    /// Reads the first octet.
+    #[inline]
+    pub(in crate::zone) fn touch(&self) {
+        std::hint::black_box(self.octets.first());
+    }
+
     /// Reads one octet of each cache line of a small block, of a large one's first lines: what a query reads one
     /// after the other, each place from the one before, is fetched from memory all at once.
     #[inline]
-    fn warm(&self) {
+    pub fn warm(&self) {
         let lines = self.octets.iter().step_by(LINE_OCTETS).take(WARM_LINES);
         std::hint::black_box(lines.fold(0, |sum, octet| sum ^ octet));
     }

@@ -164,6 +164,7 @@ impl ZoneState {
             name: self.settings.name.clone(),
             statics: self.statics.clone(),
             apps: self.apps.clone(),
+            app_count: self.by_labels.iter().sum::<u32>() as usize,
             app_labels_max: self.by_labels.len().saturating_sub(1),
             serial: self.settled.serial,
             ttl_secs: self.settings.ttl_secs,
