@@ -209,7 +209,7 @@ fn everything_was_asked(counts: &Counts, seed: u64) {
         ("noise messages", 800),
         ("mixed case", 20_000),
         ("with EDNS", 50_000),
-        ("type 1", 25_000),
+        ("type 1", 15_000),
         ("type 28", 10_000),
         ("type 33", 15_000),
         ("type 255", 3_000),
