@@ -64,11 +64,11 @@ async fn udp_and_tcp_say_the_same_and_the_truth() {
     let seed = seed::seed();
     let world = Arc::new(World::new());
     let snapshot = compile::compile(&world.case);
-    let mut unready = World::new().case;
-    unready.ready = false;
-    unready.registrations.clear();
-    unready.marks.clear();
-    let unready = compile::compile(&unready);
+    let mut unread = case::Case::world("unread".as_ref(), &registered::text());
+    unread.ready = false;
+    unread.registrations.clear();
+    unread.marks.clear();
+    let unready = compile::compile(&unread);
     let loopback_v6: SocketAddr = "[::1]:0".parse().unwrap();
     let servers = [
         (settings(), snapshot.clone(), true),
@@ -134,8 +134,7 @@ async fn lane(lane: u64, seed: u64, world: &World, subjects: &[Subject]) -> (Cou
         let view = View { world, ready, udp_octets_max };
         for (((number, question), udp), tcp) in numbers.zip(&asked).zip(udp).zip(tcp) {
             let mut count = |what: String| *counts.entry(what).or_default() += 1;
-            count(format!("{} names", question.kind));
-            count(format!("{} messages", question.form));
+            question.classes().into_iter().for_each(&mut count);
             match view.check(question, udp.as_deref(), tcp.as_deref()) {
                 Ok(seen) => {
                     match seen.rcode {
@@ -208,6 +207,14 @@ fn everything_was_asked(counts: &Counts, seed: u64) {
         ("response messages", 800),
         ("short messages", 800),
         ("noise messages", 800),
+        ("mixed case", 20_000),
+        ("with EDNS", 50_000),
+        ("type 1", 15_000),
+        ("type 28", 10_000),
+        ("type 33", 15_000),
+        ("type 255", 3_000),
+        ("type 252", 1_000),
+        ("type 41", 300),
         ("silence", 2_000),
         ("rcode 0", 40_000),
         ("rcode 1", 10_000),

@@ -15,6 +15,20 @@ pub(crate) struct Question {
     pub(crate) fate: Fate,
 }
 
+impl Question {
+    /// What it is, to be counted.
+    pub(crate) fn classes(&self) -> Vec<String> {
+        let mut classes = vec![format!("{} names", self.kind), format!("{} messages", self.form)];
+        if let Fate::Asked(asked) = &self.fate {
+            classes.push(format!("type {}", asked.rtype));
+            let spelt = &self.octets[HEADER..HEADER + asked.name.len()];
+            classes.extend((spelt != asked.name).then(|| "mixed case".to_owned()));
+            classes.extend(asked.edns.map(|_| "with EDNS".to_owned()));
+        }
+        classes
+    }
+}
+
 /// What is known beforehand of its answer.
 pub(crate) enum Fate {
     /// It can be read, and asks this.
