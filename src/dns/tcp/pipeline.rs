@@ -216,3 +216,106 @@ impl Pipeline {
         Turn::Broken
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use socket2::SockRef;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpSocket};
+    use tokio::time::timeout;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::dns::settings::Settings;
+    use crate::dns::stats::Stats;
+    use crate::dns::tcp::Table;
+    use crate::zone::Published;
+
+    /// How long anything may take that happens at once on an idle machine.
+    const DEADLINE: Duration = Duration::from_secs(20);
+
+    /// A connection that holds little on its way, and its other end.
+    async fn narrow(stats: &Arc<Stats>) -> (Pipeline, TcpStream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        let client = socket.connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        SockRef::from(&stream).set_send_buffer_size(4_096).unwrap();
+        let settings = Settings::default();
+        let table = Table::new(&settings, stats.clone());
+        let published = Arc::new(Published::new(Arc::default()));
+        let service = Service::new(&settings, published, stats, table, CancellationToken::new());
+        (Pipeline::new(stream, peer.ip(), service), client)
+    }
+
+    /// A query with that id for the root's address, and its length.
+    fn query(id: u16) -> Vec<u8> {
+        let mut octets = vec![0, 17];
+        octets.extend_from_slice(&id.to_be_bytes());
+        octets.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1]);
+        octets
+    }
+
+    /// Takes turns, and counts those that were blocked.
+    async fn run(mut pipeline: Pipeline) -> (usize, Turn) {
+        let mut blocked = 0;
+        loop {
+            let mut turn = pipeline.turn().await;
+            while turn == Turn::Blocked {
+                assert!(pipeline.replies.len() <= WRITE_OCTETS + 64);
+                blocked += 1;
+                turn = pipeline.unblock().await;
+            }
+            if !matches!(turn, Turn::Answered(_)) {
+                return (blocked, turn);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn replies_wait_for_a_slow_reader_and_all_come_in_order() {
+        let stats = Arc::default();
+        let (pipeline, mut client) = narrow(&stats).await;
+        // More than is on its way at once; then a length that no message has, and what must not be answered.
+        let mut asked: Vec<u8> = (0..3_000).flat_map(query).collect();
+        asked.extend_from_slice(&[0, 1, 7]);
+        asked.extend(query(9_999));
+        let serve = run(pipeline);
+        let ask = async {
+            let (mut read, mut write) = client.split();
+            let ask = async { write.write_all(&asked).await.unwrap() };
+            let hear = async {
+                for id in 0..3_000 {
+                    let len = read.read_u16().await.unwrap();
+                    let mut reply = vec![0; len.into()];
+                    read.read_exact(&mut reply).await.unwrap();
+                    assert_eq!(reply[..2], u16::to_be_bytes(id));
+                }
+                assert_eq!(read.read(&mut [0]).await.unwrap_or(0), 0, "nothing more comes");
+            };
+            tokio::join!(ask, hear);
+        };
+        let both = async { tokio::join!(serve, ask) };
+        let ((blocked, turn), ()) = timeout(DEADLINE, both).await.unwrap();
+        assert_eq!(turn, Turn::Unfit);
+        assert!(blocked > 0, "the reader is slow");
+        assert_eq!(stats.totals().tcp.requests.iter().sum::<u64>(), 3_000);
+    }
+
+    #[tokio::test]
+    async fn what_arrives_in_pieces_is_kept_and_given_up_when_it_is_whole() {
+        let (mut pipeline, mut client) = narrow(&Arc::default()).await;
+        let two = [query(1), query(2)].concat();
+        for (piece, answered) in [(0..1, false), (1..20, true), (20..37, false), (37..38, true)] {
+            client.write_all(&two[piece]).await.unwrap();
+            let turn = timeout(DEADLINE, pipeline.turn()).await.unwrap();
+            assert_eq!(turn, Turn::Answered(answered));
+        }
+        assert!(pipeline.is_empty() && pipeline.read.capacity() == 0);
+        assert_eq!(pipeline.replies.capacity(), 0);
+    }
+}
