@@ -1,11 +1,13 @@
 //! DNS on TCP connections (RFC 7766): accepts, within limits, and never stops accepting.
 //!
-//! `table` knows who is connected and makes room by closing whoever has been idle longest; `connection` reads
-//! and answers. UDP has threads and sockets of its own, so that nothing here can slow it.
+//! `table` knows who is connected and makes room by closing whoever has been idle longest; `connection` keeps
+//! deadlines; `pipeline` reads, answers and writes. UDP has threads and sockets of its own, so that nothing here
+//! can slow it.
 //!
 //! Knows nothing of what an answer holds.
 
 mod connection;
+mod pipeline;
 mod table;
 
 use std::io;

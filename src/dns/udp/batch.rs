@@ -1,8 +1,10 @@
 //! Up to 64 datagrams a system call: `recvmmsg` and `sendmmsg`, called directly. The one file with unsafe code.
 //!
 //! Why not through nix, whose calls are safe: its `sendmmsg` gives all messages of a call the same control
-//! messages, and on a socket bound to all addresses each reply needs its own, or it leaves from an address that
-//! was not asked. And it costs more: `docs/performance.md` has the figures.
+//! messages, but on a socket bound to all addresses each reply needs its own, or it leaves from an address that
+//! was not asked. Sending those replies one by one costs 17 % more: an echo of 200 octets took 1.85 µs of CPU
+//! that way and takes 1.58 µs this way (medians of 7 interleaved runs over loopback, some 30 datagrams a call).
+//! On a socket with one address nix's calls would do, at 1.49 µs against 1.44 µs; one call a datagram: 1.65 µs.
 //!
 //! How memory stays sound: everything that the system reads or writes belongs to a [`Batch`], in boxes that keep
 //! their size. The pointers to it are made from borrows within the function that makes the call, and are gone

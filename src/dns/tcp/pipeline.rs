@@ -1,0 +1,321 @@
+//! The stream of one TCP connection: octets in, messages answered in the order in which they were asked, octets
+//! out (RFC 7766 section 6.2.1.1).
+//!
+//! A turn reads what has arrived, answers every message that is whole, and writes the replies together: one
+//! call to read and one to write, however many queries there are. It runs in buffers that belong to the thread.
+//! A connection keeps only what is left over: the beginning of a message, or replies that the client does not
+//! take. So an idle one holds no buffer, and one that is not grows with what really came.
+//!
+//! Knows nothing of deadlines, nor of what an answer holds.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io::{self, ErrorKind};
+use std::mem::take;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::Service;
+use crate::dns::answer::{Ask, Transport, Verdict, answer};
+use crate::dns::reply::Out;
+use crate::dns::stats::TransportTotals;
+
+/// Octets read in one turn: some 300 queries, so that no client has a thread to itself for long.
+const READ_OCTETS: usize = 16 << 10;
+/// Replies are written once they come to this much: a hundred small ones go in one call, and no client makes us
+/// hold more than this and one reply more.
+const WRITE_OCTETS: usize = 32 << 10;
+/// Shortest message: a header (RFC 1035 section 4.1.1).
+const MESSAGE_OCTETS_MIN: usize = 12;
+
+thread_local! {
+    static ROOM: RefCell<Room> = RefCell::new(Room::new());
+}
+
+/// Buffers of a thread, for the connection whose turn it is.
+struct Room {
+    arrived: Box<[u8]>,
+    out: Out,
+    replies: Vec<u8>,
+}
+
+impl Room {
+    fn new() -> Self {
+        Self { arrived: vec![0; READ_OCTETS].into(), out: Out::new(), replies: Vec::new() }
+    }
+}
+
+/// The stream, and what is left over from its last turn.
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    stream: TcpStream,
+    client: IpAddr,
+    service: Arc<Service>,
+    /// What has arrived and is not answered: less than a message, unless `replies` holds something.
+    read: Vec<u8>,
+    /// What is answered and not written, since the client does not take it.
+    replies: Vec<u8>,
+}
+
+/// What a turn came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// What had arrived whole is answered; whether there was any.
+    Answered(bool),
+    /// Replies are left over, and perhaps queries: [`Pipeline::unblock`] comes next.
+    Blocked,
+    /// A length that no message has; what was asked before it is answered.
+    Unfit,
+    /// The client sends no more, and all it has asked is answered.
+    End,
+    /// The connection failed.
+    Broken,
+}
+
+impl Pipeline {
+    pub(super) fn new(stream: TcpStream, client: IpAddr, service: Arc<Service>) -> Self {
+        Self { stream, client, service, read: Vec::new(), replies: Vec::new() }
+    }
+
+    /// Whether no message has begun to arrive.
+    pub(super) fn is_empty(&self) -> bool {
+        self.read.is_empty()
+    }
+
+    /// Waits until something has arrived, and takes a turn. May be dropped while it waits.
+    pub(super) async fn turn(&mut self) -> Turn {
+        poll_fn(|context| self.poll_turn(context)).await
+    }
+
+    /// Waits until the client has taken what was left over, and goes on. The caller bounds the wait in time.
+    pub(super) async fn unblock(&mut self) -> Turn {
+        let written = self.stream.write_all(&self.replies).await;
+        self.replies = Vec::new();
+        if written.is_err() {
+            return self.broken();
+        }
+        ROOM.with_borrow_mut(|Room { out, replies, .. }| self.answer_kept(out, replies))
+    }
+
+    /// The stream, with nothing left over.
+    pub(super) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Turn> {
+        ROOM.with_borrow_mut(|Room { arrived, out, replies }| {
+            let mut arrived = ReadBuf::new(arrived);
+            // Unlike `try_read` this notices that it has read all there is, and saves a call that says so.
+            let read = ready!(Pin::new(&mut self.stream).poll_read(context, &mut arrived));
+            let arrived = arrived.filled();
+            Poll::Ready(match read {
+                Err(_) => Turn::Broken,
+                Ok(()) if arrived.is_empty() => Turn::End,
+                Ok(()) if self.read.is_empty() => {
+                    let (used, turn) = self.answer_whole(arrived, out, replies);
+                    self.read.extend_from_slice(&arrived[used..]);
+                    turn
+                }
+                Ok(()) => {
+                    self.read.extend_from_slice(arrived);
+                    self.answer_kept(out, replies)
+                }
+            })
+        })
+    }
+
+    fn answer_kept(&mut self, out: &mut Out, replies: &mut Vec<u8>) -> Turn {
+        let mut read = take(&mut self.read);
+        let (used, turn) = self.answer_whole(&read, out, replies);
+        if used < read.len() {
+            read.drain(..used);
+            self.read = read;
+        }
+        turn
+    }
+
+    /// Answers messages for as long as they are whole and the client takes the replies. How many octets those
+    /// were, and what it came to.
+    fn answer_whole(
+        &mut self,
+        octets: &[u8],
+        out: &mut Out,
+        replies: &mut Vec<u8>,
+    ) -> (usize, Turn) {
+        let snapshot = self.service.published.load();
+        let mut tally = TransportTotals::default();
+        let (mut used, mut turn) = (0, Turn::Answered(false));
+        replies.clear();
+        while let Some((prefix, behind)) = octets[used..].split_first_chunk::<2>() {
+            let length = usize::from(u16::from_be_bytes(*prefix));
+            if length < MESSAGE_OCTETS_MIN {
+                turn = Turn::Unfit;
+                break;
+            }
+            let Some(query) = behind.get(..length) else { break };
+            used += 2 + length;
+            turn = Turn::Answered(true);
+            let ask = Ask {
+                client: self.client,
+                transport: Transport::Tcp,
+                udp_octets_max: self.service.udp_octets_max,
+                draw: fastrand::u64(..),
+            };
+            match answer(&snapshot, &ask, query, out) {
+                Verdict::Drop => tally.dropped += 1,
+                Verdict::Reply(len) => {
+                    let reply = out.octets(len);
+                    tally.answered(query, reply);
+                    // A reply has at most 65,535 octets, since the buffer has no more.
+                    replies.extend_from_slice(&(len as u16).to_be_bytes());
+                    replies.extend_from_slice(reply);
+                }
+            }
+            if replies.len() >= WRITE_OCTETS {
+                self.service.counters.add(&take(&mut tally));
+                match self.write(replies) {
+                    Ok(()) if self.replies.is_empty() => {}
+                    Ok(()) => return (used, Turn::Blocked),
+                    Err(_) => return (used, self.broken()),
+                }
+            }
+        }
+        drop(snapshot);
+        self.service.counters.add(&tally);
+        match self.write(replies) {
+            Ok(()) if self.replies.is_empty() => (used, turn),
+            // An unfit length is met again when all is written.
+            Ok(()) => (used, Turn::Blocked),
+            Err(_) => (used, self.broken()),
+        }
+    }
+
+    /// Writes as much as the client takes now; the rest is left over.
+    fn write(&mut self, replies: &mut Vec<u8>) -> io::Result<()> {
+        let mut left = replies.as_slice();
+        while !left.is_empty() {
+            match self.stream.try_write(left) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(written) => left = &left[written..],
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        self.replies.extend_from_slice(left);
+        replies.clear();
+        Ok(())
+    }
+
+    fn broken(&self) -> Turn {
+        self.service.counters.failed(1);
+        Turn::Broken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use socket2::SockRef;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpSocket};
+    use tokio::time::timeout;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::dns::settings::Settings;
+    use crate::dns::stats::Stats;
+    use crate::dns::tcp::Table;
+    use crate::zone::Published;
+
+    /// How long anything may take that happens at once on an idle machine.
+    const DEADLINE: Duration = Duration::from_secs(20);
+
+    /// A connection that holds little on its way, and its other end.
+    async fn narrow(stats: &Arc<Stats>) -> (Pipeline, TcpStream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        let client = socket.connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        SockRef::from(&stream).set_send_buffer_size(4_096).unwrap();
+        let settings = Settings::default();
+        let table = Table::new(&settings, stats.clone());
+        let published = Arc::new(Published::new(Arc::default()));
+        let service = Service::new(&settings, published, stats, table, CancellationToken::new());
+        (Pipeline::new(stream, peer.ip(), service), client)
+    }
+
+    /// A query with that id for the root's address, and its length.
+    fn query(id: u16) -> Vec<u8> {
+        let mut octets = vec![0, 17];
+        octets.extend_from_slice(&id.to_be_bytes());
+        octets.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1]);
+        octets
+    }
+
+    /// Takes turns, and counts those that were blocked.
+    async fn run(mut pipeline: Pipeline) -> (usize, Turn) {
+        let mut blocked = 0;
+        loop {
+            let mut turn = pipeline.turn().await;
+            while turn == Turn::Blocked {
+                assert!(pipeline.replies.len() <= WRITE_OCTETS + 64);
+                blocked += 1;
+                turn = pipeline.unblock().await;
+            }
+            if !matches!(turn, Turn::Answered(_)) {
+                return (blocked, turn);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn replies_wait_for_a_slow_reader_and_all_come_in_order() {
+        let stats = Arc::default();
+        let (pipeline, mut client) = narrow(&stats).await;
+        // More than is on its way at once; then a length that no message has, and what must not be answered.
+        let mut asked: Vec<u8> = (0..3_000).flat_map(query).collect();
+        asked.extend_from_slice(&[0, 1, 7]);
+        asked.extend(query(9_999));
+        let serve = run(pipeline);
+        let ask = async {
+            let (mut read, mut write) = client.split();
+            let ask = async { write.write_all(&asked).await.unwrap() };
+            let hear = async {
+                for id in 0..3_000 {
+                    let len = read.read_u16().await.unwrap();
+                    let mut reply = vec![0; len.into()];
+                    read.read_exact(&mut reply).await.unwrap();
+                    assert_eq!(reply[..2], u16::to_be_bytes(id));
+                }
+                assert_eq!(read.read(&mut [0]).await.unwrap_or(0), 0, "nothing more comes");
+            };
+            tokio::join!(ask, hear);
+        };
+        let both = async { tokio::join!(serve, ask) };
+        let ((blocked, turn), ()) = timeout(DEADLINE, both).await.unwrap();
+        assert_eq!(turn, Turn::Unfit);
+        assert!(blocked > 0, "the reader is slow");
+        assert_eq!(stats.totals().tcp.requests.iter().sum::<u64>(), 3_000);
+    }
+
+    #[tokio::test]
+    async fn what_arrives_in_pieces_is_kept_and_given_up_when_it_is_whole() {
+        let (mut pipeline, mut client) = narrow(&Arc::default()).await;
+        let two = [query(1), query(2)].concat();
+        for (piece, answered) in [(0..1, false), (1..20, true), (20..37, false), (37..38, true)] {
+            client.write_all(&two[piece]).await.unwrap();
+            let turn = timeout(DEADLINE, pipeline.turn()).await.unwrap();
+            assert_eq!(turn, Turn::Answered(answered));
+        }
+        assert!(pipeline.is_empty() && pipeline.read.capacity() == 0);
+        assert_eq!(pipeline.replies.capacity(), 0);
+    }
+}
