@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use support::figures::median;
 use support::load::{Load, Pace};
-use support::machine::{self, Activity, Cores, monotonic};
+use support::machine::{Activity, monotonic};
 use support::options::Options;
 use support::questions::{self, Mix};
 use support::report::{Cell, Report, Table};
@@ -30,9 +30,7 @@ const PROBES: usize = 100;
 fn main() -> io::Result<()> {
     let Some(options) = Options::of_this_run() else { return Ok(()) };
     let mut report = Report::new("overload", options.given());
-    let cores = Cores::choose();
-    machine::pin(&[cores.load]);
-    report.line(&cores.describe());
+    let cores = options.begin(&mut report);
     let mixes = Mix::all();
     let mix = mixes.iter().find(|mix| mix.key == "srv").expect("the first of all mixes");
     let before = Activity::now();
@@ -64,9 +62,8 @@ fn overload(server: &Server, mix: &Mix, seconds: usize) -> io::Result<Vec<Cell>>
     let mut peaks = Vec::new();
     for _ in 0..PEAK_TURNS {
         let mut load = Load::udp(server.address, Check::Answer, Pace::Closed)?;
-        let begin = monotonic();
         let tally = load.run(mix, PEAK_TURN)?;
-        peaks.push(tally.answered as f64 / (monotonic() - begin).as_secs_f64());
+        peaks.push(tally.in_time as f64 / PEAK_TURN.as_secs_f64());
     }
     let peak = median(&peaks);
 
