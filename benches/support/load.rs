@@ -75,7 +75,8 @@ impl Load {
             Pace::Closed => WINDOW,
             Pace::Open(_) => WINDOW_OPEN,
         };
-        let lane = |_| Ok(Box::new(Datagrams::new(to, window)?) as Box<dyn Lane>);
+        let bundled = matches!(pace, Pace::Open(_));
+        let lane = |_| Ok(Box::new(Datagrams::new(to, window, bundled)?) as Box<dyn Lane>);
         let lanes = (0..SOCKETS).map(lane).collect::<io::Result<_>>()?;
         Ok(Self { lanes, window, check, pace, next: 0 })
     }
