@@ -1,59 +1,143 @@
-//! The path from query to answer allocates nothing: counted, over every kind of answer.
+//! Who reads answers allocates nothing and frees nothing: counted, over every kind of answer, and while snapshots are
+//! replaced.
 
 #[path = "support/world.rs"]
 #[allow(dead_code, reason = "this test uses a part of it")]
 mod world;
 
-use std::alloc::System;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
 
+use allocation_counter::{AllocationInfo, measure};
 use rollcall::dns::{Ask, Out, Transport, Verdict, answer};
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use rollcall::zone::{Published, Retired, Snapshot};
 use world::{World, query};
 
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+/// Names of a world: every kind there is, and some that are not there.
+const NAMES: [&str; 12] = [
+    "_nova._tcp.app-0.svc",
+    "app-0.svc",
+    "i-1.app-0.svc",
+    "v1.app-0.svc",
+    "_nova._tcp.v1.app-0.svc",
+    "_nova._tcp.i-1.app-0.svc",
+    "_tcp.app-0.svc",
+    "nope.svc",
+    "x.nope.app-0.svc",
+    "svc",
+    "example.org",
+    "",
+];
+
+fn questions() -> Vec<Vec<u8>> {
+    let types = [1, 2, 6, 16, 28, 33, 41, 65, 251, 252, 255];
+    let each = NAMES.iter().flat_map(|name| types.map(|rtype| query(name, rtype)));
+    each.collect()
+}
+
+/// Answers one question, and says whether there was a reply.
+fn ask(
+    snapshot: &Snapshot,
+    transport: Transport,
+    draw: u64,
+    question: &[u8],
+    out: &mut Out,
+) -> bool {
+    let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let ask = Ask { client, transport, udp_octets_max: 1232, draw };
+    answer(snapshot, &ask, question, out) != Verdict::Drop
+}
 
 #[test]
 fn answers_allocate_nothing() {
     let few = World::new(20, 5).snapshot();
     let many = World::new(1, 2_000).snapshot();
     let mut out = Out::new();
-    let names = [
-        "_nova._tcp.app-0.svc",
-        "app-0.svc",
-        "i-1.app-0.svc",
-        "v1.app-0.svc",
-        "_nova._tcp.v1.app-0.svc",
-        "_nova._tcp.i-1.app-0.svc",
-        "_tcp.app-0.svc",
-        "nope.svc",
-        "x.nope.app-0.svc",
-        "svc",
-        "example.org",
-        "",
-    ];
-    let mut questions: Vec<Vec<u8>> = Vec::new();
-    for name in names {
-        for rtype in [1, 2, 6, 16, 28, 33, 41, 65, 251, 252, 255] {
-            questions.push(query(name, rtype));
-        }
-    }
+    let mut questions = questions();
     for cut in 0..questions[0].len() {
         questions.push(questions[0][..cut].to_vec());
     }
     let mut replies = 0_usize;
-    let region = Region::new(ALLOCATOR);
-    for snapshot in [&few, &many] {
-        for transport in [Transport::Udp, Transport::Tcp] {
-            for (draw, question) in (0..).zip(&questions) {
-                let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-                let ask = Ask { client, transport, udp_octets_max: 1232, draw };
-                replies += usize::from(answer(snapshot, &ask, question, &mut out) != Verdict::Drop);
+    let counted = measure(|| {
+        for snapshot in [&few, &many] {
+            for transport in [Transport::Udp, Transport::Tcp] {
+                for (draw, question) in (0..).zip(&questions) {
+                    replies += usize::from(ask(snapshot, transport, draw, question, &mut out));
+                }
             }
         }
-    }
-    let change = region.change();
-    assert_eq!((change.allocations, change.reallocations), (0, 0));
+    });
+    assert_eq!(counted, AllocationInfo::default());
     assert!(replies > 4 * 12 * 11, "{replies} replies");
+}
+
+/// Ends the readers, also when what they are waited for panics.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Readers that hold a snapshot at the moment it is replaced must not be the ones who free it: of a million
+/// instances that would take one of them seconds.
+#[test]
+fn readers_free_nothing_while_snapshots_are_replaced() {
+    const READERS: usize = 2;
+    const CHANGES: u16 = 60;
+    let mut world = World::new(20, 5);
+    let published = Published::new(world.snapshot());
+    let questions = questions();
+    let reads: [AtomicU64; READERS] = Default::default();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let readers = reads.each_ref().map(|reads| {
+            let (published, questions, stop) = (&published, &questions, &stop);
+            scope.spawn(move || {
+                let mut out = Out::new();
+                // The first use of a thread's place in the swap registers it.
+                drop(published.load());
+                measure(|| {
+                    // Ends when the publisher has seen enough reads.
+                    while !stop.load(Ordering::Relaxed) {
+                        let snapshot = published.load();
+                        for (draw, question) in (0..).zip(questions) {
+                            ask(&snapshot, Transport::Udp, draw, question, &mut out);
+                        }
+                        drop(snapshot);
+                        reads.fetch_add(1, Ordering::Release);
+                    }
+                })
+            })
+        });
+        let stop = StopOnDrop(&stop);
+        let mut retired = Retired::default();
+        let mut waited = 0;
+        for port in 1..=CHANGES {
+            let before = reads.each_ref().map(|reads| reads.load(Ordering::Acquire));
+            world.change(usize::from(port) % 20, usize::from(port) % 5, port);
+            // The next reads are of the new snapshot; those under way, of the old one.
+            retired.push(published.publish(world.snapshot()));
+            waited += usize::from(!retired.is_empty());
+            for (reads, before) in reads.iter().zip(before) {
+                while reads.load(Ordering::Acquire) == before {
+                    assert!(
+                        !readers.iter().any(|reader| reader.is_finished()),
+                        "a reader panicked"
+                    );
+                    thread::yield_now();
+                }
+            }
+        }
+        drop(stop);
+        for reader in readers {
+            assert_eq!(reader.join().unwrap(), AllocationInfo::default());
+        }
+        assert!(waited > 0, "no reader ever held a snapshot that was replaced");
+        let freed = measure(|| retired.sweep());
+        assert!(freed.count_current < 0, "{freed:?}");
+        assert!(retired.is_empty());
+    });
 }

@@ -77,8 +77,8 @@ impl Follower {
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { mirror.run(CancellationToken::new()).await.unwrap() });
         tasks.spawn(async move {
-            while let Some(delta) = deltas.recv().await {
-                write.send_modify(|view| view.apply(delta));
+            while let Some(arrived) = deltas.recv().await {
+                write.send_modify(|view| view.apply(arrived.delta));
             }
         });
         Self { view, status, _tasks: tasks }

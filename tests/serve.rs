@@ -373,6 +373,27 @@ async fn health_may_have_a_listener_of_its_own() {
 }
 
 #[tokio::test]
+async fn the_way_of_a_change_into_answers_is_timed() {
+    let server = Home::new().start(&[]).await;
+    let begun = Instant::now();
+    // One after the other, since what comes together is built together.
+    for id in ["i-1", "i-2", "i-3"] {
+        server.register("greeter", id, json!({"address": "10.0.0.7", "port": 9000})).await;
+    }
+    let measured = async |what: &str| {
+        let metrics = server.get("/metrics").await.body;
+        let name = format!("rollcall_dns_programming_duration_seconds_{what} ");
+        let mut lines = metrics.as_str().unwrap().lines();
+        lines.find_map(|line| line.strip_prefix(&name)?.parse::<f64>().ok()).unwrap()
+    };
+    // Counted right after the swap, which is what the registration waited for.
+    until("three are counted", async || measured("count").await >= 3.0).await;
+    assert_eq!(measured("count").await, 3.0);
+    let (sum, most) = (measured("sum").await, begun.elapsed().as_secs_f64());
+    assert!(sum > 0.0 && sum <= most, "{sum} s of {most} s");
+}
+
+#[tokio::test]
 async fn what_dns_clients_send_is_counted() {
     let server = Home::new().start(&[]).await;
     let vigil =

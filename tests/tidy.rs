@@ -55,6 +55,10 @@ const PRINTS: &str = "src/cli/output.rs";
 /// What it writes with.
 const PRINT_MACROS: [&str; 5] = ["print", "println", "eprint", "eprintln", "dbg"];
 
+/// The one file with unsafe code: system calls that no safe crate makes, as its first lines argue. A lint
+/// of clippy asks for the safety argument of each use.
+const UNSAFE: &str = "src/dns/udp/batch.rs";
+
 /// Lines of code, tests apart, that a file may have.
 const LINES_MAX: usize = 700;
 /// Beyond this a file asks for a split, or for an entry in [`LONG`].
@@ -187,19 +191,24 @@ fn modules_say_what_they_are_for() {
 }
 
 #[test]
-fn nothing_unsafe_and_nothing_unfinished() {
-    let mut faults = String::new();
+fn one_file_is_unsafe_and_says_why_and_nothing_is_unfinished() {
+    let (mut faults, mut used) = (String::new(), 0);
     for file in sources() {
         for (i, token) in file.tokens_with_tests.iter().enumerate() {
             let next = file.tokens_with_tests.get(i + 1).map_or("", |next| &next.text);
             let fault = match token.text.as_str() {
-                "unsafe" => "no file may hold unsafe code",
+                "unsafe" if file.name == UNSAFE => {
+                    used += 1;
+                    continue;
+                }
+                "unsafe" => "no file but one may hold unsafe code",
                 "todo" | "unimplemented" if next == "!" => "nothing unfinished is committed",
                 _ => continue,
             };
             writeln!(faults, "{}:{}: {}: {fault}", file.name, token.line, token.text).unwrap();
         }
     }
+    assert!(used > 0, "{UNSAFE} holds no unsafe code any more: strike it out here");
     none(&faults);
 }
 

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use dns::{DEADLINE, Server, settings};
-use rollcall::dns::{Settings, bind};
+use rollcall::dns::{Settings, UdpCalls, bind};
 use rollcall::zone::Snapshot;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
@@ -89,17 +89,68 @@ async fn udp_and_tcp_share_one_free_port() {
 #[tokio::test]
 async fn a_wildcard_listener_answers_from_the_address_asked() {
     let listen = vec!["0.0.0.0:0".parse().unwrap(), "[::]:0".parse().unwrap()];
-    let server = start(Settings { listen, ..settings() });
-    let (v4, v6) = (server.addresses[0].port(), server.addresses[1].port());
-    for asked in [
-        SocketAddr::from(([127, 0, 0, 2], v4)),
-        SocketAddr::from(([127, 0, 0, 1], v4)),
-        SocketAddr::new("::1".parse().unwrap(), v6),
-    ] {
-        // A connected socket hears nobody else.
-        assert_eq!(ask_udp(&udp(asked).await, 7).await, 7, "{asked}");
+    for udp_calls in [UdpCalls::Batched, UdpCalls::Single] {
+        let server = start(Settings { listen: listen.clone(), udp_calls, ..settings() });
+        let (v4, v6) = (server.addresses[0].port(), server.addresses[1].port());
+        for asked in [
+            SocketAddr::from(([127, 0, 0, 2], v4)),
+            SocketAddr::from(([127, 0, 0, 1], v4)),
+            SocketAddr::new("::1".parse().unwrap(), v6),
+        ] {
+            // A connected socket hears nobody else.
+            assert_eq!(ask_udp(&udp(asked).await, 7).await, 7, "{asked}");
+        }
+        server.stop().await.unwrap();
     }
-    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_burst_is_answered_datagram_by_datagram() {
+    for udp_calls in [UdpCalls::Batched, UdpCalls::Single] {
+        let server = start(Settings { udp_workers: 1, udp_calls, ..settings() });
+        let mut clients = Vec::new();
+        for _ in 0..5 {
+            clients.push(udp(server.address()).await);
+        }
+        for id in 0..30 {
+            for (client, of_client) in (0..).zip(&clients) {
+                of_client.send(&query(client * 100 + id)).await.unwrap();
+            }
+        }
+        for (client, of_client) in (0..).zip(&clients) {
+            // One worker: in the order in which they were asked, each to whom it belongs.
+            for id in 0..30 {
+                let mut octets = [0; 512];
+                let read = timeout(DEADLINE, of_client.recv(&mut octets));
+                let len = read.await.expect("a reply").unwrap();
+                assert!(len >= 12 && octets[..2] == u16::to_be_bytes(client * 100 + id));
+            }
+        }
+        assert_eq!(server.stats.totals().udp.requests.iter().sum::<u64>(), 150);
+        server.stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_large_datagram_is_answered() {
+    for udp_calls in [UdpCalls::Batched, UdpCalls::Single] {
+        let server = start(Settings { udp_calls, ..settings() });
+        let socket = udp(server.address()).await;
+        // Whatever stands behind the message is not looked at, and may be cut off.
+        let mut large = query(7);
+        large.resize(60_000, 0);
+        socket.send(&large).await.unwrap();
+        let mut octets = [0; 512];
+        let len = timeout(DEADLINE, socket.recv(&mut octets)).await.expect("a reply").unwrap();
+        assert!(len >= 12 && octets[..2] == [0, 7] && octets[3] & 0x0f == 5, "{:?}", &octets[..12]);
+        // A message that is itself cut off is malformed.
+        large[11] = 1;
+        large[27..38].copy_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0xea, 0]);
+        socket.send(&large).await.unwrap();
+        timeout(DEADLINE, socket.recv(&mut octets)).await.expect("a reply").unwrap();
+        assert_eq!((octets[1], octets[3] & 0x0f), (7, 1));
+        server.stop().await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -150,7 +150,7 @@ fn listed(shared: &Shared, namespace: &Namespace, app: &AppName, id: Option<&Lab
     let Some(view) = snapshot.directory.app(namespace, app) else { return false };
     let Some(id) = id else {
         let marked = view.offline.is_some() || !view.absent_marks.is_empty();
-        return marked || view.instances.iter().any(is_stored);
+        return marked || view.instances.iter().any(|one| is_stored(one));
     };
     snapshot.directory.instance(namespace, app, id.as_str()).is_some_and(is_stored)
         || view.absent_marks.iter().any(|mark| mark.id.as_ref() == Some(id))

@@ -20,6 +20,8 @@ use super::routes::Route;
 pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    visible: Histogram,
+    unseen: Counter,
     pub(super) panics: Counter,
     pub(super) connections: Gauge,
     pub(super) watchers: Gauge,
@@ -77,6 +79,9 @@ impl Metrics {
             seconds: Family::new_with_constructor(|| {
                 Histogram::new(exponential_buckets(0.0005, 2.0, 15))
             }),
+            // From 100 µs, which no durable write takes, to beyond the time that a reply waits.
+            visible: Histogram::new(exponential_buckets(0.000_1, 2.0, 18)),
+            unseen: Counter::default(),
             panics: Counter::default(),
             connections: Gauge::default(),
             watchers: Gauge::default(),
@@ -92,6 +97,16 @@ impl Metrics {
             metrics.seconds.clone(),
         );
         registry.register(
+            "rollcall_http_visible_duration_seconds",
+            "Time from a request to write until this server's answers show what it wrote",
+            metrics.visible.clone(),
+        );
+        registry.register(
+            "rollcall_http_unseen",
+            "Writes that this server's answers did not show in time, and whose replies say so",
+            metrics.unseen.clone(),
+        );
+        registry.register(
             "rollcall_http_panics",
             "Requests that ended in a panic, which was contained",
             metrics.panics.clone(),
@@ -103,6 +118,14 @@ impl Metrics {
         );
         registry.register("rollcall_http_watchers", "Watchers connected", metrics.watchers.clone());
         metrics
+    }
+
+    /// Something was written, and became visible in that time, if in time at all.
+    pub(super) fn written(&self, visible_after: Option<Duration>) {
+        match visible_after {
+            Some(took) => self.visible.observe(took.as_secs_f64()),
+            None => _ = self.unseen.inc(),
+        }
     }
 
     pub(super) fn answered(

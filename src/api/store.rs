@@ -9,8 +9,8 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use super::Shared;
 use super::call::Target;
+use super::{Api, Shared};
 use crate::layout::Parsed;
 use crate::model::Instance;
 use crate::registry::{
@@ -27,7 +27,8 @@ pub(super) const TRIES_MAX: usize = 8;
 /// The registry, for one request.
 pub(super) struct Store<'a> {
     shared: &'a Shared,
-    deadline: Instant,
+    /// When the request had been read: a client that sends it slowly is not measured.
+    asked: Instant,
     /// Where the answers stood before anything was written.
     before: Position,
 }
@@ -64,13 +65,20 @@ impl Drop for Fresh {
 impl<'a> Store<'a> {
     pub(super) fn new(shared: &'a Shared) -> Self {
         let before = shared.api.published.position();
-        Self { shared, deadline: Instant::now() + BUDGET, before }
+        Self { shared, asked: Instant::now(), before }
+    }
+
+    fn deadline(&self) -> Instant {
+        self.asked + BUDGET
     }
 
     /// Waits, within bounds, until this server's answers show what was written; says whether they do.
     pub(super) async fn visible(&self, revision: Revision) -> bool {
-        let reached = self.shared.api.published.reached(self.before, revision);
-        tokio::time::timeout(self.shared.api.settings.visible_timeout, reached).await.is_ok()
+        let Api { published, settings, metrics, .. } = &self.shared.api;
+        let reached = published.reached(self.before, revision);
+        let visible = tokio::time::timeout(settings.visible_timeout, reached).await.is_ok();
+        metrics.written(visible.then(|| self.asked.elapsed()));
+        visible
     }
 
     /// What the directory says of an instance: right, or a moment behind.
@@ -135,7 +143,7 @@ impl<'a> Store<'a> {
         if let Some(ttl_secs) = renewals.recent(lease, now) {
             return Ok(Some(ttl_secs));
         }
-        let renewed = timeout_at(self.deadline, self.shared.api.registry.renew(lease)).await;
+        let renewed = timeout_at(self.deadline(), self.shared.api.registry.renew(lease)).await;
         match renewed.unwrap_or_else(|_| Err(Error::Unknown(silent()))) {
             Ok(ttl_secs) => {
                 renewals.remember(lease, ttl_secs, now);
@@ -157,7 +165,7 @@ impl<'a> Store<'a> {
             fresh.used = true;
         }
         let txn = Txn { preconditions: precondition.into_iter().collect(), writes };
-        let committed = timeout_at(self.deadline, self.shared.api.registry.commit(txn)).await;
+        let committed = timeout_at(self.deadline(), self.shared.api.registry.commit(txn)).await;
         let done = match committed.unwrap_or_else(|_| Err(Error::Unknown(silent()))) {
             Ok(Committed::Done(stamp)) => return Ok(Some(stamp)),
             Err(error @ Error::Unknown(_)) => return Err(error),
@@ -172,7 +180,7 @@ impl<'a> Store<'a> {
 
     /// Nothing is written by these, whatever became of the answer.
     async fn read<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        match timeout_at(self.deadline, call).await {
+        match timeout_at(self.deadline(), call).await {
             Ok(Err(Error::Unknown(why))) => Err(Error::Unavailable(why)),
             Ok(answer) => answer,
             Err(_) => Err(Error::Unavailable(silent())),

@@ -147,7 +147,7 @@ impl<'a> AppJson<'a> {
             app: view.app.as_str(),
             pinned: view.pinned,
             offline: view.offline.as_ref().map(|mark| &mark.note),
-            instances: view.instances.iter().map(InstanceJson::new).collect(),
+            instances: view.instances.iter().map(|one| InstanceJson::new(one)).collect(),
             absent_marks: view.absent_marks.iter().map(mark).collect(),
         }
     }

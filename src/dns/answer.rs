@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 use super::query::{self, Edns, HEADER_OCTETS, Header, Question};
 use super::records;
-use super::reply::{ExtendedError, MESSAGE_OCTETS_MAX, Options, Out, Owner, Picks, Reply, Section};
+use super::reply::{ExtendedError, MESSAGE_OCTETS_MAX, Options, Out, Picks, Reply, Section};
 use crate::zone::{Found, Snapshot, Zone, statics};
 
 /// How a query came.
@@ -171,13 +171,12 @@ impl Asked<'_> {
         let mut reply =
             Reply::begin(&mut out.octets, self.limit, self.question.octets, self.options);
         let in_front = self.question.name().len().saturating_sub(zone.name().wire().len());
-        let place = u16::try_from(HEADER_OCTETS + in_front).unwrap_or_default();
+        let place = HEADER_OCTETS + in_front;
         let soa = zone.statics().soa();
         let (names, times) = soa.around_serial();
         let data = [names, &zone.serial.to_be_bytes(), times];
         let ttl = soa.negative_ttl_secs;
-        let fits =
-            reply.record(Section::Authority, Owner::At(place), statics::TYPE_SOA, ttl, &data);
+        let fits = reply.record(Section::Authority, place, statics::TYPE_SOA, ttl, &data);
         let flags = if fits.is_ok() { QR | AA } else { QR | AA | TC };
         self.finish(reply, flags, rcode)
     }
@@ -189,9 +188,7 @@ impl Asked<'_> {
             Found::Static(node) => {
                 records::write_static(reply, picks, zone, node, self.question.rtype, seed)
             }
-            Found::App(node) => {
-                records::write_app(reply, picks, zone, node, self.question.rtype, seed)
-            }
+            Found::App(node) => records::write_app(reply, picks, node, self.question.rtype, seed),
             Found::Between | Found::Missing | Found::Unknown => records::Written::None,
         };
         let empty = reply.mark();
@@ -210,7 +207,7 @@ impl Asked<'_> {
         }
         if flags & TC == 0 {
             let rtype = self.question.rtype;
-            records::write_glue(&mut reply, picks, self.snapshot, zone, found, rtype);
+            records::write_glue(&mut reply, picks, self.snapshot, found, rtype);
         }
         self.finish(reply, flags, NOERROR)
     }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use super::datagram::Datagrams;
 use super::settings::Settings;
 use super::stats::Stats;
 use super::{tcp, udp};
@@ -20,9 +19,18 @@ use crate::zone::Published;
 const FREE_PORT_ATTEMPTS: usize = 64;
 /// Connections that wait to be accepted; the system cuts it to its own limit (`net.core.somaxconn`).
 const BACKLOG: i32 = 1_024;
-/// Octets of the receive buffer: some 5,000 queries that wait while the core does something else; the system
-/// cuts it to its own limit (`net.core.rmem_max`).
+/// Octets of the receive buffer, for queries that wait while the core does something else; the system cuts it
+/// to its own limit (`net.core.rmem_max`), doubles it, and takes 768 octets and more of it for each.
+///
+/// It is also how late answers get under more load than the core can carry, when the buffer is always full: some
+/// 10,000 queries are 50 ms at 200,000 a second. Resolvers wait for some hundred milliseconds and stubs for
+/// seconds, so that even then answers are of use; and 50 ms after such load ends they come at once. What finds
+/// the buffer full is dropped by the system, at less cost than an answer.
 const RECEIVE_BUFFER_OCTETS: usize = 4 << 20;
+/// Octets of the send buffer: replies that wait for the network, some batches of them. What finds it full is
+/// dropped and counted, and not waited for: whoever asks in the name of neighbours that do not exist keeps
+/// replies waiting for seconds.
+const SEND_BUFFER_OCTETS: usize = 1 << 20;
 
 /// A listener can't be bound, or can't be run.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +68,7 @@ pub struct Bound {
 #[derive(Debug)]
 struct Listener {
     address: SocketAddr,
-    udp: Vec<Datagrams>,
+    udp: Vec<udp::Socket>,
     tcp: TcpListener,
 }
 
@@ -104,15 +112,10 @@ impl Bound {
         let table = tcp::Table::new(&self.settings, stats.clone());
         for Listener { address, udp, tcp } in self.listeners {
             let failed = |source| BindError { address, source };
-            for (number, datagrams) in udp.into_iter().enumerate() {
-                let worker = udp::Worker::new(
-                    datagrams,
-                    own.clone(),
-                    self.settings.udp_octets_max,
-                    published.clone(),
-                    stats,
-                );
-                let ended = worker.start(tasks.stop_token()).map_err(failed)?;
+            for (number, socket) in udp.into_iter().enumerate() {
+                let worker =
+                    udp::Worker::new(own.clone(), &self.settings, published.clone(), stats);
+                let ended = worker.start(socket, tasks.stop_token()).map_err(failed)?;
                 tasks.spawn(format!("dns udp {address} worker {number}"), ended);
             }
             let listener = tokio::net::TcpListener::from_std(tcp).map_err(failed)?;
@@ -156,7 +159,7 @@ fn tcp_socket(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn udp_sockets(address: SocketAddr, workers: usize) -> io::Result<Vec<Datagrams>> {
+fn udp_sockets(address: SocketAddr, workers: usize) -> io::Result<Vec<udp::Socket>> {
     // Without SO_REUSEPORT, to see whether another program has the port; closed again at once.
     socket(address, Type::DGRAM, Protocol::UDP)?.bind(&SockAddr::from(address))?;
     (0..workers)
@@ -164,8 +167,9 @@ fn udp_sockets(address: SocketAddr, workers: usize) -> io::Result<Vec<Datagrams>
             let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
             socket.set_reuse_port(true)?;
             socket.set_recv_buffer_size(RECEIVE_BUFFER_OCTETS)?;
+            socket.set_send_buffer_size(SEND_BUFFER_OCTETS)?;
             socket.bind(&SockAddr::from(address))?;
-            Datagrams::new(socket.into(), address)
+            udp::Socket::new(socket.into())
         })
         .collect()
 }

@@ -8,17 +8,16 @@
 
 pub mod answer;
 pub mod bind;
-mod datagram;
 pub mod query;
 mod records;
 pub mod reply;
 pub mod settings;
 pub mod stats;
 mod tcp;
-mod udp;
+pub mod udp;
 
 pub use answer::{Ask, Transport, Verdict, answer};
 pub use bind::{BindError, Bound, bind};
 pub use reply::Out;
-pub use settings::Settings;
+pub use settings::{Settings, UdpCalls};
 pub use stats::Stats;

@@ -4,12 +4,13 @@
 //! Numbers are those of docs/dns-behaviour.md.
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use super::query::NAME_OCTETS_MAX;
-use super::reply::{Full, Owner, POINTER_MAX, Picks, Reply, Section};
+use super::reply::{Full, Picks, QUESTION_PLACE, Reply, Section};
 use crate::zone::statics::{self, RrSet, StaticNode};
-use crate::zone::{Addresses, Block, Found, Goal, Node, Row, Rows, Snapshot, Zone, choice};
+use crate::zone::{
+    A_OCTETS, AAAA_OCTETS, Addresses, Block, Found, Node, Row, Rows, SRV_TARGET, Snapshot, Zone,
+    choice,
+};
 
 const TYPE_A: u16 = 1;
 const TYPE_CNAME: u16 = 5;
@@ -20,8 +21,6 @@ const TYPE_ANY: u16 = 255;
 
 /// Octets of SRV data before the target: priority, weight, port (RFC 2782).
 const SRV_NUMBERS: usize = 6;
-/// The question's name stands right behind the header.
-const QUESTION: Owner<'static> = Owner::At(super::reply::QUESTION_PLACE);
 
 /// How much of a set was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,55 +37,46 @@ pub(super) enum Written {
 pub(super) fn write_app(
     reply: &mut Reply<'_>,
     picks: &mut Picks,
-    zone: &Zone,
     node: Node<'_>,
     rtype: u16,
     seed: u64,
 ) -> Written {
-    picks.clear();
-    let ttl = zone.ttl_secs;
-    let a = |reply: &mut Reply<'_>| {
-        node.a().map(|all| {
-            addresses(all, seed, |one: Ipv4Addr| record(reply, TYPE_A, ttl, &one.octets()))
-        })
-    };
-    let aaaa = |reply: &mut Reply<'_>| {
-        node.aaaa().map(|all| {
-            addresses(all, seed, |one: Ipv6Addr| record(reply, TYPE_AAAA, ttl, &one.octets()))
-        })
-    };
-    let written = match rtype {
+    picks.clear(false);
+    let block = node.block();
+    let a = |reply: &mut Reply<'_>| addresses(reply, block, node.a()?, A_OCTETS, seed).into();
+    let aaaa =
+        |reply: &mut Reply<'_>| addresses(reply, block, node.aaaa()?, AAAA_OCTETS, seed).into();
+    let mut srv = |reply: &mut Reply<'_>| srv(reply, picks, block, node.srv()?, seed).into();
+    let written: Option<Written> = match rtype {
         TYPE_A => a(reply),
         TYPE_AAAA => aaaa(reply),
-        TYPE_SRV => node.srv().map(|rows| srv(reply, picks, zone, node.block(), rows, seed)),
+        TYPE_SRV => srv(reply),
         // RFC 8482 section 4.1: one RRset is enough.
-        TYPE_ANY => a(reply)
-            .or_else(|| aaaa(reply))
-            .or_else(|| node.srv().map(|rows| srv(reply, picks, zone, node.block(), rows, seed))),
+        TYPE_ANY => a(reply).or_else(|| aaaa(reply)).or_else(|| srv(reply)),
         _ => None,
     };
     written.unwrap_or(Written::None)
 }
 
-fn record(reply: &mut Reply<'_>, rtype: u16, ttl: u32, data: &[u8]) -> bool {
-    reply.record(Section::Answer, QUESTION, rtype, ttl, &[data]).is_ok()
-}
-
-fn addresses<A: Copy>(
-    all: Addresses<'_, A>,
+fn addresses(
+    reply: &mut Reply<'_>,
+    block: &Block,
+    all: Addresses<'_>,
+    each: usize,
     seed: u64,
-    mut write: impl FnMut(A) -> bool,
 ) -> Written {
     let mut complete = true;
+    let mut write = |record: &[u8]| {
+        complete = reply.ready(Section::Answer, record).is_ok();
+        complete
+    };
     match all {
         Addresses::Own(own) => {
-            complete = rotated(own, seed).all(|address| write(*address));
+            let start = start(own.len() / each, seed) * each;
+            let (front, behind) = own.split_at_checked(start).unwrap_or_default();
+            let _ = behind.chunks_exact(each).chain(front.chunks_exact(each)).all(write);
         }
-        Addresses::Chosen(choice, pool) => choice.visit(seed, |member| {
-            // Members are places in the pool.
-            complete = pool.get(member as usize).is_none_or(|address| write(*address));
-            complete
-        }),
+        Addresses::Chosen(choice) => choice.visit(seed, |member| write(block.record(member, each))),
     }
     if complete { Written::All } else { Written::Some }
 }
@@ -94,62 +84,34 @@ fn addresses<A: Copy>(
 fn srv(
     reply: &mut Reply<'_>,
     picks: &mut Picks,
-    zone: &Zone,
     block: &Block,
     rows: Rows<'_>,
     seed: u64,
 ) -> Written {
+    picks.clear(matches!(rows, Rows::Chosen(_, true)));
     let mut complete = true;
-    let mut write = |row: &Row| {
-        match srv_record(reply, zone, block, row) {
-            Some(Ok(place)) => picks.push(row.target(), place + SRV_NUMBERS),
-            Some(Err(Full)) => complete = false,
-            None => {}
+    let mut write = |member: u32| {
+        let Row { target, record } = block.row(member);
+        match reply.ready(Section::Answer, record) {
+            Ok(place) => picks.push(target, place + SRV_TARGET),
+            Err(Full) => complete = false,
         }
         // 12: records differ in length: while there is none yet, a shorter one may fit.
         complete || reply.is_empty()
     };
     match rows {
-        Rows::Chosen(choice) => {
-            choice.visit(seed, |member| block.row(member).is_none_or(&mut write));
-        }
-        Rows::Few(few, service) => {
+        Rows::Chosen(choice, _) => choice.visit(seed, write),
+        Rows::Few(few) => {
             let mut members = [(0, 0); choice::EXACT_MAX];
             let mut count = 0;
-            let offered = few.iter().zip(0..).filter(|(row, _)| row.offers(service));
-            for (member, (row, at)) in members.iter_mut().zip(offered) {
-                *member = (at, row.weight.into());
+            for (place, member) in members.iter_mut().zip(few.members()) {
+                *place = member;
                 count += 1;
             }
-            let row = |at: u32| few.get(at as usize);
-            choice::visit_few(members.get(..count).unwrap_or_default(), seed, |at| {
-                row(at).is_none_or(&mut write)
-            });
+            choice::visit_few(members.get(..count).unwrap_or_default(), seed, &mut write);
         }
     }
     if complete { Written::All } else { Written::Some }
-}
-
-fn srv_record(
-    reply: &mut Reply<'_>,
-    zone: &Zone,
-    block: &Block,
-    row: &Row,
-) -> Option<Result<usize, Full>> {
-    let [p1, p2] = row.priority.to_be_bytes();
-    let [w1, w2] = row.weight.to_be_bytes();
-    let [o1, o2] = row.port.to_be_bytes();
-    let numbers = [p1, p2, w1, w2, o1, o2];
-    let write = |reply: &mut Reply<'_>, data: &[&[u8]]| {
-        reply.record(Section::Answer, QUESTION, TYPE_SRV, zone.ttl_secs, data)
-    };
-    Some(match block.goal(row)? {
-        Goal::Label(label) => {
-            let length = [u8::try_from(label.len()).ok()?];
-            write(reply, &[&numbers, &length, label, block.app(), zone.name().wire()])
-        }
-        Goal::Host(host) => write(reply, &[&numbers, host]),
-    })
 }
 
 /// Writes what a static name has of a type.
@@ -161,19 +123,19 @@ pub(super) fn write_static(
     rtype: u16,
     seed: u64,
 ) -> Written {
-    picks.clear();
+    picks.clear(false);
     let Some(set) = static_set(node, rtype) else { return Written::None };
     if set.rtype == statics::TYPE_SOA {
         let soa = zone.statics().soa();
         let (names, times) = soa.around_serial();
         let data = [names, &zone.serial.to_be_bytes(), times];
-        let fits = reply.record(Section::Answer, QUESTION, set.rtype, soa.ttl_secs, &data);
+        let fits = reply.record(Section::Answer, QUESTION_PLACE, set.rtype, soa.ttl_secs, &data);
         return if fits.is_ok() { Written::All } else { Written::Some };
     }
     let target = target_place(set.rtype);
     let mut written = Written::All;
     for (data, at) in rotated(&set.data, seed).zip(rotated_places(set.data.len(), seed)) {
-        match reply.record(Section::Answer, QUESTION, set.rtype, set.ttl_secs, &[data]) {
+        match reply.record(Section::Answer, QUESTION_PLACE, set.rtype, set.ttl_secs, &[data]) {
             Ok(place) => {
                 if let (Some(target), Ok(at)) = (target, u32::try_from(at)) {
                     picks.push(at, place + target);
@@ -213,22 +175,14 @@ pub(super) fn write_glue(
     reply: &mut Reply<'_>,
     picks: &Picks,
     snapshot: &Snapshot,
-    zone: &Zone,
     found: Found<'_>,
     rtype: u16,
 ) {
     match found {
         Found::App(node) => {
             for (target, place) in picks.once() {
-                let Some((v4, v6)) = node.block().glue(target) else { continue };
-                let owner = match pointer(place) {
-                    Some(owner) => owner,
-                    None => match node.block().label(target) {
-                        Some(label) => Owner::Whole(label, node.block().app(), zone.name().wire()),
-                        None => continue,
-                    },
-                };
-                if !glue(reply, owner, zone.ttl_secs, v4, v6) {
+                let (v4, v6) = node.block().glue(target);
+                if !app_glue(reply, place, v4, v6) {
                     return;
                 }
             }
@@ -242,21 +196,15 @@ pub(super) fn write_glue(
     }
 }
 
-fn glue(
-    reply: &mut Reply<'_>,
-    owner: Owner<'_>,
-    ttl: u32,
-    v4: &[Ipv4Addr],
-    v6: &[Ipv6Addr],
-) -> bool {
-    glue_set(reply, owner, TYPE_A, ttl, v4.iter().map(Ipv4Addr::octets))
-        && glue_set(reply, owner, TYPE_AAAA, ttl, v6.iter().map(Ipv6Addr::octets))
+/// The addresses of one target of an app; whether all fit.
+fn app_glue(reply: &mut Reply<'_>, owner: usize, v4: &[u8], v6: &[u8]) -> bool {
+    reply.glue(owner, v4, A_OCTETS).is_ok() && reply.glue(owner, v6, AAAA_OCTETS).is_ok()
 }
 
 /// One RRset, whole or not at all: part of one would pass for all of it, since TC stays clear.
 fn glue_set<D: AsRef<[u8]>>(
     reply: &mut Reply<'_>,
-    owner: Owner<'_>,
+    owner: usize,
     rtype: u16,
     ttl: u32,
     mut set: impl Iterator<Item = D>,
@@ -286,34 +234,22 @@ fn static_glue(reply: &mut Reply<'_>, picks: &Picks, snapshot: &Snapshot, set: &
         name.copy_from_slice(host);
         name.make_ascii_lowercase();
         let Some((zone, relative)) = snapshot.zone(name) else { continue };
-        let owner = pointer(place).unwrap_or(Owner::Whole(&[], &[], host));
+        let own = |addresses| match addresses {
+            Some(Addresses::Own(own)) => own,
+            _ => &[],
+        };
         let fits = match zone.find(relative) {
-            Found::App(node) => {
-                let v4 = match node.a() {
-                    Some(Addresses::Own(own)) => own,
-                    _ => &[],
-                };
-                let v6 = match node.aaaa() {
-                    Some(Addresses::Own(own)) => own,
-                    _ => &[],
-                };
-                glue(reply, owner, zone.ttl_secs, v4, v6)
-            }
+            Found::App(node) => app_glue(reply, place, own(node.a()), own(node.aaaa())),
             Found::Static(node) => [TYPE_A, TYPE_AAAA]
                 .iter()
                 .filter_map(|rtype| node.set(*rtype))
-                .all(|set| glue_set(reply, owner, set.rtype, set.ttl_secs, set.data.iter())),
+                .all(|set| glue_set(reply, place, set.rtype, set.ttl_secs, set.data.iter())),
             Found::Between | Found::Missing | Found::Unknown => true,
         };
         if !fits {
             return;
         }
     }
-}
-
-/// The owner that stands at that place, where a pointer reaches it.
-fn pointer(place: usize) -> Option<Owner<'static>> {
-    if place > POINTER_MAX { None } else { u16::try_from(place).ok().map(Owner::At) }
 }
 
 fn rotated<T>(all: &[T], seed: u64) -> impl Iterator<Item = &T> {

@@ -9,9 +9,11 @@ use super::query::{HEADER_OCTETS, TYPE_OPT};
 /// Largest message (RFC 1035 section 4.2.2: a length of 16 bits).
 pub const MESSAGE_OCTETS_MAX: usize = 65_535;
 /// Where the question's name stands.
-pub const QUESTION_PLACE: u16 = 12;
+pub const QUESTION_PLACE: usize = 12;
 /// Pointers reach this far (RFC 1035 section 4.1.4).
-pub const POINTER_MAX: usize = 0x3fff;
+const POINTER_MAX: u16 = 0x3fff;
+/// Octets of one.
+const POINTER_OCTETS: usize = 2;
 /// An OPT record without options.
 const OPT_OCTETS: usize = 11;
 /// The extended error option's code (RFC 8914 section 2).
@@ -36,7 +38,7 @@ impl Out {
     pub fn new() -> Self {
         Self {
             octets: vec![0; MESSAGE_OCTETS_MAX].into(),
-            picks: Picks { all: Vec::with_capacity(PICKS_MAX) },
+            picks: Picks { all: Vec::with_capacity(PICKS_MAX), distinct: false },
         }
     }
 
@@ -57,14 +59,19 @@ impl Default for Out {
 #[derive(Debug)]
 pub(super) struct Picks {
     all: Vec<(u32, usize)>,
+    /// No target is among them twice.
+    distinct: bool,
 }
 
 impl Picks {
-    pub(super) fn clear(&mut self) {
+    /// Begins anew; `distinct` says that no target will come twice.
+    pub(super) fn clear(&mut self, distinct: bool) {
         self.all.clear();
+        self.distinct = distinct;
     }
 
     /// Remembers one; never more than there was room for from the start.
+    #[inline]
     pub(super) fn push(&mut self, target: u32, place: usize) {
         if self.all.len() < self.all.capacity() {
             self.all.push((target, place));
@@ -74,8 +81,8 @@ impl Picks {
     /// Each target once, in answer order.
     pub(super) fn once(&self) -> impl Iterator<Item = (u32, usize)> {
         self.all.iter().enumerate().filter_map(|(at, (target, place))| {
-            let before = self.all.get(..at)?;
-            let first = before.iter().all(|(other, _)| other != target);
+            let mut before = self.all.get(..at)?.iter();
+            let first = self.distinct || before.all(|(other, _)| other != target);
             first.then_some((*target, *place))
         })
     }
@@ -100,15 +107,6 @@ pub enum Section {
     Authority,
     /// The additional section.
     Additional,
-}
-
-/// Whom a record belongs to.
-#[derive(Debug, Clone, Copy)]
-pub enum Owner<'a> {
-    /// A name that stands at this place of the message, 16,383 at most.
-    At(u16),
-    /// A name written out: labels in front, then one with its root label.
-    Whole(&'a [u8], &'a [u8], &'a [u8]),
 }
 
 /// A reply being written.
@@ -164,53 +162,85 @@ impl<'o> Reply<'o> {
         (self.at, self.counts) = (to.at, to.counts);
     }
 
-    /// Writes one record whose data are these parts, and gives the place where the data begin.
+    /// Writes one record that is whole already, and gives the place where it begins.
+    ///
+    /// # Errors
+    /// [`Full`] if it does not fit.
+    #[inline]
+    pub fn ready(&mut self, section: Section, record: &[u8]) -> Result<usize, Full> {
+        let start = self.at;
+        self.put(record)?;
+        self.count(section, 1);
+        Ok(start)
+    }
+
+    /// Writes additional records of `each` octets that are whole but for their owner, which is the name that
+    /// stands at that place of the message. All of them or none: they are one RRset.
+    ///
+    /// # Errors
+    /// [`Full`] if they do not fit.
+    #[inline]
+    pub fn glue(&mut self, owner: usize, records: &[u8], each: usize) -> Result<(), Full> {
+        let before = self.mark();
+        let Some(pointer) = pointer(owner) else {
+            let written = records.chunks_exact(each).try_for_each(|record| {
+                self.put_owner(owner)?;
+                self.put(record.get(POINTER_OCTETS..).unwrap_or_default())?;
+                self.count(Section::Additional, 1);
+                Ok(())
+            });
+            return written.inspect_err(|Full| self.rewind(before));
+        };
+        self.put(records)?;
+        let written = self.octets.get_mut(before.at..self.at).unwrap_or_default();
+        for record in written.chunks_exact_mut(each) {
+            if let Some(owner) = record.first_chunk_mut() {
+                *owner = pointer;
+            }
+            self.counts[2] += 1;
+        }
+        Ok(())
+    }
+
+    /// Writes one record whose owner is the name that stands at that place of the message, and whose data are
+    /// these parts; gives the place where the data begin.
     ///
     /// # Errors
     /// [`Full`] if it does not fit.
     pub fn record(
         &mut self,
         section: Section,
-        owner: Owner<'_>,
+        owner: usize,
         rtype: u16,
         ttl_secs: u32,
         data: &[&[u8]],
     ) -> Result<usize, Full> {
-        let start = self.at;
+        let before = self.mark();
         let written = self.try_record(owner, rtype, ttl_secs, data);
         match written {
-            Ok(_) => {
-                let [answers, authorities, additionals] = &mut self.counts;
-                *match section {
-                    Section::Answer => answers,
-                    Section::Authority => authorities,
-                    Section::Additional => additionals,
-                } += 1;
-            }
-            Err(Full) => self.at = start,
+            Ok(_) => self.count(section, 1),
+            Err(Full) => self.rewind(before),
         }
         written
     }
 
+    fn count(&mut self, section: Section, records: u16) {
+        let [answers, authorities, additionals] = &mut self.counts;
+        *match section {
+            Section::Answer => answers,
+            Section::Authority => authorities,
+            Section::Additional => additionals,
+        } += records;
+    }
+
     fn try_record(
         &mut self,
-        owner: Owner<'_>,
+        owner: usize,
         rtype: u16,
         ttl_secs: u32,
         data: &[&[u8]],
     ) -> Result<usize, Full> {
-        match owner {
-            Owner::At(place) => self.put(&(0xc000 | place).to_be_bytes())?,
-            Owner::Whole(label, middle, end) => {
-                let length = u8::try_from(label.len()).map_err(|_| Full)?;
-                if length > 0 {
-                    self.put(&[length])?;
-                    self.put(label)?;
-                }
-                self.put(middle)?;
-                self.put(end)?;
-            }
-        }
+        self.put_owner(owner)?;
         let octets = data.iter().map(|part| part.len()).sum::<usize>();
         let [l1, l2] = u16::try_from(octets).map_err(|_| Full)?.to_be_bytes();
         let [t1, t2] = rtype.to_be_bytes();
@@ -220,6 +250,25 @@ impl<'o> Reply<'o> {
         let place = self.at;
         data.iter().try_for_each(|part| self.put(part))?;
         Ok(place)
+    }
+
+    /// A pointer to the name at that place; where none reaches, the name again.
+    fn put_owner(&mut self, place: usize) -> Result<(), Full> {
+        if let Some(pointer) = pointer(place) {
+            return self.put(&pointer);
+        }
+        let mut end = place;
+        while let Some(length @ 1..) = self.octets.get(end).copied() {
+            end += 1 + usize::from(length);
+        }
+        let name = place..end + 1;
+        let behind = self.at + name.len();
+        if behind > self.end || behind > self.octets.len() || name.end > self.at {
+            return Err(Full);
+        }
+        self.octets.copy_within(name, self.at);
+        self.at = behind;
+        Ok(())
     }
 
     /// Writes the OPT record and the header, and gives the reply's length.
@@ -268,6 +317,12 @@ impl<'o> Reply<'o> {
         self.at = end;
         Ok(())
     }
+}
+
+/// A pointer to that place, if one reaches it.
+fn pointer(place: usize) -> Option<[u8; POINTER_OCTETS]> {
+    let place = u16::try_from(place).ok().filter(|place| *place <= POINTER_MAX)?;
+    Some((0xc000 | place).to_be_bytes())
 }
 
 /// What the OPT record says, if there is one.

@@ -12,6 +12,8 @@ pub struct Settings {
     pub udp_octets_max: u16,
     /// UDP workers for each address; 0 means one a core.
     pub udp_workers: usize,
+    /// How those call the system. Not for operators: tests and benchmarks try both.
+    pub udp_calls: UdpCalls,
     /// TCP connections at once in all.
     pub tcp_connections_max: usize,
     /// TCP connections at once from one address.
@@ -22,12 +24,22 @@ pub struct Settings {
     pub tcp_message: Duration,
 }
 
+/// How datagrams are received and sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UdpCalls {
+    /// Many a system call, where the system can; else as [`UdpCalls::Single`].
+    Batched,
+    /// One a system call, as on any system.
+    Single,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 1053))],
             udp_octets_max: 1232,
             udp_workers: 0,
+            udp_calls: UdpCalls::Batched,
             tcp_connections_max: 1_000,
             tcp_connections_per_client_max: 100,
             tcp_idle: Duration::from_secs(10),

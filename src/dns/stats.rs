@@ -7,6 +7,7 @@
 //!
 //! Knows nothing of how metrics are exported.
 
+use std::iter::zip;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -137,23 +138,29 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// A query was answered with that reply.
-    pub fn answered(&self, query: &[u8], reply: &[u8]) {
-        self.requests[Qtype::of(query) as usize].fetch_add(1, Relaxed);
-        self.responses[Rcode::of(reply) as usize].fetch_add(1, Relaxed);
-        if reply.get(2).is_some_and(|flags| flags & 0x02 != 0) {
-            self.truncated.fetch_add(1, Relaxed);
+    /// Adds what was counted over a batch of queries.
+    pub fn add(&self, tally: &TransportTotals) {
+        for (counter, count) in zip(&self.requests, tally.requests) {
+            add(counter, count);
         }
+        for (counter, count) in zip(&self.responses, tally.responses) {
+            add(counter, count);
+        }
+        add(&self.truncated, tally.truncated);
+        add(&self.dropped, tally.dropped);
+        self.failed(tally.failed);
     }
 
-    /// A message got no answer, as it deserved.
-    pub fn dropped(&self) {
-        self.dropped.fetch_add(1, Relaxed);
+    /// A socket failed to receive or to send so many times.
+    pub fn failed(&self, times: u64) {
+        add(&self.failed, times);
     }
+}
 
-    /// A socket failed to receive or to send.
-    pub fn failed(&self) {
-        self.failed.fetch_add(1, Relaxed);
+/// Most are zero, of one batch, and reading a local zero costs less than an atomic addition.
+fn add(counter: &AtomicU64, count: u64) {
+    if count > 0 {
+        counter.fetch_add(count, Relaxed);
     }
 }
 
@@ -233,7 +240,7 @@ pub struct Totals {
     pub tcp_connections: ConnectionTotals,
 }
 
-/// Sums of one transport.
+/// Sums of one transport; also what is counted over a few queries, before it is added to [`Counters`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TransportTotals {
     /// Answered queries by type, in the order of [`Qtype::ALL`].
@@ -249,6 +256,13 @@ pub struct TransportTotals {
 }
 
 impl TransportTotals {
+    /// Counts a query that was answered with that reply.
+    pub fn answered(&mut self, query: &[u8], reply: &[u8]) {
+        self.requests[Qtype::of(query) as usize] += 1;
+        self.responses[Rcode::of(reply) as usize] += 1;
+        self.truncated += u64::from(reply.get(2).is_some_and(|flags| flags & 0x02 != 0));
+    }
+
     /// Answered queries of that type.
     #[must_use]
     pub fn requests(&self, qtype: Qtype) -> u64 {
@@ -316,10 +330,13 @@ mod tests {
         let stats = Stats::default();
         let (one, other) = (stats.counters(Transport::Udp), stats.counters(Transport::Udp));
         let query = message([0, 0, 0, 1, 0, 0, 0, 0, 0, 0], b"\x01a\x03svc\x00\x00\x21\x00\x01");
-        one.answered(&query, &message([0x86, 3, 0, 1, 0, 0, 0, 0, 0, 0], &query[12..]));
-        other.answered(&query, &message([0x84, 0, 0, 1, 0, 0, 0, 0, 0, 0], &query[12..]));
-        other.answered(&query[..12], &message([0x80, 1, 0, 0, 0, 0, 0, 0, 0, 0], b""));
-        one.dropped();
+        let mut tally = TransportTotals { dropped: 1, ..TransportTotals::default() };
+        tally.answered(&query, &message([0x86, 3, 0, 1, 0, 0, 0, 0, 0, 0], &query[12..]));
+        one.add(&tally);
+        tally = TransportTotals::default();
+        tally.answered(&query, &message([0x84, 0, 0, 1, 0, 0, 0, 0, 0, 0], &query[12..]));
+        tally.answered(&query[..12], &message([0x80, 1, 0, 0, 0, 0, 0, 0, 0, 0], b""));
+        other.add(&tally);
         let udp = stats.totals().udp;
         assert_eq!((udp.requests(Qtype::Srv), udp.requests(Qtype::Other)), (2, 1));
         assert_eq!((udp.responses(Rcode::NxDomain), udp.responses(Rcode::NoError)), (1, 1));

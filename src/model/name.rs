@@ -7,7 +7,8 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
-use std::sync::Arc;
+
+use smol_str::SmolStr;
 
 /// Why a text is not a legal name. Each variant is one rule, and says it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,19 +55,19 @@ pub(super) const NAMESPACE_OCTETS_MAX: usize = 120;
 
 /// One legal DNS label, lower case.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Label(Arc<str>);
+pub struct Label(SmolStr);
 
 /// A service's name: one or more labels joined by dots, at most 120 octets.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AppName(Arc<str>);
+pub struct AppName(SmolStr);
 
 /// A set of apps kept apart: one or more labels joined by dots.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Namespace(Arc<str>);
+pub struct Namespace(SmolStr);
 
 /// What an endpoint speaks, without its underscore: `nova`, `http`. At most 15 octets (RFC 6335 section 5.1).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Protocol(Arc<str>);
+pub struct Protocol(SmolStr);
 
 impl Label {
     /// Takes a label as written, folding upper case.
@@ -225,8 +226,12 @@ fn check_label(label: &str) -> Result<(), NameError> {
     Ok(())
 }
 
-fn fold(text: &str) -> Arc<str> {
-    text.to_ascii_lowercase().into()
+fn fold(text: &str) -> SmolStr {
+    if text.bytes().any(|octet| octet.is_ascii_uppercase()) {
+        text.to_ascii_lowercase().into()
+    } else {
+        text.into()
+    }
 }
 
 macro_rules! text_type {

@@ -24,6 +24,11 @@ pub(super) fn registry(stats: Arc<Stats>, health: Health, measures: &Measures) -
         measures.build.clone(),
     );
     registry.register(
+        "rollcall_dns_programming_duration_seconds",
+        "Time from the arrival of what changes an app until answers show it, once for each time an app is built",
+        measures.fresh.clone(),
+    );
+    registry.register(
         "rollcall_answers_oversized",
         "Sets built that do not fit a TCP message, of which each client gets a sample",
         measures.oversized.clone(),

@@ -16,11 +16,11 @@
 mod compiler;
 mod data;
 mod descriptors;
+mod freshness;
 mod logging;
 mod metrics;
 mod parts;
 mod readiness;
-mod retired;
 mod serials;
 mod signals;
 

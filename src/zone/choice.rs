@@ -1,99 +1,262 @@
 //! A set that is emitted in another order each time: fair for equal weights, in proportion to weight for
 //! others, lower priority numbers first.
 //!
-//! A [`Choice`] is built once with its app's block and then only read. [`Choice::visit`] hands out members
+//! A choice is written once, into its app's block, and then only read. [`Choice::visit`] hands out members
 //! until the visitor has no more room, so that what is left out varies from one reply to the next and is a
-//! fair sample (law 5, docs/architecture.md). No allocation: up to [`EXACT_MAX`] members of one priority are
-//! drawn one by one without replacement; of larger sets the first [`EXACT_MAX`] are drawn so, and the
-//! others follow in rotation from a random place, since nobody reads an order beyond that.
+//! fair sample (law 5, docs/architecture.md). No allocation: the first [`EXACT_MAX`] members of a priority
+//! are drawn one by one without replacement, exactly by weight; the others follow in rotation from a random
+//! place, since nobody reads an order beyond that.
+//!
+//! ```text
+//! choice: members u32, groups u31 and mark u1, then each group
+//! group:  heavy u31 and equal u1, count u32, members u32 each; unless equal: sums u64 of the heavy
+//! ```
 //!
 //! Knows nothing of what its members are.
 
 use fastrand::Rng;
 
-/// Members of one priority that are drawn exactly: the scan for each draw stays within a few cache lines, and
+use super::packed;
+
+/// Members of one priority that are drawn exactly: what is done for a draw stays within a few cache lines, and
 /// 64 records fill any datagram.
 pub const EXACT_MAX: usize = 64;
-/// Draws that may hit a member already taken before the next free one is taken instead.
-const REDRAWS_MAX: usize = 8;
+
+/// Octets in front of the groups, and of a group in front of its members.
+const HEADER: usize = 8;
+const MEMBER: usize = packed::NUMBER;
+const SUM: usize = 8;
+/// In a group's first number: all that have weight have the same.
+const EQUAL: u32 = 1 << 31;
 
 /// Members with weights, in groups of one priority.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Choice {
-    /// The members, group by group; within a group those with weight first.
-    members: Box<[u32]>,
-    /// Sums of weights up to and including each member, anew in each group.
-    sums: Box<[u64]>,
-    groups: Box<[Group]>,
+#[derive(Debug, Clone, Copy)]
+pub struct Choice<'a> {
+    /// From its first octet on; what follows it is not its own.
+    octets: &'a [u8],
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Group {
-    /// Where its members without weight begin.
-    weightless: u32,
-    /// Where its members end.
-    end: u32,
-    /// Whether all that have weight have the same.
-    equal: bool,
-}
+/// What a choice is written of: member, priority, weight.
+pub(super) type Given = (u32, u16, u64);
 
-impl Choice {
-    /// A choice of these: member, priority, weight.
-    pub(super) fn new(given: impl IntoIterator<Item = (u32, u16, u64)>) -> Self {
-        let mut given: Vec<_> = given.into_iter().collect();
-        given.sort_unstable_by_key(|&(member, priority, weight)| (priority, weight == 0, member));
-        let mut sums = Vec::with_capacity(given.len());
-        let mut groups = Vec::new();
-        let mut at = 0;
-        for group in given.chunk_by(|a, b| a.1 == b.1) {
-            let heavy = group.iter().take_while(|(_, _, weight)| *weight > 0).count();
+/// Appends a choice of these, and gives its place. The mark is the caller's.
+pub(super) fn write(octets: &mut Vec<u8>, given: &mut [Given], mark: bool) -> u32 {
+    let place = packed::place(octets);
+    // Found in order as a rule, which costs one look at each.
+    given.sort_unstable_by_key(|&(member, priority, weight)| (priority, weight == 0, member));
+    packed::push(octets, given.len() as u32);
+    // There are no more groups than priorities.
+    let groups = given.chunk_by(|a, b| a.1 == b.1).count() as u32;
+    packed::push(octets, groups << 1 | u32::from(mark));
+    for group in given.chunk_by(|a, b| a.1 == b.1) {
+        let heavy = group.partition_point(|(_, _, weight)| *weight > 0);
+        let (with, _) = group.split_at(heavy);
+        let equal = with.windows(2).all(|two| two[0].2 == two[1].2);
+        packed::push(octets, heavy as u32 | if equal { EQUAL } else { 0 });
+        packed::push(octets, group.len() as u32);
+        group.iter().for_each(|(member, _, _)| packed::push(octets, *member));
+        if !equal {
             let mut sum = 0;
-            sums.extend(group.iter().map(|(_, _, weight)| {
+            for (_, _, weight) in with {
                 sum += weight;
-                sum
-            }));
-            let equal = group[..heavy].iter().all(|(_, _, weight)| *weight == group[0].2);
-            groups.push(Group {
-                weightless: (at + heavy) as u32,
-                end: (at + group.len()) as u32,
-                equal,
-            });
-            at += group.len();
+                octets.extend_from_slice(&u64::to_le_bytes(sum));
+            }
         }
-        let members = given.into_iter().map(|(member, _, _)| member).collect();
-        Self { members, sums: sums.into(), groups: groups.into() }
+    }
+    place
+}
+
+/// One priority.
+#[derive(Clone, Copy)]
+struct Group<'a> {
+    members: &'a [u8],
+    /// How many have weight; they come first.
+    heavy: usize,
+    /// Sums of weights up to and including each that has weight; none where all have the same.
+    sums: Option<&'a [u8]>,
+}
+
+impl<'a> Choice<'a> {
+    /// The choice that was written there.
+    pub(super) fn read(octets: &'a [u8], place: usize) -> Self {
+        Self { octets: octets.get(place..).unwrap_or_default() }
     }
 
     /// How many members there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.members.len()
+        packed::place_at(self.octets, 0)
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.len() == 0
+    }
+
+    /// What the writer marked it with.
+    #[must_use]
+    pub(super) fn mark(&self) -> bool {
+        packed::u32_at(self.octets, 4) & 1 == 1
     }
 
     /// Hands out the members in an order drawn from `seed`, until `visit` says no.
+    #[inline]
     pub fn visit(&self, seed: u64, mut visit: impl FnMut(u32) -> bool) {
         let mut rng = Rng::with_seed(seed);
-        let mut start = 0;
-        for group in &self.groups {
-            let (weightless, end) = (group.weightless as usize, group.end as usize);
-            let heavy = &self.members[start..weightless];
-            let sums = &self.sums[start..weightless];
-            let go_on = match heavy.len() {
-                0..=EXACT_MAX if group.equal => shuffle(heavy, &mut rng, &mut visit),
-                0..=EXACT_MAX => draw_all(heavy, |i| weight(sums, i), &mut rng, &mut visit),
-                _ => draw_some(heavy, sums, &mut rng, &mut visit),
-            };
-            if !go_on || !rotate(&self.members[weightless..end], &mut rng, &mut visit) {
-                return;
+        let _ = self.groups().all(|group| group.visit(&mut rng, &mut visit));
+    }
+
+    fn groups(&self) -> impl Iterator<Item = Group<'a>> {
+        let octets = self.octets;
+        let mut at = HEADER;
+        (0..packed::u32_at(octets, 4) >> 1).map(move |_| {
+            let first = packed::u32_at(octets, at);
+            let (heavy, equal) = ((first & !EQUAL) as usize, first & EQUAL != 0);
+            let count = packed::place_at(octets, at + 4);
+            let members = packed::slice(octets, at + HEADER, count * MEMBER);
+            at += HEADER + members.len();
+            let sums = (!equal).then(|| packed::slice(octets, at, heavy * SUM));
+            at += sums.map_or(0, <[u8]>::len);
+            Group { members, heavy, sums }
+        })
+    }
+}
+
+impl Group<'_> {
+    /// Whether the visitor wants more.
+    #[inline]
+    fn visit(&self, rng: &mut Rng, visit: &mut impl FnMut(u32) -> bool) -> bool {
+        let go_on = match (self.sums, self.heavy) {
+            (None, 0..=EXACT_MAX) => self.shuffle(rng, visit),
+            (None, _) => self.sample_equal(rng, visit),
+            (Some(_), 0..=EXACT_MAX) => {
+                let mut weights = [0; EXACT_MAX];
+                let weights = weights.get_mut(..self.heavy).unwrap_or_default();
+                (0..).zip(&mut *weights).for_each(|(at, weight)| *weight = self.weight(at));
+                draw_all(weights, |at| self.member(at), rng, visit)
             }
-            start = end;
+            (Some(_), _) => self.sample_weighted(rng, visit),
+        };
+        let count = self.members.len() / MEMBER;
+        go_on && rotate(self.heavy..count, rng, |at| visit(self.member(at)))
+    }
+
+    fn member(&self, at: usize) -> u32 {
+        packed::u32_at(self.members, at * MEMBER)
+    }
+
+    /// The sum of weights in front of one that has weight.
+    fn sum_before(&self, at: usize) -> u64 {
+        if at == 0 { 0 } else { packed::u64_at(self.sums.unwrap_or_default(), (at - 1) * SUM) }
+    }
+
+    fn weight(&self, at: usize) -> u64 {
+        self.sum_before(at + 1) - self.sum_before(at)
+    }
+
+    /// Fisher and Yates, as far as the visitor goes.
+    #[inline]
+    fn shuffle(&self, rng: &mut Rng, visit: &mut impl FnMut(u32) -> bool) -> bool {
+        let mut order = identity();
+        (0..self.heavy).all(|next| {
+            order.swap(next, rng.usize(next..self.heavy));
+            visit(self.member(order[next].into()))
+        })
+    }
+
+    /// Draws the first few of many with one weight, then hands out the others in rotation.
+    fn sample_equal(&self, rng: &mut Rng, visit: &mut impl FnMut(u32) -> bool) -> bool {
+        let mut taken = Taken::default();
+        for next in 0..EXACT_MAX {
+            let mut at = rng.usize(0..self.heavy - next);
+            // Those taken are stepped over, in order.
+            at += taken.ranks().take_while(|(rank, taken)| *taken <= at + rank).count();
+            taken.insert(at, 0, 0);
+            if !visit(self.member(at)) {
+                return false;
+            }
         }
+        self.rest(&taken, rng, visit)
+    }
+
+    /// Draws the first few of many by weight, then hands out the others in rotation.
+    fn sample_weighted(&self, rng: &mut Rng, visit: &mut impl FnMut(u32) -> bool) -> bool {
+        let mut left = self.sum_before(self.heavy);
+        let mut taken = Taken::default();
+        for _ in 0..EXACT_MAX {
+            let draw = taken.step_over(rng.u64(0..left));
+            let at = self.drawn(draw);
+            let weight = self.weight(at);
+            left -= weight;
+            taken.insert(at, self.sum_before(at), weight);
+            if !visit(self.member(at)) {
+                return false;
+            }
+        }
+        self.rest(&taken, rng, visit)
+    }
+
+    /// Whose share of all weights a number falls in.
+    fn drawn(&self, draw: u64) -> usize {
+        let (mut low, mut high) = (0, self.heavy);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.sum_before(middle + 1) <= draw {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    fn rest(&self, taken: &Taken, rng: &mut Rng, visit: &mut impl FnMut(u32) -> bool) -> bool {
+        rotate(0..self.heavy, rng, |at| taken.has(at) || visit(self.member(at)))
+    }
+}
+
+/// The members drawn so far, in the order of their places.
+struct Taken {
+    count: usize,
+    places: [u32; EXACT_MAX],
+    /// Sum of weights in front of each, and its own weight.
+    shares: [(u64, u64); EXACT_MAX],
+}
+
+impl Default for Taken {
+    fn default() -> Self {
+        Self { count: 0, places: [0; EXACT_MAX], shares: [(0, 0); EXACT_MAX] }
+    }
+}
+
+impl Taken {
+    /// Each with how many are in front of it.
+    fn ranks(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.places[..self.count].iter().map(|at| *at as usize).enumerate()
+    }
+
+    fn has(&self, at: usize) -> bool {
+        self.places[..self.count].binary_search(&(at as u32)).is_ok()
+    }
+
+    /// A number drawn from the weights that are left, as one among all weights.
+    fn step_over(&self, mut draw: u64) -> u64 {
+        for (before, weight) in &self.shares[..self.count] {
+            if *before > draw {
+                break;
+            }
+            draw += weight;
+        }
+        draw
+    }
+
+    fn insert(&mut self, at: usize, before: u64, weight: u64) {
+        let rank = self.places[..self.count].partition_point(|other| *other < at as u32);
+        self.places.copy_within(rank..self.count, rank + 1);
+        self.shares.copy_within(rank..self.count, rank + 1);
+        (self.places[rank], self.shares[rank]) = (at as u32, (before, weight));
+        self.count += 1;
     }
 }
 
@@ -113,41 +276,25 @@ pub fn visit_few(few: &[(u32, u64)], seed: u64, mut visit: impl FnMut(u32) -> bo
         (*member, *weight) = (m, w);
     }
     let heavy = weights.iter().take_while(|weight| **weight > 0).count();
-    if draw_all(&members[..heavy], |i| weights[i], &mut rng, &mut visit) {
-        rotate(&members[heavy..few.len()], &mut rng, &mut visit);
+    if draw_all(&weights[..heavy], |at| members[at], &mut rng, &mut visit) {
+        rotate(heavy..few.len(), &mut rng, |at| visit(members[at]));
     }
-}
-
-fn weight(sums: &[u64], i: usize) -> u64 {
-    sums[i] - if i == 0 { 0 } else { sums[i - 1] }
-}
-
-/// Fisher and Yates, as far as the visitor goes.
-fn shuffle(members: &[u32], rng: &mut Rng, visit: &mut impl FnMut(u32) -> bool) -> bool {
-    let mut order = identity();
-    for next in 0..members.len() {
-        order.swap(next, rng.usize(next..members.len()));
-        if !visit(members[usize::from(order[next])]) {
-            return false;
-        }
-    }
-    true
 }
 
 /// Draws without replacement, each time in proportion to the weights that are left (RFC 2782, page 4).
 fn draw_all(
-    members: &[u32],
-    weight: impl Fn(usize) -> u64,
+    weights: &[u64],
+    member: impl Fn(usize) -> u32,
     rng: &mut Rng,
     visit: &mut impl FnMut(u32) -> bool,
 ) -> bool {
     let mut order = identity();
-    let mut left: u64 = (0..members.len()).map(&weight).sum();
-    for next in 0..members.len() {
+    let mut left: u64 = weights.iter().sum();
+    (0..weights.len()).all(|next| {
         let mut at = rng.u64(0..left);
         let mut drawn = next;
-        while drawn + 1 < members.len() {
-            let weight = weight(order[drawn].into());
+        while drawn + 1 < weights.len() {
+            let weight = weights[usize::from(order[drawn])];
             if at < weight {
                 break;
             }
@@ -156,54 +303,18 @@ fn draw_all(
         }
         order.swap(next, drawn);
         let taken = usize::from(order[next]);
-        left -= weight(taken);
-        if !visit(members[taken]) {
-            return false;
-        }
-    }
-    true
+        left -= weights[taken];
+        visit(member(taken))
+    })
 }
 
-/// Draws the first few by weight, then hands out the others in rotation.
-fn draw_some(
-    members: &[u32],
-    sums: &[u64],
-    rng: &mut Rng,
-    visit: &mut impl FnMut(u32) -> bool,
-) -> bool {
-    let total = sums.last().copied().unwrap_or_default();
-    let mut taken = [u32::MAX; EXACT_MAX];
-    for next in 0..EXACT_MAX {
-        let mut at = 0;
-        for _ in 0..=REDRAWS_MAX {
-            let draw = rng.u64(0..total);
-            at = sums.partition_point(|sum| *sum <= draw);
-            if !taken[..next].contains(&(at as u32)) {
-                break;
-            }
-        }
-        // More members than are ever taken: a free one follows.
-        while taken[..next].contains(&(at as u32)) {
-            at = (at + 1) % members.len();
-        }
-        taken[next] = at as u32;
-        if !visit(members[at]) {
-            return false;
-        }
-    }
-    let start = rng.usize(0..members.len());
-    (start..members.len())
-        .chain(0..start)
-        .filter(|at| !taken.contains(&(*at as u32)))
-        .all(|at| visit(members[at]))
-}
-
-fn rotate(members: &[u32], rng: &mut Rng, visit: &mut impl FnMut(u32) -> bool) -> bool {
-    if members.is_empty() {
+/// All places of a range, from a random one on.
+fn rotate(places: std::ops::Range<usize>, rng: &mut Rng, visit: impl FnMut(usize) -> bool) -> bool {
+    if places.is_empty() {
         return true;
     }
-    let (behind, front) = members.split_at(rng.usize(0..members.len()));
-    front.iter().chain(behind).all(|member| visit(*member))
+    let start = rng.usize(places.clone());
+    (start..places.end).chain(places.start..start).all(visit)
 }
 
 fn identity() -> [u8; EXACT_MAX] {
@@ -214,9 +325,15 @@ fn identity() -> [u8; EXACT_MAX] {
 mod tests {
     use super::*;
 
-    fn order(choice: &Choice, seed: u64) -> Vec<u32> {
+    fn choice(given: impl IntoIterator<Item = Given>) -> Vec<u8> {
+        let mut octets = Vec::new();
+        write(&mut octets, &mut given.into_iter().collect::<Vec<_>>(), false);
+        octets
+    }
+
+    fn order(choice: &[u8], seed: u64) -> Vec<u32> {
         let mut order = Vec::new();
-        choice.visit(seed, |member| {
+        Choice::read(choice, 0).visit(seed, |member| {
             order.push(member);
             true
         });
@@ -227,9 +344,8 @@ mod tests {
     fn every_member_comes_once_whatever_the_size() {
         for n in [0, 1, 2, 63, 64, 65, 66, 200, 5_000] {
             for heavy in [1, 3, 1_000_000] {
-                let choice = Choice::new(
-                    (0..n).map(|i| (i, (i % 3) as u16, if i % 5 == 0 { heavy } else { 1 })),
-                );
+                let choice =
+                    choice((0..n).map(|i| (i, (i % 3) as u16, if i % 5 == 0 { heavy } else { 1 })));
                 let mut all = order(&choice, 7);
                 all.sort_unstable();
                 assert_eq!(all, (0..n).collect::<Vec<_>>(), "{n} members, heavy {heavy}");
@@ -239,7 +355,7 @@ mod tests {
 
     #[test]
     fn lower_priority_first_and_weightless_last_within_it() {
-        let choice = Choice::new([(0, 20, 5), (1, 10, 0), (2, 10, 1), (3, 20, 0), (4, 10, 9)]);
+        let choice = choice([(0, 20, 5), (1, 10, 0), (2, 10, 1), (3, 20, 0), (4, 10, 9)]);
         for seed in 0..100 {
             let order = order(&choice, seed);
             assert_eq!(order[2], 1, "the weightless one is the last of priority 10");
@@ -251,7 +367,7 @@ mod tests {
     fn the_first_place_follows_the_weights() {
         const ROUNDS: u64 = 10_000;
         let weights = [1_u64, 2, 7];
-        let prepared = Choice::new(weights.iter().enumerate().map(|(i, w)| (i as u32, 0, *w)));
+        let prepared = choice(weights.iter().enumerate().map(|(i, w)| (i as u32, 0, *w)));
         let few: Vec<(u32, u64)> =
             weights.iter().enumerate().map(|(i, w)| (i as u32, *w)).collect();
         for which in ["prepared", "few"] {
@@ -264,7 +380,7 @@ mod tests {
                 if which == "few" {
                     visit_few(&few, seed, &mut visit);
                 } else {
-                    prepared.visit(seed, &mut visit);
+                    Choice::read(&prepared, 0).visit(seed, &mut visit);
                 }
             }
             for (seen, weight) in first.iter().zip(weights) {
@@ -278,11 +394,11 @@ mod tests {
     #[test]
     fn a_large_set_is_sampled_by_weight_and_without_bias_by_place() {
         // 200 members, the first half four times as heavy; 20 fit.
-        let choice = Choice::new((0..200).map(|i| (i, 0, if i < 100 { 4 } else { 1 })));
+        let choice = choice((0..200).map(|i| (i, 0, if i < 100 { 4 } else { 1 })));
         let mut seen = [0_u32; 200];
         for seed in 0..5_000 {
             let mut room = 20;
-            choice.visit(seed, |member| {
+            Choice::read(&choice, 0).visit(seed, |member| {
                 room -= 1;
                 seen[member as usize] += 1;
                 room > 0

@@ -6,6 +6,7 @@
 //!
 //! Pure: the same registrations give the same claims. Knows nothing of blocks and of DNS.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -57,51 +58,77 @@ pub(super) struct Held {
     pub(super) targets: Vec<Option<Label>>,
 }
 
-/// Decides the claims of an app. `registrations` come in the order of their raw ids; `taken` says who, of those
-/// that come before instances, has a label of the app (`static records at svc.zone:7`, `the app b.greeter`).
+/// Decides the claims of an app. `registrations` come in the order of their raw ids, none twice; `taken` says
+/// who, of those that come before instances, has a label of the app (`static records at svc.zone:7`, `the app
+/// b.greeter`).
+///
+/// Nearly every app has nothing but legal ids and no targets of its endpoints' own: for such no set of names is
+/// made but that of the tags, since a large app pays for it with every change.
 pub(super) fn decide<'a>(
     registrations: impl ExactSizeIterator<Item = &'a Registration> + Clone,
     taken: impl Fn(&Label) -> Option<String>,
 ) -> Claims {
     let mut notes = Vec::new();
-    let mut labels = own_labels(registrations.clone(), &taken, &mut notes);
-    let mut held: BTreeSet<Label> =
-        labels.iter().flatten().filter(|own| !own.derive).map(|own| own.label.clone()).collect();
-    let free =
-        |label: &Label, held: &BTreeSet<Label>| !held.contains(label) && taken(label).is_none();
+    let labels = own_labels(registrations.clone(), &taken, &mut notes);
+    let derived = labels.iter().flatten().any(|own| own.derive);
+    let instances = if derived || registrations.clone().any(has_own_targets) {
+        derive_labels(labels, registrations.clone(), &taken)
+    } else {
+        let held = |own: Own| Held { label: own.label, targets: Vec::new() };
+        labels.into_iter().map(|own| own.map(held)).collect()
+    };
+    let mut claims = Claims { instances, tags: BTreeSet::new(), notes };
+    claims.decide_tags(registrations, &taken);
+    claims
+}
 
-    for (own, registration) in labels.iter_mut().zip(registrations.clone()) {
-        let Some(own) = own.as_mut().ok().filter(|own| own.derive) else { continue };
-        let raw = &registration.id;
-        own.label = derive(own.label.as_str(), raw, raw, |label| free(label, &held));
-        held.insert(own.label.clone());
-    }
-    let mut instances = Vec::with_capacity(labels.len());
-    for (own, registration) in labels.into_iter().zip(registrations.clone()) {
-        instances.push(own.map(|own| {
-            let targets = own_targets(registration, &own.label, |label| free(label, &held));
-            held.extend(targets.iter().flatten().cloned());
-            Held { label: own.label, targets }
-        }));
-    }
-    let mut tags = BTreeSet::new();
-    for (index, registration) in registrations.enumerate() {
-        if instances[index].is_err() {
-            continue;
+impl Claims {
+    /// Takes in the tags whose names nobody has, and notes the others.
+    fn decide_tags<'a>(
+        &mut self,
+        registrations: impl Iterator<Item = &'a Registration> + Clone,
+        taken: &impl Fn(&Label) -> Option<String>,
+    ) {
+        let tagged = registrations.enumerate().filter(|(_, one)| !one.instance.tags.is_empty());
+        for (index, registration) in tagged.clone() {
+            if self.held(index).is_some() {
+                for tag in &registration.instance.tags {
+                    if !self.tags.contains(tag) {
+                        self.tags.insert(tag.clone());
+                    }
+                }
+            }
         }
-        for tag in &registration.instance.tags {
-            let winner =
-                if held.contains(tag) { Some("an instance's name".to_owned()) } else { taken(tag) };
-            match winner {
-                None => _ = tags.insert(tag.clone()),
-                Some(winner) => notes.push((
-                    index,
-                    format!("tag {tag} is not served: its name belongs to {winner}").into(),
-                )),
+        if self.tags.is_empty() {
+            return;
+        }
+        let mut winners: BTreeMap<Label, String> = BTreeMap::new();
+        for Held { label, targets } in self.instances.iter().flatten() {
+            for name in targets.iter().flatten().chain([label]) {
+                if let Some(tag) = self.tags.take(name) {
+                    winners.insert(tag, "an instance's name".to_owned());
+                }
+            }
+        }
+        winners.extend(self.tags.iter().filter_map(|tag| Some((tag.clone(), taken(tag)?))));
+        if winners.is_empty() {
+            return;
+        }
+        self.tags.retain(|tag| !winners.contains_key(tag));
+        for (index, registration) in tagged {
+            if self.held(index).is_none() {
+                continue;
+            }
+            for tag in &registration.instance.tags {
+                if let Some(winner) = winners.get(tag) {
+                    self.note(
+                        index,
+                        format!("tag {tag} is not served: its name belongs to {winner}"),
+                    );
+                }
             }
         }
     }
-    Claims { instances, tags, notes }
 }
 
 struct Own {
@@ -116,37 +143,30 @@ fn own_labels<'a>(
     taken: &impl Fn(&Label) -> Option<String>,
     notes: &mut Vec<(usize, Arc<str>)>,
 ) -> Vec<Result<Own, Arc<str>>> {
-    let too_many: Arc<str> =
-        format!("app has more than {} instances", limits::INSTANCES_MAX).into();
-    let mut wanted: BTreeMap<Label, (usize, bool)> = BTreeMap::new();
+    let too_many: LazyCell<Arc<str>> =
+        LazyCell::new(|| format!("app has more than {} instances", limits::INSTANCES_MAX).into());
     let mut labels = Vec::with_capacity(registrations.len());
+    let mut mapped = Vec::new();
     for (index, registration) in registrations.clone().enumerate() {
-        if index >= limits::INSTANCES_MAX {
-            labels.push(Err(too_many.clone()));
-            continue;
-        }
-        match map_label(registration.id.as_bytes()) {
-            Err(rule) => {
-                labels.push(Err(format!("instance id {:?} {rule}", registration.id).into()));
+        labels.push(if index >= limits::INSTANCES_MAX {
+            Err(too_many.clone())
+        } else if let Some(label) = legal_label(&registration.id) {
+            Ok(Own { label, derive: false })
+        } else {
+            mapped.push(index);
+            match map_label(registration.id.as_bytes()) {
+                Ok(label) => Ok(Own { label, derive: false }),
+                Err(rule) => Err(format!("instance id {:?} {rule}", registration.id).into()),
             }
-            Ok(label) => {
-                // A raw id that is legal as written beats all that only map to it; of those the
-                // smallest comes first, since registrations come in octet order.
-                let legal = label.as_str() == &*registration.id;
-                let best = wanted.entry(label.clone()).or_insert((index, legal));
-                if legal && !best.1 {
-                    *best = (index, true);
-                }
-                labels.push(Ok(Own { label, derive: false }));
-            }
-        }
+        });
     }
+    let beaten = beaten(&labels, &mapped);
     for (index, registration) in registrations.enumerate() {
         let Ok(own) = &mut labels[index] else { continue };
         let winner = match taken(&own.label) {
             Some(winner) => winner,
-            None if wanted.get(&own.label).is_some_and(|(best, _)| *best == index) => continue,
-            None => "another instance".to_owned(),
+            None if beaten.contains(&index) => "another instance".to_owned(),
+            None => continue,
         };
         let reason = format!(
             "instance id {:?} is served under a derived label: the name {} belongs to {winner}",
@@ -158,16 +178,70 @@ fn own_labels<'a>(
     labels
 }
 
+/// The label of a raw id that is legal as written.
+fn legal_label(id: &str) -> Option<Label> {
+    Label::new(id).ok().filter(|label| label.as_str() == id)
+}
+
+/// Which of the `mapped`, whose raw ids are not legal as written, do not get their plain labels: a legal id beats
+/// all that only map to it; of those the smallest comes first, since registrations come in octet order.
+fn beaten(labels: &[Result<Own, Arc<str>>], mapped: &[usize]) -> BTreeSet<usize> {
+    if mapped.is_empty() {
+        return BTreeSet::new();
+    }
+    let label = |index: usize| labels[index].as_ref().ok().map(|own| &own.label);
+    let illegal: BTreeSet<usize> = mapped.iter().copied().collect();
+    let legal = (0..labels.len()).filter(|index| !illegal.contains(index));
+    let mut won: BTreeSet<&Label> = legal.filter_map(label).collect();
+    mapped
+        .iter()
+        .copied()
+        .filter(|index| label(*index).is_some_and(|label| !won.insert(label)))
+        .collect()
+}
+
+/// Finds a free label for each that is to have a derived one, then for each endpoint with addresses of its own.
+fn derive_labels<'a>(
+    mut labels: Vec<Result<Own, Arc<str>>>,
+    registrations: impl Iterator<Item = &'a Registration> + Clone,
+    taken: &impl Fn(&Label) -> Option<String>,
+) -> Vec<Result<Held, Arc<str>>> {
+    let mut held: BTreeSet<Label> =
+        labels.iter().flatten().filter(|own| !own.derive).map(|own| own.label.clone()).collect();
+    let free =
+        |label: &Label, held: &BTreeSet<Label>| !held.contains(label) && taken(label).is_none();
+    for (own, registration) in labels.iter_mut().zip(registrations.clone()) {
+        let Some(own) = own.as_mut().ok().filter(|own| own.derive) else { continue };
+        let raw = &registration.id;
+        own.label = derive(own.label.as_str(), raw, raw, |label| free(label, &held));
+        held.insert(own.label.clone());
+    }
+    let mut instances = Vec::with_capacity(labels.len());
+    for (own, registration) in labels.into_iter().zip(registrations) {
+        instances.push(own.map(|own| {
+            let targets = own_targets(registration, &own.label, |label| free(label, &held));
+            held.extend(targets.iter().flatten().cloned());
+            Held { label: own.label, targets }
+        }));
+    }
+    instances
+}
+
+/// Whether it has endpoints with addresses of their own.
+fn has_own_targets(registration: &Registration) -> bool {
+    registration.instance.endpoints.iter().any(|endpoint| !endpoint.addresses.is_empty())
+}
+
 /// A label for each endpoint with addresses of its own; empty where there is none.
 fn own_targets(
     registration: &Registration,
     label: &Label,
     free: impl Fn(&Label) -> bool,
 ) -> Vec<Option<Label>> {
-    let endpoints = &registration.instance.endpoints;
-    if endpoints.iter().all(|endpoint| endpoint.addresses.is_empty()) {
+    if !has_own_targets(registration) {
         return Vec::new();
     }
+    let endpoints = &registration.instance.endpoints;
     let mut targets: Vec<Option<Label>> = Vec::with_capacity(endpoints.len());
     for endpoint in endpoints {
         let target = (!endpoint.addresses.is_empty()).then(|| {

@@ -15,8 +15,9 @@ pub struct AppView {
     pub namespace: Namespace,
     /// Its name.
     pub app: AppName,
-    /// Its instances, by raw id. Empty for an app of which only marks are left.
-    pub instances: Vec<InstanceView>,
+    /// Its instances, by raw id. Empty for an app of which only marks are left. Each is shared with the view before
+    /// if it is as it was: a change of one in a large app leaves the others where they are.
+    pub instances: Vec<Arc<InstanceView>>,
     /// The mark on the whole app.
     pub offline: Option<Arc<OfflineMark>>,
     /// Marks on ids that are not registered at present.
@@ -96,7 +97,7 @@ impl Directory {
     ) -> Option<&InstanceView> {
         let instances = &self.app(namespace, app)?.instances;
         let at = instances.binary_search_by(|instance| (*instance.registration.id).cmp(id)).ok()?;
-        instances.get(at)
+        instances.get(at).map(Arc::as_ref)
     }
 
     /// The apps of a namespace in name order, beginning after `after`.

@@ -1,17 +1,16 @@
 //! The immutable, complete set of answers that one moment shows.
 //!
-//! A zone is a persistent map from apps (and the empty names between) to blocks: a change replaces one
-//! block and copies a few map nodes, so that its cost grows with the app it touches, never with the zone.
+//! A zone is a persistent map ([`super::index`]) from apps and the empty names between to blocks: a change
+//! replaces one block and copies a few nodes of the map, so that its cost grows with the app it touches, never with the zone.
 //! A name is found by its labels: the longest app that it ends with has it, or nobody has.
 //!
 //! Knows nothing of messages, and nothing of how it came to be.
 
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
-
-use super::block::{Block, Node};
+use super::block::Node;
 use super::directory::Directory;
+use super::index::Index;
 use super::settings::ZoneName;
 use super::statics::{StaticNode, Statics};
 use super::wire;
@@ -37,7 +36,7 @@ pub struct Snapshot {
 pub struct Zone {
     pub(super) name: ZoneName,
     pub(super) statics: Arc<Statics>,
-    pub(super) apps: Apps,
+    pub(super) apps: Index,
     /// No app has more labels than this.
     pub(super) app_labels_max: usize,
     /// The SOA serial.
@@ -46,19 +45,6 @@ pub struct Zone {
     pub ttl_secs: u32,
     /// Whether what is registered is known (law 1, docs/architecture.md).
     pub ready: bool,
-}
-
-/// Apps, and the names between them and the apex.
-pub(super) type Apps =
-    imbl::GenericHashMap<Arc<[u8]>, AppNode, RandomState, imbl::shared_ptr::DefaultSharedPtr>;
-
-/// One name that is an app, or on the way to one.
-#[derive(Debug, Clone, Default)]
-pub(super) struct AppNode {
-    /// The app's own names; none for a name on the way.
-    pub(super) block: Option<Arc<Block>>,
-    /// How many apps are below this name.
-    pub(super) below: u32,
 }
 
 /// What a zone has under a name.
@@ -129,10 +115,10 @@ impl Zone {
         while let Some((label, above)) = wire::split(name) {
             if labels <= self.app_labels_max
                 && !label.starts_with(b"_")
-                && let Some(app) = self.apps.get(name)
+                && let Some((block, below)) = self.apps.get(name)
             {
-                between |= name.len() == relative.len() && app.below > 0;
-                if let Some(block) = &app.block {
+                between |= name.len() == relative.len() && below > 0;
+                if let Some(block) = block {
                     let in_front = relative.get(..relative.len() - name.len())?;
                     match block.find(in_front) {
                         Some(node) => return Some(Found::App(node)),

@@ -134,18 +134,18 @@ fn of_mark(revision: Revision, cause: Cause, mark: &OfflineMark) -> Event {
 pub(crate) fn directory(keys: &Keys, entries: &[Entry]) -> Directory {
     let mut directory = Directory::default();
     let mut marks: BTreeMap<AppKey, Vec<Arc<OfflineMark>>> = BTreeMap::new();
-    let mut instances: BTreeMap<AppKey, Vec<InstanceView>> = BTreeMap::new();
+    let mut instances: BTreeMap<AppKey, Vec<Arc<InstanceView>>> = BTreeMap::new();
     for entry in entries {
         match keys.parse(entry) {
             Parsed::Instance(registration) => {
                 let key = (registration.namespace.clone(), registration.app.clone());
-                instances.entry(key).or_default().push(InstanceView {
+                instances.entry(key).or_default().push(Arc::new(InstanceView {
                     label: Label::new(&registration.id).ok(),
                     registration,
                     lease: entry.lease,
                     revision: entry.revision,
                     state: State::Online,
-                });
+                }));
             }
             Parsed::Offline(mark) => {
                 let key = (mark.namespace.clone(), mark.app.clone());
@@ -170,13 +170,13 @@ pub(crate) fn directory(keys: &Keys, entries: &[Entry]) -> Directory {
         for mark in of_instances {
             let id = mark.id.as_ref().map_or("", |id| id.as_str());
             match instances.iter_mut().find(|one| &*one.registration.id == id) {
-                Some(instance) => instance.state = State::Offline(mark),
+                Some(instance) => Arc::make_mut(instance).state = State::Offline(mark),
                 None => absent_marks.push(mark),
             }
         }
         if let Some(mark) = &offline {
             for instance in &mut instances {
-                instance.state = State::Offline(mark.clone());
+                Arc::make_mut(instance).state = State::Offline(mark.clone());
             }
         }
         directory.insert(AppView {

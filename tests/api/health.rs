@@ -1,8 +1,10 @@
 //! Health, readiness and metrics.
 
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::client::Client;
 use crate::server::{start, start_with};
@@ -48,6 +50,39 @@ async fn requests_are_counted_by_route_never_by_path() {
         assert!(reply.text.contains(line), "{line} is not in {}", reply.text);
     }
     assert!(!reply.text.contains("secret-name"));
+}
+
+#[tokio::test]
+async fn writes_are_timed_until_answers_show_them() {
+    let (server, mut client) = start_with(|setup| {
+        setup.settings.visible_timeout = Duration::from_millis(20);
+    })
+    .await;
+    let (path, body) = ("/v1/apps/greeter/instances/i-1", r#"{"address": "10.0.0.7", "port": 1}"#);
+    let begun = Instant::now();
+    for (method, path) in
+        [("PUT", path), ("PUT", "/v1/apps/greeter/offline"), ("PUT", "/v1/apps/greeter/online")]
+    {
+        let body = if path.ends_with("i-1") { body } else { "" };
+        assert_eq!(client.ask(method, path, body).await.json()["visible"], json!(true), "{path}");
+    }
+    let most = begun.elapsed().as_secs_f64();
+    // Writes nothing.
+    client.ask("PUT", path, body).await;
+    client.ask("PUT", &format!("{path}/heartbeat"), "").await;
+    server.hold(true);
+    let gone = client.ask("DELETE", path, "").await;
+    assert_eq!(gone.json()["visible"], json!(false));
+
+    let metrics = client.ask("GET", "/metrics", "").await.text;
+    let value = |name: &str| {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)).expect(name);
+        line.trim().parse::<f64>().unwrap()
+    };
+    assert_eq!(value("rollcall_http_visible_duration_seconds_count"), 3.0);
+    let sum = value("rollcall_http_visible_duration_seconds_sum");
+    assert!(sum > 0.0 && sum <= most, "{sum} s of {most} s");
+    assert_eq!(value("rollcall_http_unseen_total"), 1.0);
 }
 
 #[tokio::test]

@@ -1,18 +1,21 @@
 //! A made-up registry of many apps, compiled as the product compiles: for benchmarks and for tests of cost.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rollcall::layout::native::{Keys, PREFIX_DEFAULT};
-use rollcall::layout::{Parsed, Registration};
+use bytes::Bytes;
+use rollcall::layout::Parsed;
+use rollcall::layout::native::{self, Keys, PREFIX_DEFAULT};
 use rollcall::model::{Namespace, Spec};
+use rollcall::registry::Entry;
 use rollcall::registry::mirror::{Delta, Kept, News};
 use rollcall::zone::{Catalogue, Compiled, Snapshot, ZoneSettings};
 
 /// A catalogue and the revision that it stands at.
 pub(crate) struct World {
     catalogue: Catalogue,
-    keys: Keys,
+    registrations: Registrations,
     revision: u64,
 }
 
@@ -21,11 +24,11 @@ impl World {
     pub(crate) fn new(apps: usize, instances: usize) -> Self {
         let mut world = Self {
             catalogue: Catalogue::new(&[ZoneSettings::default()], &[], &[]),
-            keys: Keys::new(PREFIX_DEFAULT),
+            registrations: Registrations::new(apps, instances),
             revision: 1,
         };
-        let each = (0..apps).flat_map(|app| (0..instances).map(move |instance| (app, instance)));
-        let news = each.map(|(app, instance)| world.news(app, instance, 9000)).collect();
+        let all = world.registrations.all();
+        let news = all.map(|(app, instance)| world.news(app, instance, 9000)).collect();
         world.catalogue.apply(&Delta { revision: 1, epoch: 0, whole: true, news });
         world
     }
@@ -49,21 +52,44 @@ impl World {
     }
 
     fn news(&self, app: usize, instance: usize, port: u16) -> News<Parsed> {
-        let address = format!("10.{}.{}.{}", app / 256 % 256, app % 256, instance % 250 + 1);
-        let body = format!(r#"{{"address":"{address}","port":{port},"tags":["v1"],"ttl":30}}"#);
-        let spec: Spec = serde_json::from_str(&body).expect("a legal body");
-        let registration = Registration {
-            namespace: Namespace::default(),
-            app: format!("app-{app}").parse().expect("a legal app"),
-            id: format!("i-{instance}").into(),
-            instance: spec.resolve(None).expect("a legal instance"),
-        };
-        let id = registration.id.parse().expect("a legal id");
-        let key = self.keys.instance(&registration.namespace, &registration.app, &id);
-        let parsed = Parsed::Instance(Arc::new(registration));
+        let (key, value) = self.registrations.entry(app, instance, port);
+        let entry = Entry { key, value, revision: self.revision, lease: None };
+        let parsed = self.registrations.keys.parse(&entry);
         let now = Some(Kept { revision: self.revision, lease: None, parsed });
         // Of what was before, the catalogue only needs to know that it was.
-        News { key, was: None, now }
+        News { key: entry.key, was: None, now }
+    }
+}
+
+/// So many apps of so many instances, as a registry holds them.
+#[derive(Clone)]
+pub(crate) struct Registrations {
+    pub(crate) keys: Keys,
+    apps: usize,
+    instances: usize,
+}
+
+impl Registrations {
+    pub(crate) fn new(apps: usize, instances: usize) -> Self {
+        Self { keys: Keys::new(PREFIX_DEFAULT), apps, instances }
+    }
+
+    /// The numbers of each: its app's, and its own within the app.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let instances = self.instances;
+        (0..self.apps).flat_map(move |app| (0..instances).map(move |instance| (app, instance)))
+    }
+
+    /// The key and the value of one, on that port. Each instance has an address of its own.
+    pub(crate) fn entry(&self, app: usize, instance: usize, port: u16) -> (Bytes, Bytes) {
+        let number = u32::try_from(app * self.instances + instance + 1).expect("a small world");
+        let address = Ipv4Addr::from_bits((10 << 24) + number);
+        let body = format!(r#"{{"address":"{address}","port":{port},"tags":["v1"],"ttl":30}}"#);
+        let spec: Spec = serde_json::from_str(&body).expect("a legal body");
+        let app = format!("app-{app}").parse().expect("a legal app");
+        let id = format!("i-{instance}").parse().expect("a legal id");
+        let key = self.keys.instance(&Namespace::default(), &app, &id);
+        (key, native::instance_value(&spec.resolve(None).expect("a legal instance")))
     }
 }
 

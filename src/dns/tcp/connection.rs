@@ -29,6 +29,7 @@ use super::Service;
 use super::table::Place;
 use crate::dns::answer::{Ask, Transport, Verdict, answer};
 use crate::dns::reply::Out;
+use crate::dns::stats::TransportTotals;
 
 /// Octets read at once at first: a query with EDNS fits several times.
 const READ_OCTETS: usize = 512;
@@ -152,16 +153,18 @@ impl Connection {
             udp_octets_max: self.service.udp_octets_max,
             draw: fastrand::u64(..),
         };
+        let mut tally = TransportTotals::default();
         OUT.with_borrow_mut(|out| match answer(&self.service.published.load(), &ask, query, out) {
-            Verdict::Drop => self.service.counters.dropped(),
+            Verdict::Drop => tally.dropped += 1,
             Verdict::Reply(len) => {
                 let reply = out.octets(len);
-                self.service.counters.answered(query, reply);
+                tally.answered(query, reply);
                 // A reply has at most 65,535 octets, since the buffer has no more.
                 self.replies.extend_from_slice(&(len as u16).to_be_bytes());
                 self.replies.extend_from_slice(reply);
             }
         });
+        self.service.counters.add(&tally);
     }
 
     /// Writes all replies, if the client takes them in time.
@@ -171,7 +174,7 @@ impl Connection {
         }
         let written = timeout(self.service.message, self.stream.write_all(&self.replies)).await;
         if !matches!(written, Ok(Ok(()))) {
-            self.service.counters.failed();
+            self.service.counters.failed(1);
             return Err(Unfit::Reader);
         }
         self.replies.clear();

@@ -120,7 +120,7 @@ async fn trouble(error: &io::Error, service: &Service) -> Result<(), String> {
         // The client changed its mind.
         Some(Errno::ECONNABORTED | Errno::EINTR | Errno::EAGAIN) => Ok(()),
         _ => {
-            service.counters.failed();
+            service.counters.failed(1);
             tokio::time::sleep(PAUSE_STRANGE).await;
             Ok(())
         }

@@ -81,7 +81,7 @@ impl Model {
 
 /// The consumer.
 struct Consumer {
-    deltas: mpsc::Receiver<Delta<Bytes>>,
+    deltas: mpsc::Receiver<Arrived<Bytes>>,
     view: State,
     revision: Option<Revision>,
 }
@@ -121,8 +121,8 @@ async fn live_through(events: Vec<Event>) {
             Event::Pass(millis) => sleep(Duration::from_millis(millis.into())).await,
             Event::Take(count) => {
                 for _ in 0..count {
-                    let Ok(delta) = consumer.deltas.try_recv() else { break };
-                    consumer.apply(&model, delta);
+                    let Ok(arrived) = consumer.deltas.try_recv() else { break };
+                    consumer.apply(&model, arrived.delta);
                 }
             }
         }
@@ -131,8 +131,8 @@ async fn live_through(events: Vec<Event>) {
     model.registry.set_available(true);
     let last = model.at(Revision::MAX);
     while consumer.revision.is_none() || consumer.view != last {
-        let delta = timeout(Duration::from_secs(60), consumer.deltas.recv()).await;
-        consumer.apply(&model, delta.expect("it catches up").expect("it runs"));
+        let arrived = timeout(Duration::from_secs(60), consumer.deltas.recv()).await;
+        consumer.apply(&model, arrived.expect("it catches up").expect("it runs").delta);
     }
 }
 

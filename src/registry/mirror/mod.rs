@@ -88,6 +88,15 @@ pub struct Delta<P> {
     pub news: Vec<News<P>>,
 }
 
+/// A step on its way to the consumer, with the time of its arrival from the registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrived<P> {
+    /// The step.
+    pub delta: Delta<P>,
+    /// When the mirror was given the batch or the listing that it comes from.
+    pub at: Instant,
+}
+
 /// What makes a value of a key; `serve` hands a layout's in.
 pub type Parse<P> = Arc<dyn Fn(&Entry) -> P + Send + Sync>;
 
@@ -96,7 +105,7 @@ pub struct Mirror<P> {
     registry: Arc<dyn Registry>,
     prefix: Bytes,
     parse: Parse<P>,
-    deltas: mpsc::Sender<Delta<P>>,
+    deltas: mpsc::Sender<Arrived<P>>,
     pacing: Pacing,
     status: Arc<Status>,
     table: Table<P>,
@@ -139,7 +148,7 @@ impl<P: Clone + Send + Sync> Mirror<P> {
         registry: Arc<dyn Registry>,
         prefix: impl Into<Bytes>,
         parse: Parse<P>,
-        deltas: mpsc::Sender<Delta<P>>,
+        deltas: mpsc::Sender<Arrived<P>>,
         pacing: Pacing,
     ) -> Self {
         let prefix = prefix.into();
@@ -233,6 +242,7 @@ impl<P: Clone + Send + Sync> Mirror<P> {
 
     async fn list(&mut self) -> Result<Step, Trouble> {
         let listing = self.registry.list(&self.prefix, false, None).await?;
+        let at = Instant::now();
         self.status.heard();
         let stamp = listing.stamp;
         let continues = match self.history.judge(stamp) {
@@ -262,7 +272,7 @@ impl<P: Clone + Send + Sync> Mirror<P> {
                 "first view complete"
             );
         }
-        self.tell(stamp.revision, true, news).await?;
+        self.tell(stamp.revision, true, news, at).await?;
         self.status.listed(first);
         Ok(Step::Watch)
     }
@@ -301,12 +311,13 @@ impl<P: Clone + Send + Sync> Mirror<P> {
                     return Err(Error::Unavailable(format!("no sign of life for {secs} s")).into());
                 }
             };
+            let at = Instant::now();
             self.found();
             if opened.elapsed() >= self.pacing.backoff_max {
                 self.backoff.reset();
             }
             if let Watched::Batch { revision, changes } = news {
-                self.apply(revision, changes).await?;
+                self.apply(revision, changes, at).await?;
             }
             // Taken after the delta was: a slow consumer is not the registry's silence.
             heard = Instant::now();
@@ -322,12 +333,17 @@ impl<P: Clone + Send + Sync> Mirror<P> {
         }
     }
 
-    async fn apply(&mut self, revision: Revision, changes: Vec<Change>) -> Result<(), Trouble> {
+    async fn apply(
+        &mut self,
+        revision: Revision,
+        changes: Vec<Change>,
+        at: Instant,
+    ) -> Result<(), Trouble> {
         if !self.history.advance(revision) {
             return Ok(());
         }
         let news = self.table.apply(changes, &*self.parse);
-        self.tell(revision, false, news).await
+        self.tell(revision, false, news, at).await
     }
 
     async fn tell(
@@ -335,9 +351,10 @@ impl<P: Clone + Send + Sync> Mirror<P> {
         revision: Revision,
         whole: bool,
         news: Vec<News<P>>,
+        at: Instant,
     ) -> Result<(), Trouble> {
         let delta = Delta { revision, epoch: self.epoch, whole, news };
-        self.deltas.send(delta).await.map_err(|_| Trouble::Unread)?;
+        self.deltas.send(Arrived { delta, at }).await.map_err(|_| Trouble::Unread)?;
         self.status.told(self.epoch, revision);
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::registry::Stamp;
 
 /// A running mirror.
 struct Running {
-    deltas: mpsc::Receiver<Delta<String>>,
+    deltas: mpsc::Receiver<Arrived<String>>,
     status: Arc<Status>,
     stop: CancellationToken,
     tasks: JoinSet<Result<(), String>>,
@@ -30,9 +30,13 @@ impl Running {
         Self { deltas, status, stop, tasks }
     }
 
+    async fn arrived(&mut self) -> Arrived<String> {
+        timeout(Duration::from_secs(60), self.deltas.recv()).await.unwrap().unwrap()
+    }
+
     /// The next delta, in short: revision, epoch, `whole` or `step`, and the news.
     async fn delta(&mut self) -> String {
-        let delta = timeout(Duration::from_secs(60), self.deltas.recv()).await.unwrap().unwrap();
+        let delta = self.arrived().await.delta;
         let kind = if delta.whole { "whole" } else { "step" };
         let news: Vec<_> = delta
             .news
@@ -270,4 +274,18 @@ async fn it_ends_when_told_to_and_complains_when_unread() {
     let Running { deltas, mut tasks, .. } = Running::start(&script);
     drop(deltas);
     assert!(tasks.join_next().await.unwrap().unwrap().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_says_when_it_came_however_long_the_queue_held_it() {
+    let script = Arc::new(Script::default());
+    script.list(at(4), vec![]);
+    let watch = script.watch();
+    let mut mirror = Running::start(&script);
+    let start = Instant::now();
+    sleep(Duration::from_secs(1)).await;
+    watch.send(put("a", "1", 5)).await.unwrap();
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(mirror.arrived().await.at - start, Duration::ZERO);
+    assert_eq!(mirror.arrived().await.at - start, Duration::from_secs(1));
 }

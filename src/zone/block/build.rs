@@ -1,14 +1,22 @@
 //! Builds an app block from live instances and their claims.
+//!
+//! One pass over the instances writes their addresses and rows; the branches (see [`super::branch`]) and the
+//! tables of names follow, since they hold places of those.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::ops::Range;
+use std::net::IpAddr;
+use std::sync::Arc;
 
-use super::super::choice::Choice;
 use super::super::claims::Held;
+use super::super::packed::{place, push, set};
 use super::super::wire;
-use super::{Block, Branch, Instance, Name, Row, Target, What};
-use crate::model::{Endpoint, Instance as Registered, Label};
+use super::Block;
+use super::branch::{Branches, Built, Made};
+use super::format::{
+    APP_OCTETS, HEADER, KIND_INSTANCE, KIND_TAG, KIND_TARGET, LARGEST, NAME_COUNT, NAMES,
+    ROW_HEADER, SERVICE_COUNT, SERVICES, SRV_TARGET, WHOLE,
+};
+use crate::model::{Endpoint, Instance as Registered, Label, Protocol, Transport};
 
 /// An instance that is to be in answers.
 #[derive(Debug, Clone, Copy)]
@@ -19,125 +27,307 @@ pub(in crate::zone) struct Live<'a> {
     pub(in crate::zone) instance: &'a Registered,
 }
 
-/// Weights of addresses are counted in these parts, so that an instance's weight can be split over its addresses.
-const WEIGHT_PARTS: u64 = 1 << 20;
+/// What all records of a zone have in common.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::zone) struct Shape<'a> {
+    /// The zone's name in wire form, with the root label.
+    pub(in crate::zone) zone: &'a [u8],
+    /// Time to live, in seconds.
+    pub(in crate::zone) ttl_secs: u32,
+    /// SRV weights are multiplied by this.
+    pub(in crate::zone) srv_weight_scale: u16,
+}
 
-/// The block of an app; none where nothing is live. `tags` are those that hold their name; SRV weights are
-/// multiplied by `scale`.
+/// The question's name, which stands right behind the header.
+const OWNER: u16 = 0xc000 | 12;
+const TYPE_A: u16 = 1;
+const TYPE_AAAA: u16 = 28;
+const TYPE_SRV: u16 = 33;
+const CLASS_IN: u16 = 1;
+/// What an instance takes as a rule: room for that many octets is made at first.
+const INSTANCE_OCTETS_USUAL: usize = 128;
+
+/// The block of an app; none where nothing is live. `tags` are those that hold their name.
 pub(in crate::zone) fn build(
     app: &[u8],
     live: &[Live<'_>],
     tags: &BTreeSet<Label>,
-    scale: u16,
+    shape: Shape<'_>,
 ) -> Option<Block> {
     if live.is_empty() {
         return None;
     }
-    let mut pools = Pools::default();
-    let services = services(live);
-    let mut names: BTreeMap<&Label, What> = BTreeMap::new();
-    let mut instances = Vec::with_capacity(live.len());
-    for (index, one) in live.iter().enumerate() {
-        let first = pools.rows.len() as u32;
-        let own =
-            pools.target(&one.held.label, &one.instance.addresses, one.instance.host.as_deref());
-        names.insert(&one.held.label, What::Instance(index as u32));
-        for (at, endpoint) in one.instance.endpoints.iter().enumerate() {
-            let target = match one.held.targets.get(at).and_then(Option::as_ref) {
-                None => own,
-                Some(label) => {
-                    let target = pools.target(label, &endpoint.addresses, None);
-                    names.insert(label, What::Target(target));
-                    target
-                }
-            };
-            let weight = endpoint.weight.unwrap_or(one.instance.weight);
-            let labels = service_key(endpoint);
-            pools.rows.push(Row {
-                priority: one.instance.priority,
-                weight: weight.saturating_mul(scale),
-                port: endpoint.port,
-                // At most 16 endpoints for each of 10,000 instances, and the search hits.
-                service: services.binary_search(&labels).unwrap_or_default() as u32,
-                target,
-            });
-        }
-        instances.push(Instance { target: own, rows: first..pools.rows.len() as u32 });
-    }
-    let everyone: Vec<usize> = (0..live.len()).collect();
-    let whole = branch(live, &instances, &everyone, &pools);
+    let services = Services::of(live);
+    let mut writer = Writer {
+        octets: Vec::with_capacity(HEADER + app.len() + live.len() * INSTANCE_OCTETS_USUAL),
+        names: Vec::with_capacity(live.len() + tags.len()),
+        rows: Vec::with_capacity(live.len()),
+        app,
+        shape,
+    };
+    writer.octets.resize(HEADER, 0);
+    writer.octets.extend_from_slice(app);
+    let instances: Vec<Built> = live.iter().map(|one| writer.instance(one, &services)).collect();
+    let Writer { mut octets, mut names, rows, .. } = writer;
+
+    let made: usize = rows.iter().map(|row| usize::from(row.octets)).sum();
     let tagged = tagged(live, tags);
-    let mut branches = Vec::with_capacity(tagged.len());
+    let mut branches = Branches::new(&mut octets, &instances, &rows);
+    let whole = branches.whole();
     for (tag, members) in tagged {
-        names.insert(tag, What::Tag(branches.len() as u32));
-        branches
-            .push(Branch { srv: Choice::default(), ..branch(live, &instances, &members, &pools) });
+        let at = branches.tag(&members);
+        names.push(Name { label: tag.as_str(), text: None, kind: KIND_TAG, at });
     }
-    let names =
-        names.into_iter().map(|(label, what)| Name { text: pools.text(label), what }).collect();
-    Some(Block {
-        app: app.into(),
-        names,
-        instances: instances.into(),
-        tags: branches.into(),
-        whole,
-        services: services.into(),
-        text: pools.text.into(),
-        targets: pools.targets.into(),
-        rows: pools.rows.into(),
-        v4: pools.v4.into(),
-        v6: pools.v6.into(),
-        hosts: pools.hosts.into(),
-    })
+    let largest = made.max(branches.largest_address_octets());
+    names.sort_by(|a, b| a.label.cmp(b.label));
+    let (names_at, name_count) = write_names(&mut octets, &names);
+    let (services_at, service_count) = services.write(&mut octets);
+    for (at, number) in [
+        (APP_OCTETS, app.len() as u32),
+        (LARGEST, u32::try_from(largest).unwrap_or(u32::MAX)),
+        (WHOLE, whole),
+        (SERVICES, services_at),
+        (SERVICE_COUNT, service_count),
+        (NAMES, names_at),
+        (NAME_COUNT, name_count),
+    ] {
+        set(&mut octets, at, number);
+    }
+    Some(Block { octets: octets.into() })
 }
 
-/// What names and rows share.
-#[derive(Default)]
-struct Pools {
-    text: Vec<u8>,
-    texts: BTreeMap<Label, Range<u32>>,
-    targets: Vec<Target>,
-    rows: Vec<Row>,
-    v4: Vec<Ipv4Addr>,
-    v6: Vec<Ipv6Addr>,
-    hosts: Vec<Box<[u8]>>,
+struct Writer<'a> {
+    octets: Vec<u8>,
+    names: Vec<Name<'a>>,
+    rows: Vec<Made>,
+    app: &'a [u8],
+    shape: Shape<'a>,
 }
 
-impl Pools {
-    fn text(&mut self, label: &Label) -> Range<u32> {
-        if let Some(range) = self.texts.get(label.as_str()) {
-            return range.clone();
-        }
-        let start = self.text.len() as u32;
-        self.text.extend_from_slice(label.as_str().as_bytes());
-        let range = start..self.text.len() as u32;
-        self.texts.insert(label.clone(), range.clone());
-        range
-    }
+/// A label below the app and what it names.
+struct Name<'a> {
+    label: &'a str,
+    /// Where its text stands already: in an SRV record's target.
+    text: Option<u32>,
+    kind: u8,
+    at: u32,
+}
 
-    fn target(&mut self, label: &Label, addresses: &[IpAddr], host: Option<&str>) -> u32 {
-        let (v4, v6) = (self.v4.len() as u32, self.v6.len() as u32);
-        for address in addresses {
-            match address {
-                IpAddr::V4(address) => self.v4.push(*address),
-                IpAddr::V6(address) => self.v6.push(*address),
+/// Where an SRV record points.
+enum Goal<'a> {
+    /// To that label of the app.
+    Label(&'a str),
+    /// To a host elsewhere, in wire form with the root label.
+    Host(&'a [u8]),
+}
+
+impl<'a> Writer<'a> {
+    fn instance(&mut self, one: &Live<'a>, services: &Services<'a>) -> Built {
+        let (held, instance) = (one.held, one.instance);
+        let host = instance.host.as_deref().and_then(host_wire);
+        let own = self.target(&instance.addresses);
+        let label_of = |at: usize| held.targets.get(at).and_then(Option::as_ref);
+        // Rows follow one another, so what they point to comes first.
+        let targets: Vec<u32> = (0..)
+            .zip(&instance.endpoints)
+            .map(|(at, endpoint)| label_of(at).map_or(own, |_| self.target(&endpoint.addresses)))
+            .collect();
+        let first = self.rows.len();
+        let mut text = None;
+        for (at, (endpoint, target)) in instance.endpoints.iter().zip(targets).enumerate() {
+            let label = label_of(at);
+            let to = match (label, &host) {
+                (None, Some(host)) => Goal::Host(host),
+                _ => Goal::Label(label.unwrap_or(&held.label).as_str()),
+            };
+            let row = self.row(instance, endpoint, services.index(endpoint), target, to);
+            // Behind the length of its first label.
+            let in_target = Some(row + (ROW_HEADER + SRV_TARGET + 1) as u32);
+            match label {
+                Some(label) => self.names.push(Name {
+                    label: label.as_str(),
+                    text: in_target,
+                    kind: KIND_TARGET,
+                    at: target,
+                }),
+                None if host.is_none() => text = text.or(in_target),
+                None => {}
             }
         }
-        let host = host.and_then(host_wire).map(|wire| {
-            self.hosts.push(wire);
-            self.hosts.len() as u32 - 1
-        });
-        let text = self.text(label);
-        let (v4, v6) = (v4..self.v4.len() as u32, v6..self.v6.len() as u32);
-        self.targets.push(Target { text, v4, v6, host });
-        self.targets.len() as u32 - 1
+        let at = place(&self.octets);
+        let rows = first..self.rows.len();
+        push(&mut self.octets, own);
+        push(&mut self.octets, self.rows.get(first).map_or(0, |row| row.place));
+        push(&mut self.octets, rows.len() as u32);
+        self.names.push(Name { label: held.label.as_str(), text, kind: KIND_INSTANCE, at });
+        Built { target: own, rows, weight: instance.weight, priority: instance.priority }
     }
+
+    /// Writes a target's address records, and gives their place.
+    fn target(&mut self, addresses: &[IpAddr]) -> u32 {
+        let at = place(&self.octets);
+        let v4 = addresses.iter().filter(|address| address.is_ipv4()).count();
+        // At most 16 of them.
+        self.octets.extend_from_slice(&[v4 as u8, (addresses.len() - v4) as u8]);
+        for address in addresses {
+            if let IpAddr::V4(v4) = address {
+                self.record(TYPE_A, &v4.octets());
+            }
+        }
+        for address in addresses {
+            if let IpAddr::V6(v6) = address {
+                self.record(TYPE_AAAA, &v6.octets());
+            }
+        }
+        at
+    }
+
+    fn row(
+        &mut self,
+        instance: &Registered,
+        endpoint: &Endpoint,
+        service: u32,
+        target: u32,
+        to: Goal<'_>,
+    ) -> u32 {
+        let at = place(&self.octets);
+        let weight = endpoint.weight.unwrap_or(instance.weight);
+        let weight = weight.saturating_mul(self.shape.srv_weight_scale);
+        let (priority, port) = (instance.priority, endpoint.port);
+        push(&mut self.octets, target);
+        push(&mut self.octets, service);
+        let length_at = self.octets.len();
+        self.octets.extend_from_slice(&[0, 0]);
+        let start = self.octets.len();
+        self.record_header(TYPE_SRV, 0);
+        for number in [priority, weight, port] {
+            self.octets.extend_from_slice(&number.to_be_bytes());
+        }
+        match to {
+            Goal::Host(host) => self.octets.extend_from_slice(host),
+            Goal::Label(label) => {
+                wire::push_label(&mut self.octets, label.as_bytes());
+                self.octets.extend_from_slice(self.app);
+                self.octets.extend_from_slice(self.shape.zone);
+            }
+        }
+        // A record header and two names of 255 octets at most.
+        let octets = (self.octets.len() - start) as u16;
+        self.octets[length_at..start].copy_from_slice(&octets.to_le_bytes());
+        let data = octets - RECORD_HEADER as u16;
+        self.octets[start + RECORD_HEADER - 2..start + RECORD_HEADER]
+            .copy_from_slice(&data.to_be_bytes());
+        self.rows.push(Made { place: at, octets, service, target, priority, weight, port });
+        at
+    }
+
+    fn record(&mut self, rtype: u16, data: &[u8]) {
+        self.record_header(rtype, data.len() as u16);
+        self.octets.extend_from_slice(data);
+    }
+
+    fn record_header(&mut self, rtype: u16, data_octets: u16) {
+        for number in [OWNER, rtype, CLASS_IN] {
+            self.octets.extend_from_slice(&number.to_be_bytes());
+        }
+        self.octets.extend_from_slice(&self.shape.ttl_secs.to_be_bytes());
+        self.octets.extend_from_slice(&data_octets.to_be_bytes());
+    }
+}
+
+/// Owner pointer, type, class, TTL and length (RFC 1035 section 4.1.3).
+const RECORD_HEADER: usize = 12;
+
+/// The services of an app, in the order of their labels.
+struct Services<'a> {
+    indexes: BTreeMap<(Transport, &'a Protocol), u32>,
+    labels: Vec<Vec<u8>>,
+}
+
+impl<'a> Services<'a> {
+    fn of(live: &[Live<'a>]) -> Self {
+        let mut indexes = BTreeMap::new();
+        let mut last = None;
+        for endpoint in live.iter().flat_map(|one| &one.instance.endpoints) {
+            let key = (endpoint.transport, &endpoint.protocol);
+            // As a rule they are all one.
+            if last.replace(key) != Some(key) {
+                indexes.insert(key, 0);
+            }
+        }
+        let mut labels: Vec<(Vec<u8>, &mut u32)> = indexes
+            .iter_mut()
+            .map(|((transport, protocol), index)| (service_labels(*transport, protocol), index))
+            .collect();
+        labels.sort();
+        let labels = (0..).zip(labels).map(|(at, (labels, index))| {
+            *index = at;
+            labels
+        });
+        let labels = labels.collect();
+        Self { indexes, labels }
+    }
+
+    fn index(&self, endpoint: &Endpoint) -> u32 {
+        if self.labels.len() == 1 {
+            return 0;
+        }
+        self.indexes.get(&(endpoint.transport, &endpoint.protocol)).copied().unwrap_or_default()
+    }
+
+    /// Their place and number.
+    fn write(&self, octets: &mut Vec<u8>) -> (u32, u32) {
+        let mut places = Vec::with_capacity(self.labels.len());
+        for labels in &self.labels {
+            places.push(place(octets));
+            octets.extend_from_slice(labels);
+        }
+        let at = place(octets);
+        for (labels, place) in self.labels.iter().zip(places) {
+            push(octets, place);
+            push(octets, labels.len() as u32);
+        }
+        (at, self.labels.len() as u32)
+    }
+}
+
+/// Transport first, so that the services of one transport stand together.
+fn service_labels(transport: Transport, protocol: &Protocol) -> Vec<u8> {
+    let mut labels = Vec::with_capacity(24);
+    wire::push_label(&mut labels, format!("_{transport}").as_bytes());
+    wire::push_label(&mut labels, format!("_{protocol}").as_bytes());
+    labels
+}
+
+/// Writes the table of names, which are sorted, and gives its place and their number.
+fn write_names(octets: &mut Vec<u8>, names: &[Name<'_>]) -> (u32, u32) {
+    let texts: Vec<u32> = names
+        .iter()
+        .map(|name| {
+            name.text.unwrap_or_else(|| {
+                let at = place(octets);
+                octets.extend_from_slice(name.label.as_bytes());
+                at
+            })
+        })
+        .collect();
+    let at = place(octets);
+    for (name, text) in names.iter().zip(texts) {
+        push(octets, text);
+        // A label has at most 63 octets.
+        octets.extend_from_slice(&[name.label.len() as u8, name.kind, 0, 0]);
+        push(octets, name.at);
+    }
+    (at, names.len() as u32)
 }
 
 /// The members of each tag that holds its name. One pass over the instances: where each has tags of its own, a
 /// pass for each tag would take the square of their number.
 fn tagged<'a>(live: &[Live<'a>], tags: &BTreeSet<Label>) -> BTreeMap<&'a Label, Vec<usize>> {
     let mut tagged: BTreeMap<&Label, Vec<usize>> = BTreeMap::new();
+    if tags.is_empty() {
+        return tagged;
+    }
     for (index, one) in live.iter().enumerate() {
         for tag in one.instance.tags.iter().filter(|tag| tags.contains(*tag)) {
             tagged.entry(tag).or_default().push(index);
@@ -146,22 +336,8 @@ fn tagged<'a>(live: &[Live<'a>], tags: &BTreeSet<Label>) -> BTreeMap<&'a Label, 
     tagged
 }
 
-/// Transport first, as [`Block`] sorts them.
-fn service_key(endpoint: &Endpoint) -> Box<[u8]> {
-    let mut key = Vec::with_capacity(24);
-    wire::push_label(&mut key, format!("_{}", endpoint.transport).as_bytes());
-    wire::push_label(&mut key, format!("_{}", endpoint.protocol).as_bytes());
-    key.into()
-}
-
-fn services(live: &[Live<'_>]) -> Vec<Box<[u8]>> {
-    let all: BTreeSet<_> =
-        live.iter().flat_map(|one| &one.instance.endpoints).map(service_key).collect();
-    all.into_iter().collect()
-}
-
 /// A host name in wire form with the root label; none where it is none.
-fn host_wire(host: &str) -> Option<Box<[u8]>> {
+fn host_wire(host: &str) -> Option<Arc<[u8]>> {
     let mut wire = Vec::with_capacity(host.len() + 2);
     for label in host.trim_end_matches('.').split('.') {
         if !(1..=63).contains(&label.len()) {
@@ -171,93 +347,4 @@ fn host_wire(host: &str) -> Option<Box<[u8]>> {
     }
     wire.push(0);
     (wire.len() <= 255).then(|| wire.into())
-}
-
-fn branch(live: &[Live<'_>], instances: &[Instance], members: &[usize], pools: &Pools) -> Branch {
-    let rows = || members.iter().flat_map(|member| instances[*member].rows.clone());
-    let row = |at: u32| &pools.rows[at as usize];
-    let choice = |at: &mut dyn Iterator<Item = u32>| {
-        Choice::new(at.map(|at| (at, row(at).priority, row(at).weight.into())))
-    };
-    let mut by_service: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    for at in rows() {
-        by_service.entry(row(at).service).or_default().push(at);
-    }
-    let offers = |member: &usize| {
-        let of = &instances[*member];
-        let rows = of.rows.clone().map(|at| row(at).target);
-        let mut targets: Vec<u32> = std::iter::once(of.target).chain(rows).collect();
-        targets.sort_unstable();
-        targets.dedup();
-        (live[*member].instance, targets)
-    };
-    let offers: Vec<_> = members.iter().map(offers).collect();
-    let v4 = |target: u32| pools.targets[target as usize].v4.clone();
-    let v6 = |target: u32| pools.targets[target as usize].v6.clone();
-    // One for both families: whoever has both would else reach by the one what is held back in the other.
-    let has_address = |target: &u32| !(v4(*target).is_empty() && v6(*target).is_empty());
-    let priority = offers
-        .iter()
-        .filter(|(instance, targets)| instance.weight > 0 && targets.iter().any(has_address))
-        .map(|(instance, _)| instance.priority)
-        .min();
-    Branch {
-        a: addresses(&offers, priority, &pools.v4, v4),
-        aaaa: addresses(&offers, priority, &pools.v6, v6),
-        srv: choice(&mut once(rows(), &pools.rows).into_iter()),
-        by_service: by_service
-            .into_iter()
-            .map(|(service, rows)| (service, choice(&mut rows.into_iter())))
-            .collect(),
-    }
-}
-
-/// The rows that make different records: endpoints that differ in protocol alone have different names of
-/// their own, but at the app's they are one record (RFC 2181 section 5).
-fn once(all: impl Iterator<Item = u32>, rows: &[Row]) -> Vec<u32> {
-    let mut seen = BTreeSet::new();
-    all.filter(|at| {
-        let Row { priority, weight, port, target, .. } = rows[*at as usize];
-        seen.insert((priority, weight, port, target))
-    })
-    .collect()
-}
-
-/// The addresses of one family: each once, those of that priority, which is the lowest number that has weight;
-/// weights of instances on one address added up, an instance's weight split over its addresses. Where nobody
-/// has weight, all of them alike.
-fn addresses<A: Ord + Copy>(
-    offers: &[(&Registered, Vec<u32>)],
-    priority: Option<u16>,
-    pool: &[A],
-    range: impl Fn(u32) -> Range<u32>,
-) -> Choice {
-    let own = |targets: &[u32]| -> BTreeMap<A, u32> {
-        targets
-            .iter()
-            .flat_map(|target| range(*target))
-            .rev()
-            .map(|at| (pool[at as usize], at))
-            .collect()
-    };
-    let mut sums: BTreeMap<A, (u32, u64)> = BTreeMap::new();
-    for (instance, targets) in offers {
-        let own = own(targets);
-        let weight = match priority {
-            None => 1,
-            Some(priority) if instance.priority == priority => {
-                u64::from(instance.weight) * WEIGHT_PARTS
-            }
-            Some(_) => 0,
-        };
-        if weight == 0 {
-            continue;
-        }
-        let share = (weight / (own.len().max(1) as u64)).max(1);
-        for (address, at) in own {
-            sums.entry(address).or_insert((at, 0)).1 += share;
-        }
-    }
-    let all_alike = priority.is_none();
-    Choice::new(sums.into_values().map(|(at, weight)| (at, 0, if all_alike { 1 } else { weight })))
 }

@@ -1,340 +1,226 @@
-//! An app block: the immutable table of one app's own names in one zone.
+//! An app block: the immutable table of one app's own names in one zone, and their records, ready to be sent.
+//!
+//! All of it is one run of octets, small numbers in front, so that a query reads a few neighbouring cache lines:
 //!
 //! ```text
-//! names:  i-1 -> instance 0    instances: target 0, rows 0..2     rows:    10 100 9000 -> target 0
-//!         i-2 -> instance 1               target 1, rows 2..3              10 100 8080 -> target 0
-//!         v2  -> tag 0         targets:   "i-1" 10.0.0.7                   10 100 9000 -> target 1
-//!                                         "i-2" 10.0.0.8 fd00::8
+//! header     where each part stands; the app's labels
+//! branches   of the app and of each tag: choices of addresses and SRV records
+//! services   "_tcp" "_nova", sorted     names  "i-1" -> instance, "v2" -> tag, sorted
+//! instances  target, rows               choices (see `choice`): members are places of rows or records
+//! targets    how many addresses, then their records       rows   target, service, then the SRV record
 //! ```
 //!
-//! Names are relative to the app, rows are compact, and any record can be emitted in any order: owners point
-//! into the question, SRV targets are a label, the app's name and the zone's. Lookups are by binary search, so
-//! that a hostile name costs no more than a plain one.
+//! Records are whole, with the question's name as their owner; whoever sends one as glue puts another
+//! pointer in front. Any can be sent in any order: SRV targets are written out (RFC 2782). Names are found by
+//! binary search, so that a hostile name costs no more than a plain one.
 //!
-//! Knows nothing of messages: `dns` writes the octets.
+//! Knows nothing of messages: `dns` chooses what is sent.
+#![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
+mod branch;
 mod build;
+mod format;
+mod node;
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
-pub(super) use build::{Live, build};
+pub(super) use build::{Live, Shape, build};
+pub use format::{A_OCTETS, AAAA_OCTETS, SRV_TARGET};
+pub use node::{Addresses, Node, Row, Rows};
 
+use self::format::{
+    APP_OCTETS, BRANCH_COUNT, BRANCH_SERVICE_OCTETS, BRANCH_SERVICES, HEADER, INSTANCE_ROW_COUNT,
+    INSTANCE_ROWS, INSTANCE_TARGET, KIND_INSTANCE, KIND_TAG, KIND_TARGET, LARGEST, NAME_COUNT,
+    NAME_OCTETS, NAMES, ROW_HEADER, ROW_OCTETS, ROW_SERVICE, ROW_TARGET, SERVICE_COUNT,
+    SERVICE_OCTETS, SERVICES, TARGET_HEADER, WHOLE, partition_point, search,
+};
+use self::node::Kind;
 use super::choice::Choice;
+use super::packed::{NUMBER, place_at, slice, u16_at, u32_at};
 use super::wire;
 
+/// Octets of a cache line, and lines that a core fetches at once.
+const LINE_OCTETS: usize = 64;
+const WARM_LINES: usize = 16;
+
 /// All names of one app in one zone.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Block {
-    /// The app's labels in wire form, relative to the zone.
-    app: Box<[u8]>,
-    /// The texts of all names, back to back.
-    text: Box<[u8]>,
-    /// The labels below the app, in octet order.
-    names: Box<[Name]>,
-    instances: Box<[Instance]>,
-    tags: Box<[Branch]>,
-    /// The app itself.
-    whole: Branch,
-    /// The service labels that the app has, in wire form and octet order; the transport's in front, `_tcp` `_nova`,
-    /// so that those of one transport stand together.
-    services: Box<[Box<[u8]>]>,
-    targets: Box<[Target]>,
-    rows: Box<[Row]>,
-    /// Addresses of the targets.
-    v4: Box<[Ipv4Addr]>,
-    v6: Box<[Ipv6Addr]>,
-    /// Host names of targets that are known by one, in wire form with the root label.
-    hosts: Box<[Box<[u8]>]>,
-}
-
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Name {
-    text: Range<u32>,
-    what: What,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum What {
-    Instance(u32),
-    Target(u32),
-    Tag(u32),
-}
-
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Instance {
-    target: u32,
-    rows: Range<u32>,
-}
-
-/// What an SRV record points to.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Target {
-    text: Range<u32>,
-    v4: Range<u32>,
-    v6: Range<u32>,
-    host: Option<u32>,
-}
-
-/// One SRV record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Row {
-    /// SRV priority.
-    pub priority: u16,
-    /// SRV weight, scaled as the zone wants it.
-    pub weight: u16,
-    /// Port.
-    pub port: u16,
-    /// Place in the block's services: more than 65,536 protocols fit in the limits.
-    service: u32,
-    target: u32,
-}
-
-/// The sets of an app or a tag.
-#[derive(Debug, Default, PartialEq, Eq, Hash)]
-struct Branch {
-    a: Choice,
-    aaaa: Choice,
-    /// Every endpoint; only the app itself serves it.
-    srv: Choice,
-    by_service: Box<[(u32, Choice)]>,
-}
-
-/// A name that exists.
-#[derive(Debug, Clone, Copy)]
-pub struct Node<'a> {
-    block: &'a Block,
-    kind: Kind<'a>,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Kind<'a> {
-    App,
-    Tag(&'a Branch),
-    Target(&'a Target),
-    Service(&'a Choice),
-    InstanceService(&'a Instance, u32),
-    /// On the way to one of the others.
-    Between,
-}
-
-/// Addresses to emit.
-#[derive(Debug, Clone, Copy)]
-pub enum Addresses<'a, A> {
-    /// All of one target: rotated.
-    Own(&'a [A]),
-    /// Chosen by weight among those of many.
-    Chosen(&'a Choice, &'a [A]),
-}
-
-/// SRV records to emit.
-#[derive(Debug, Clone, Copy)]
-pub enum Rows<'a> {
-    /// Those of one instance that offer a service: at most 16.
-    Few(&'a [Row], u32),
-    /// Chosen by priority and weight; members are for [`Block::row`].
-    Chosen(&'a Choice),
-}
-
-/// Where an SRV record points.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Goal<'a> {
-    /// To that label of the app.
-    Label(&'a [u8]),
-    /// To a host elsewhere, in wire form with the root label.
-    Host(&'a [u8]),
+    octets: Arc<[u8]>,
 }
 
 impl Block {
     /// The app's labels in wire form, relative to the zone.
     #[must_use]
     pub fn app(&self) -> &[u8] {
-        &self.app
+        slice(&self.octets, HEADER, place_at(&self.octets, APP_OCTETS))
+    }
+
+    /// Octets of the largest answer section that a name of this block has.
+    #[must_use]
+    pub fn answer_octets_max(&self) -> usize {
+        place_at(&self.octets, LARGEST)
     }
 
     /// The name with these labels in front of the app's; none where it does not exist.
     #[must_use]
+    #[inline]
     pub fn find(&self, relative: &[u8]) -> Option<Node<'_>> {
+        self.warm();
         let (service, rest) = service_labels(relative);
         let kind = match wire::split(rest) {
             None => match service {
                 Asked::None => Kind::App,
-                Asked::Transport(transport) => {
-                    (!self.transport(transport).is_empty()).then_some(Kind::Between)?
-                }
-                Asked::Service(protocol, transport) => {
-                    let service = self.service(protocol, transport)?;
-                    Kind::Service(branch_service(&self.whole, service)?)
-                }
+                asked => self.branch_service(place_at(&self.octets, WHOLE), asked)?,
             },
-            Some((label, [])) => match (self.what(label)?, service) {
-                (What::Instance(at), Asked::None) => Kind::Target(
-                    self.targets.get(self.instances.get(at as usize)?.target as usize)?,
-                ),
-                (What::Target(at), Asked::None) => Kind::Target(self.targets.get(at as usize)?),
-                (What::Target(_), _) => return None,
-                (What::Tag(at), Asked::None) => Kind::Tag(self.tags.get(at as usize)?),
-                (What::Instance(at), asked) => {
-                    self.instance_service(self.instances.get(at as usize)?, asked)?
+            Some((label, [])) => match (self.named(label)?, service) {
+                ((KIND_INSTANCE, at), Asked::None) => {
+                    Kind::Target(place_at(&self.octets, at + INSTANCE_TARGET))
                 }
-                (What::Tag(at), asked) => self.tag_service(self.tags.get(at as usize)?, asked)?,
+                ((KIND_INSTANCE, at), asked) => self.instance_service(at, asked)?,
+                ((KIND_TARGET, at), Asked::None) => Kind::Target(at),
+                ((KIND_TAG, at), Asked::None) => Kind::Tag(at),
+                ((KIND_TAG, at), asked) => self.branch_service(at, asked)?,
+                _ => return None,
             },
             Some(_) => return None,
         };
         Some(Node { block: self, kind })
     }
 
-    /// One SRV record of a [`Rows::Chosen`].
+    /// One SRV record of [`Rows`].
     #[must_use]
-    pub fn row(&self, member: u32) -> Option<&Row> {
-        self.rows.get(member as usize)
-    }
-
-    /// Where an SRV record points.
-    #[must_use]
-    pub fn goal(&self, row: &Row) -> Option<Goal<'_>> {
-        let target = self.targets.get(row.target as usize)?;
-        match target.host {
-            Some(host) => Some(Goal::Host(self.hosts.get(host as usize)?)),
-            None => Some(Goal::Label(slice(&self.text, &target.text)?)),
+    #[inline]
+    pub fn row(&self, member: u32) -> Row<'_> {
+        let at = member as usize;
+        let len = u16_at(&self.octets, at + ROW_OCTETS).into();
+        Row {
+            target: u32_at(&self.octets, at + ROW_TARGET),
+            record: slice(&self.octets, at + ROW_HEADER, len),
         }
     }
 
-    /// The addresses of an SRV record's target ([`Row::target`]).
+    /// One address record of [`Addresses::Chosen`], of so many octets.
     #[must_use]
-    pub fn glue(&self, target: u32) -> Option<(&[Ipv4Addr], &[Ipv6Addr])> {
-        let target = self.targets.get(target as usize)?;
-        Some((slice(&self.v4, &target.v4)?, slice(&self.v6, &target.v6)?))
+    #[inline]
+    pub fn record(&self, member: u32, octets: usize) -> &[u8] {
+        slice(&self.octets, member as usize, octets)
     }
 
-    /// The label of an SRV record's target.
+    /// The A and the AAAA records of an SRV record's target ([`Row::target`]), each one behind the other.
     #[must_use]
-    pub fn label(&self, target: u32) -> Option<&[u8]> {
-        slice(&self.text, &self.targets.get(target as usize)?.text)
+    #[inline]
+    pub fn glue(&self, target: u32) -> (&[u8], &[u8]) {
+        let at = target as usize;
+        let counts = slice(&self.octets, at, TARGET_HEADER);
+        let [v4, v6] = counts.first_chunk().map_or([0, 0], |counts: &[u8; 2]| *counts);
+        let v4 = usize::from(v4) * A_OCTETS;
+        let at = at + TARGET_HEADER;
+        (slice(&self.octets, at, v4), slice(&self.octets, at + v4, usize::from(v6) * AAAA_OCTETS))
     }
 
-    /// Octets of the largest answer section that a name of this block has, in a zone whose name has that
-    /// many octets in wire form.
-    #[must_use]
-    pub fn answer_octets_max(&self, zone_octets: usize) -> usize {
-        // Owner pointer, type, class, TTL and length are 12 octets (RFC 1035 section 4.1.3).
-        let srv = |row: &Row| {
-            12 + 6
-                + match self.goal(row) {
-                    Some(Goal::Label(label)) => 1 + label.len() + self.app.len() + zone_octets,
-                    Some(Goal::Host(host)) => host.len(),
-                    None => 0,
-                }
-        };
-        let all: usize = self.rows.iter().map(srv).sum();
-        all.max(self.whole.a.len() * 16).max(self.whole.aaaa.len() * 28)
+    /// Reads one octet of each cache line of a small block, of a large one's first lines: what a query reads one
+    /// after the other, each place from the one before, is fetched from memory all at once.
+    #[inline]
+    fn warm(&self) {
+        let lines = self.octets.iter().step_by(LINE_OCTETS).take(WARM_LINES);
+        std::hint::black_box(lines.fold(0, |sum, octet| sum ^ octet));
     }
 
-    fn what(&self, label: &[u8]) -> Option<What> {
-        let text = |name: &Name| slice(&self.text, &name.text).unwrap_or_default();
-        let at = self.names.binary_search_by(|name| text(name).cmp(label)).ok()?;
-        Some(self.names.get(at)?.what)
+    /// What a label is, and where that stands.
+    fn named(&self, label: &[u8]) -> Option<(u8, usize)> {
+        let (at, count) = (place_at(&self.octets, NAMES), place_at(&self.octets, NAME_COUNT));
+        let names = slice(&self.octets, at, count * NAME_OCTETS);
+        let entry = |index: usize| slice(names, index * NAME_OCTETS, NAME_OCTETS);
+        let found = search(count, |index| {
+            let entry = entry(index);
+            let len = entry.get(NUMBER).copied().unwrap_or_default();
+            slice(&self.octets, place_at(entry, 0), len.into()).cmp(label)
+        })?;
+        Some((*entry(found).get(NUMBER + 1)?, place_at(entry(found), 2 * NUMBER)))
+    }
+
+    /// The labels of a service, the transport's in front.
+    fn service_labels(&self, index: usize) -> &[u8] {
+        let at = place_at(&self.octets, SERVICES) + index * SERVICE_OCTETS;
+        slice(&self.octets, place_at(&self.octets, at), place_at(&self.octets, at + NUMBER))
     }
 
     fn service(&self, protocol: &[u8], transport: &[u8]) -> Option<u32> {
-        let at = self.services.binary_search_by(|service| {
+        let found = search(place_at(&self.octets, SERVICE_COUNT), |index| {
             // As if the two were one: this is how they are sorted.
-            service.iter().cmp(transport.iter().chain(protocol))
+            self.service_labels(index).iter().cmp(transport.iter().chain(protocol))
         });
-        u32::try_from(at.ok()?).ok()
+        u32::try_from(found?).ok()
     }
 
     /// The services of a transport.
     fn transport(&self, transport: &[u8]) -> Range<u32> {
-        let start = self.services.partition_point(|service| **service < *transport);
-        let behind = self.services.get(start..).unwrap_or_default();
-        let end = start + behind.partition_point(|service| service.starts_with(transport));
+        let count = place_at(&self.octets, SERVICE_COUNT);
+        let start = partition_point(count, |index| self.service_labels(index) < transport);
+        let end = partition_point(count, |index| {
+            let labels = self.service_labels(index);
+            labels < transport || labels.starts_with(transport)
+        });
         // There are no more services than rows.
         start as u32..end as u32
     }
 
-    fn instance_service<'a>(
-        &'a self,
-        instance: &'a Instance,
-        asked: Asked<'_>,
-    ) -> Option<Kind<'a>> {
-        let mut rows = slice(&self.rows, &instance.rows)?.iter();
+    fn branch_service(&self, branch: usize, asked: Asked<'_>) -> Option<Kind> {
+        let count = place_at(&self.octets, branch + BRANCH_COUNT);
+        let entry = |index: usize| branch + BRANCH_SERVICES + index * BRANCH_SERVICE_OCTETS;
+        let service_of = |index: usize| u32_at(&self.octets, entry(index));
         match asked {
             Asked::Service(protocol, transport) => {
                 let service = self.service(protocol, transport)?;
-                rows.any(|row| row.service == service)
-                    .then_some(Kind::InstanceService(instance, service))
+                let found = search(count, |index| service_of(index).cmp(&service))?;
+                Some(Kind::Service(place_at(&self.octets, entry(found) + NUMBER)))
             }
             Asked::Transport(transport) => {
                 let services = self.transport(transport);
-                rows.any(|row| services.contains(&row.service)).then_some(Kind::Between)
+                let next = partition_point(count, |index| service_of(index) < services.start);
+                (next < count && services.contains(&service_of(next))).then_some(Kind::Between)
             }
             Asked::None => None,
         }
     }
 
-    fn tag_service<'a>(&'a self, tag: &'a Branch, asked: Asked<'_>) -> Option<Kind<'a>> {
+    fn instance_service(&self, instance: usize, asked: Asked<'_>) -> Option<Kind> {
+        let mut rows = self.instance_rows(instance).map(|(_, service)| service);
         match asked {
             Asked::Service(protocol, transport) => {
-                Some(Kind::Service(branch_service(tag, self.service(protocol, transport)?)?))
+                let service = self.service(protocol, transport)?;
+                rows.any(|of| of == service).then_some(Kind::InstanceService(instance, service))
             }
             Asked::Transport(transport) => {
                 let services = self.transport(transport);
-                let at = tag.by_service.partition_point(|(service, _)| *service < services.start);
-                let (next, _) = tag.by_service.get(at)?;
-                services.contains(next).then_some(Kind::Between)
+                rows.any(|of| services.contains(&of)).then_some(Kind::Between)
             }
             Asked::None => None,
         }
     }
-}
 
-impl<'a> Node<'a> {
-    /// The block that it belongs to.
-    #[must_use]
-    pub fn block(&self) -> &'a Block {
-        self.block
+    /// The rows of an instance with their services.
+    fn instance_rows(&self, instance: usize) -> impl Iterator<Item = (u32, u32)> {
+        let mut at = u32_at(&self.octets, instance + INSTANCE_ROWS);
+        (0..u32_at(&self.octets, instance + INSTANCE_ROW_COUNT)).map(move |_| {
+            let (row, place) = (at, at as usize);
+            let octets = ROW_HEADER as u32 + u32::from(u16_at(&self.octets, place + ROW_OCTETS));
+            at = at.saturating_add(octets);
+            (row, u32_at(&self.octets, place + ROW_SERVICE))
+        })
     }
 
-    /// Its A records, if it has any.
-    #[must_use]
-    pub fn a(&self) -> Option<Addresses<'a, Ipv4Addr>> {
-        let block = self.block;
-        addresses(self.kind, &block.whole, &block.v4, |branch| &branch.a, |target| &target.v4)
-    }
-
-    /// Its AAAA records, if it has any.
-    #[must_use]
-    pub fn aaaa(&self) -> Option<Addresses<'a, Ipv6Addr>> {
-        let block = self.block;
-        addresses(self.kind, &block.whole, &block.v6, |branch| &branch.aaaa, |target| &target.v6)
-    }
-
-    /// Its SRV records, if it has any.
-    #[must_use]
-    pub fn srv(&self) -> Option<Rows<'a>> {
-        match self.kind {
-            Kind::App => Some(Rows::Chosen(&self.block.whole.srv)),
-            Kind::Service(choice) => Some(Rows::Chosen(choice)),
-            Kind::InstanceService(instance, service) => {
-                Some(Rows::Few(slice(&self.block.rows, &instance.rows)?, service))
-            }
-            Kind::Tag(_) | Kind::Target(_) | Kind::Between => None,
-        }
+    fn choice(&self, place: usize) -> Choice<'_> {
+        Choice::read(&self.octets, place)
     }
 }
 
-impl Row {
-    /// Whether it belongs to that service of a [`Rows::Few`].
-    #[must_use]
-    pub fn offers(&self, service: u32) -> bool {
-        self.service == service
-    }
-
-    /// A number that is the same for rows with the same target.
-    #[must_use]
-    pub fn target(&self) -> u32 {
-        self.target
+impl fmt::Debug for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Block({}, {} octets)", self.app().escape_ascii(), self.octets.len())
     }
 }
 
@@ -362,32 +248,4 @@ fn service_labels(relative: &[u8]) -> (Asked<'_>, &[u8]) {
         }
         None => (Asked::Transport(first), behind),
     }
-}
-
-fn branch_service(branch: &Branch, service: u32) -> Option<&Choice> {
-    let at = branch.by_service.binary_search_by_key(&service, |(service, _)| *service).ok()?;
-    Some(&branch.by_service.get(at)?.1)
-}
-
-fn addresses<'a, A>(
-    kind: Kind<'a>,
-    whole: &'a Branch,
-    pool: &'a [A],
-    chosen: impl Fn(&'a Branch) -> &'a Choice,
-    own: impl Fn(&'a Target) -> &'a Range<u32>,
-) -> Option<Addresses<'a, A>> {
-    match kind {
-        Kind::App => Some(Addresses::Chosen(chosen(whole), pool)),
-        Kind::Tag(tag) => Some(Addresses::Chosen(chosen(tag), pool)),
-        Kind::Target(target) => Some(Addresses::Own(slice(pool, own(target))?)),
-        Kind::Service(_) | Kind::InstanceService(..) | Kind::Between => None,
-    }
-    .filter(|addresses| match addresses {
-        Addresses::Own(own) => !own.is_empty(),
-        Addresses::Chosen(choice, _) => !choice.is_empty(),
-    })
-}
-
-fn slice<'a, T>(pool: &'a [T], range: &Range<u32>) -> Option<&'a [T]> {
-    pool.get(range.start as usize..range.end as usize)
 }

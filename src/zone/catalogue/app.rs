@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::zone::Answers;
 use crate::layout::{OfflineMark, Parsed, Registration};
 use crate::model::Label;
 use crate::registry::mirror::{Kept, News};
-use crate::registry::{LeaseId, Revision};
+use crate::zone::directory::{InstanceView, State};
 
 /// An app is built at most once in this many times its last build time, so that one huge flapping app
 /// leaves the others most of the compiler.
@@ -20,24 +21,27 @@ const REST_MAX: Duration = Duration::from_millis(50);
 /// What is known of one app.
 #[derive(Debug, Default)]
 pub(super) struct App {
-    /// Registrations by raw id.
-    pub(super) instances: BTreeMap<Arc<str>, Registered>,
+    /// Registrations in the order of their raw ids: half the memory of a tree for the few that most apps have.
+    instances: Vec<Registered>,
     /// Marks on instances, registered or not.
     pub(super) marks: BTreeMap<Label, Arc<OfflineMark>>,
     /// The mark on the whole app.
     pub(super) offline: Option<Arc<OfflineMark>>,
     /// Keys that the last build listed as rejected.
     pub(super) listed: BTreeSet<Arc<str>>,
+    /// Whether the directory shows instances of it.
+    pub(super) shown: bool,
+    /// What the zones of its namespace answer for it, in their order.
+    pub(super) answers: Vec<Option<Answers>>,
     due: Duration,
 }
 
-/// One registration and its key's state.
+/// One registration and its key.
 #[derive(Debug)]
 pub(super) struct Registered {
     pub(super) key: Bytes,
-    pub(super) registration: Arc<Registration>,
-    pub(super) lease: Option<LeaseId>,
-    pub(super) revision: Revision,
+    /// As the directory shows it since the last build.
+    view: Arc<InstanceView>,
 }
 
 impl Registered {
@@ -46,16 +50,76 @@ impl Registered {
         now: &Kept<Parsed>,
         registration: &Arc<Registration>,
     ) -> Self {
-        Self {
-            key: news.key.clone(),
+        let view = InstanceView {
             registration: registration.clone(),
             lease: now.lease,
             revision: now.revision,
+            // Until it is built.
+            label: None,
+            state: State::Online,
+        };
+        Self { key: news.key.clone(), view: Arc::new(view) }
+    }
+
+    pub(super) fn registration(&self) -> &Registration {
+        &self.view.registration
+    }
+
+    /// The view with that label and state: the same as before, if they are.
+    fn show(&mut self, label: Option<&Label>, state: State) -> Arc<InstanceView> {
+        if self.view.label.as_ref() != label || self.view.state != state {
+            let view = Arc::make_mut(&mut self.view);
+            view.label = label.cloned();
+            view.state = state;
         }
+        self.view.clone()
     }
 }
 
 impl App {
+    /// Registrations in the order of their raw ids.
+    pub(super) fn instances(&self) -> &[Registered] {
+        &self.instances
+    }
+
+    /// Puts a registration in, in place of one with the same id.
+    pub(super) fn insert(&mut self, registered: Registered) {
+        match self.position(&registered.registration().id) {
+            Ok(at) => self.instances[at] = registered,
+            Err(at) => self.instances.insert(at, registered),
+        }
+    }
+
+    /// Takes a registration out.
+    pub(super) fn remove(&mut self, id: &str) {
+        if let Ok(at) = self.position(id) {
+            self.instances.remove(at);
+        }
+    }
+
+    /// Whether there is a registration under a raw id.
+    pub(super) fn contains(&self, id: &str) -> bool {
+        self.position(id).is_ok()
+    }
+
+    fn position(&self, id: &str) -> Result<usize, usize> {
+        self.instances.binary_search_by(|one| (*one.registration().id).cmp(id))
+    }
+
+    /// All views, each with the label and the state that `tell` says for the instance of that index.
+    pub(super) fn show(
+        &mut self,
+        tell: impl Fn(usize, Option<&Arc<OfflineMark>>) -> (Option<Label>, State),
+    ) -> Vec<Arc<InstanceView>> {
+        let Self { instances, marks, offline, .. } = self;
+        let views = instances.iter_mut().enumerate().map(|(index, one)| {
+            let mark = marks.get(&*one.registration().id).or(offline.as_ref());
+            let (label, state) = tell(index, mark);
+            one.show(label.as_ref(), state)
+        });
+        views.collect()
+    }
+
     /// Nothing is left of it.
     pub(super) fn is_empty(&self) -> bool {
         self.instances.is_empty() && self.marks.is_empty() && self.offline.is_none()

@@ -8,7 +8,7 @@ use super::zone::ZoneState;
 use super::{AppKey, Catalogue, Oversized, printable};
 use crate::layout::{OfflineMark, Registration};
 use crate::model::{Endpoint, Instance, Label, limits};
-use crate::zone::block::{self, Live};
+use crate::zone::block::{self, Block, Live};
 use crate::zone::claims::{self, Claims};
 use crate::zone::directory::{AppView, InstanceView, State};
 use crate::zone::settings::Pin;
@@ -19,24 +19,24 @@ const ANSWER_OCTETS_MAX: usize = 65_535 - 12 - 259 - 11;
 
 impl Catalogue {
     pub(super) fn build(&mut self, key: &AppKey, oversized: &mut Vec<Oversized>) {
+        let name = wire::relative(&key.1);
         let absent = App::default();
-        let pins = self.pins.get(key);
         let app = self.apps.get(key).unwrap_or(&absent);
-        let registered: Vec<&Registered> = app.instances.values().collect();
-        let pinned: Vec<Registration> = pins.map(|pins| pinned(pins)).unwrap_or_default();
-        let indexes = self.zone_indexes(&key.0);
+        let pins: Option<Vec<Registration>> = self.pins.get(key).map(|pins| pinned(pins));
         let mut first: Option<Claims> = None;
-        let mut losses: BTreeMap<Arc<str>, Vec<Arc<str>>> = BTreeMap::new();
+        let mut losses = Losses::new();
         let mut blocks = Vec::new();
-        for &at in &indexes {
+        for at in self.zone_indexes(&key.0) {
             let zone = &self.zones[at];
-            let claims = if pins.is_some() {
-                self.claims(zone, key, pinned.iter())
-            } else {
-                self.claims(zone, key, registered.iter().map(|one| &*one.registration))
+            let claims = match &pins {
+                Some(pins) => self.claims(zone, key, &name, pins.iter()),
+                None => {
+                    let all = app.instances().iter();
+                    self.claims(zone, key, &name, all.map(Registered::registration))
+                }
             };
             for (index, reason) in claims.losses() {
-                let key = match registered.get(index) {
+                let key = match app.instances().get(index) {
                     Some(one) if pins.is_none() => printable(&one.key),
                     _ => format!("pin of {}", key.1).into(),
                 };
@@ -45,12 +45,13 @@ impl Catalogue {
                     reasons.push(reason.clone());
                 }
             }
-            let live =
-                if pins.is_some() { live_pins(&claims, &pinned) } else { live(&claims, app) };
-            let block =
-                block::build(&wire::relative(&key.1), &live, &claims.tags, zone.srv_weight_scale());
+            let live = match &pins {
+                Some(pins) => live_pins(&claims, pins),
+                None => live(&claims, app),
+            };
+            let block = block::build(&name, &live, &claims.tags, zone.shape());
             if let Some(block) = &block {
-                let octets = block.answer_octets_max(zone.name().wire().len());
+                let octets = block.answer_octets_max();
                 if octets > ANSWER_OCTETS_MAX {
                     oversized.push(Oversized {
                         zone: zone.name().clone(),
@@ -62,11 +63,24 @@ impl Catalogue {
             blocks.push((at, block));
             first.get_or_insert(claims);
         }
-        let view = self.view(key, app, first.as_ref(), pins.is_some(), &pinned);
-        for (at, block) in blocks {
-            self.zones[at].put(&wire::relative(&key.1), block);
-        }
+        self.put(key, &name, blocks);
+        let view = self.view(key, first.as_ref(), pins.as_deref());
         self.publish(key, view, losses);
+    }
+
+    /// Puts an app's blocks in their zones.
+    fn put(&mut self, key: &AppKey, name: &[u8], blocks: Vec<(usize, Option<Block>)>) {
+        let app = self.apps.get_mut(key);
+        let mut before = app.map(|app| std::mem::take(&mut app.answers)).unwrap_or_default();
+        before.resize_with(blocks.len(), || None);
+        let now = before
+            .into_iter()
+            .zip(blocks)
+            .map(|(before, (at, block))| self.zones[at].put(name, before, block))
+            .collect();
+        if let Some(app) = self.apps.get_mut(key) {
+            app.answers = now;
+        }
     }
 
     /// The claims of an app in one zone. An app whose own name has static records, or belongs to a zone below,
@@ -75,21 +89,28 @@ impl Catalogue {
         &self,
         zone: &ZoneState,
         key: &AppKey,
+        name: &[u8],
         registrations: impl ExactSizeIterator<Item = &'a Registration> + Clone,
     ) -> Claims {
-        let name = wire::relative(&key.1);
         let refused = |why: String| {
             let reason = format!("app {} is not served in {}: {why}", key.1, zone.name());
             Claims::refused(registrations.len(), &reason)
         };
-        if let Some(place) = zone.statics().place(&name) {
+        if let Some(place) = zone.statics().place(name) {
             return refused(format!("{place} has static records on its name"));
         }
-        if let Some(other) = zone.zone_below(&name) {
+        if let Some(other) = zone.zone_below(name) {
             return refused(format!("its name belongs to the zone {other}"));
         }
+        // Static records and zones below an app make its own name exist among the static ones. Most apps have
+        // none, nor apps below them, and need not look for each of their labels.
+        let statics_below = zone.statics().find(name).is_some();
+        let apps_below = self.parents.contains_key(key);
         let mut claims = claims::decide(registrations.clone(), |label: &Label| {
-            let child = wire::child(label.as_str(), &name);
+            if !statics_below && !apps_below {
+                return None;
+            }
+            let child = wire::child(label.as_str(), name);
             if let Some(place) = zone.statics().place(&child) {
                 return Some(format!("static records at {place}"));
             }
@@ -99,70 +120,53 @@ impl Catalogue {
             let child = (key.0.clone(), key.1.child(label.as_str())?);
             self.exists(&child).then(|| format!("the app {}", child.1))
         });
-        // Static records below an app make its own name exist among them: most apps have none.
-        if zone.statics().find(&name).is_some() {
+        if statics_below {
             for (index, registration) in registrations.enumerate() {
-                note_services(&mut claims, index, registration, zone, &name);
+                note_services(&mut claims, index, registration, zone, name);
             }
         }
         claims
     }
 
+    /// What the directory shows of an app.
     fn view(
-        &self,
+        &mut self,
         key: &AppKey,
-        app: &App,
         claims: Option<&Claims>,
-        pinned: bool,
-        pins: &[Registration],
+        pins: Option<&[Registration]>,
     ) -> Option<AppView> {
-        if app.is_empty() && !pinned {
-            return None;
+        // One that is pinned is never taken out.
+        let app = self.apps.get_mut(key).filter(|app| pins.is_some() || !app.is_empty())?;
+        let label = |index: usize| Some(claims?.held(index)?.label.clone());
+        let mut instances = match pins {
+            Some(_) => app.show(|_, _| (None, State::Pinned)),
+            None => app.show(|index, mark| (label(index), state(key, claims, index, mark))),
+        };
+        if let Some(pins) = pins {
+            let pins = pins.iter().enumerate().map(|(index, registration)| InstanceView {
+                registration: Arc::new(registration.clone()),
+                lease: None,
+                revision: 0,
+                label: label(index),
+                state: state(key, claims, index, None),
+            });
+            instances.extend(pins.map(Arc::new));
+            instances.sort_by(|a, b| a.registration.id.cmp(&b.registration.id));
         }
-        let label =
-            |claims: &Claims, index: usize| claims.held(index).map(|held| held.label.clone());
-        let mut instances: Vec<InstanceView> = app
-            .instances
-            .values()
-            .enumerate()
-            .map(|(index, one)| InstanceView {
-                registration: one.registration.clone(),
-                lease: one.lease,
-                revision: one.revision,
-                label: claims.filter(|_| !pinned).and_then(|claims| label(claims, index)),
-                state: if pinned {
-                    State::Pinned
-                } else {
-                    state(key, claims, index, app.mark(&one.registration))
-                },
-            })
-            .collect();
-        instances.extend(pins.iter().enumerate().map(|(index, registration)| InstanceView {
-            registration: Arc::new(registration.clone()),
-            lease: None,
-            revision: 0,
-            label: claims.and_then(|claims| label(claims, index)),
-            state: state(key, claims, index, None),
-        }));
-        instances.sort_by(|a, b| a.registration.id.cmp(&b.registration.id));
-        let absent = |(id, _): &(&Label, _)| !app.instances.contains_key(id.as_str());
+        app.shown = !instances.is_empty();
+        let absent = |(id, _): &(&Label, _)| !app.contains(id.as_str());
         Some(AppView {
             namespace: key.0.clone(),
             app: key.1.clone(),
             instances,
             offline: app.offline.clone(),
             absent_marks: app.marks.iter().filter(absent).map(|(_, mark)| mark.clone()).collect(),
-            pinned,
+            pinned: pins.is_some(),
         })
     }
 
     /// Puts an app's view and its losses in the directory.
-    fn publish(
-        &mut self,
-        key: &AppKey,
-        view: Option<AppView>,
-        losses: BTreeMap<Arc<str>, Vec<Arc<str>>>,
-    ) {
+    fn publish(&mut self, key: &AppKey, view: Option<AppView>, losses: Losses) {
         if let Some(app) = self.apps.get_mut(key) {
             for key in std::mem::take(&mut app.listed) {
                 self.directory.rejected.remove(&*key);
@@ -181,6 +185,9 @@ impl Catalogue {
         }
     }
 }
+
+/// Keys of an app that are not served as meant, and why.
+type Losses = BTreeMap<Arc<str>, Vec<Arc<str>>>;
 
 /// Notes the service names of an instance, its app's and its own, that have static records.
 fn note_services(
@@ -227,11 +234,9 @@ fn state(
 }
 
 fn live<'a>(claims: &'a Claims, app: &'a App) -> Vec<Live<'a>> {
-    let all = claims.instances.iter().zip(app.instances.values());
-    all.filter(|(_, one)| app.mark(&one.registration).is_none())
-        .filter_map(|(held, one)| {
-            Some(Live { held: held.as_ref().ok()?, instance: &one.registration.instance })
-        })
+    let all = claims.instances.iter().zip(app.instances().iter().map(Registered::registration));
+    all.filter(|(_, one)| app.mark(one).is_none())
+        .filter_map(|(held, one)| Some(Live { held: held.as_ref().ok()?, instance: &one.instance }))
         .collect()
 }
 

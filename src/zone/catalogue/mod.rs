@@ -20,9 +20,11 @@ mod events;
 mod tests;
 mod zone;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
+
+use foldhash::fast::RandomState;
 
 use self::app::App;
 use self::zone::ZoneState;
@@ -42,7 +44,9 @@ type AppKey = (Namespace, AppName);
 /// What is registered, and the zones that are built from it.
 #[derive(Debug)]
 pub struct Catalogue {
-    apps: BTreeMap<AppKey, App>,
+    apps: HashMap<AppKey, App, RandomState>,
+    /// How many apps exist one label below an app that may or may not exist; none has 0.
+    parents: HashMap<AppKey, u32, RandomState>,
     pins: BTreeMap<AppKey, Vec<Pin>>,
     zones: Vec<ZoneState>,
     directory: Directory,
@@ -68,6 +72,8 @@ struct Touched {
 pub struct Compiled {
     /// The answers.
     pub snapshot: Arc<Snapshot>,
+    /// For each app that was built, the first revision that answers did not show of it until now.
+    pub built: Vec<Revision>,
     /// When the apps that were put off are due, on the caller's clock.
     pub due: Option<Duration>,
     /// Sets that were built and do not fit even a TCP message.
@@ -90,7 +96,8 @@ impl Catalogue {
     #[must_use]
     pub fn new(zones: &[ZoneSettings], pins: &[Pin], saved: &[SavedSerial]) -> Self {
         let mut catalogue = Self {
-            apps: BTreeMap::new(),
+            apps: HashMap::default(),
+            parents: HashMap::default(),
             pins: BTreeMap::new(),
             zones: zones.iter().map(|zone| ZoneState::new(zone, zones, saved)).collect(),
             directory: Directory::default(),
@@ -107,6 +114,8 @@ impl Catalogue {
             catalogue.apps.entry(key.clone()).or_default();
             catalogue.pins.entry(key).or_default().push(pin.clone());
         }
+        let pinned: Vec<AppKey> = catalogue.pins.keys().cloned().collect();
+        pinned.iter().for_each(|key| catalogue.count(key, true));
         catalogue
     }
 
@@ -124,8 +133,8 @@ impl Catalogue {
             let emptied = self.forget(news, first);
             let filled = self.learn(news, first);
             if emptied != filled {
-                let apps = [emptied, filled];
-                apps.iter().flatten().for_each(|app| self.touch_parent(app, first));
+                emptied.iter().for_each(|app| self.went(app, first));
+                filled.iter().for_each(|app| self.came(app, first));
             }
             events.note(news);
         }
@@ -148,12 +157,12 @@ impl Catalogue {
             .filter(|(_, touched)| touched.due <= now)
             .map(|(key, _)| key.clone())
             .collect();
-        let mut oversized = Vec::new();
+        let (mut oversized, mut built) = (Vec::new(), Vec::new());
         for key in due {
             let began = clock();
             self.build(&key, &mut oversized);
             let ended = clock();
-            self.touched.remove(&key);
+            built.extend(self.touched.remove(&key).map(|touched| touched.revision));
             if let Some(app) = self.apps.get_mut(&key) {
                 app.built(ended, ended.saturating_sub(began));
             }
@@ -170,7 +179,7 @@ impl Catalogue {
             zones: self.zones.iter().map(|zone| zone.view(self.ready)).collect(),
         });
         let due = self.touched.values().map(|touched| touched.due).min();
-        Compiled { snapshot, due, oversized }
+        Compiled { snapshot, built, due, oversized }
     }
 
     /// The serials that the zones have now, to be saved.
@@ -220,8 +229,36 @@ impl Catalogue {
 
     /// Whether answers show an app that is no longer registered, or lack one that is.
     fn came_or_went(&self, key: &AppKey) -> bool {
-        let shown = self.directory.apps.get(key).is_some_and(|view| !view.instances.is_empty());
+        let shown = self.apps.get(key).is_some_and(|app| app.shown);
         shown != self.exists(key)
+    }
+
+    /// An app has its first instance.
+    fn came(&mut self, key: &AppKey, revision: Revision) {
+        // One that is pinned has been there all the time.
+        if !self.pins.contains_key(key) {
+            self.count(key, true);
+        }
+        self.touch_parent(key, revision);
+    }
+
+    /// An app has lost its last instance.
+    fn went(&mut self, key: &AppKey, revision: Revision) {
+        if !self.pins.contains_key(key) {
+            self.count(key, false);
+        }
+        self.touch_parent(key, revision);
+    }
+
+    /// Counts an app among those below the one above it.
+    fn count(&mut self, key: &AppKey, came: bool) {
+        let Some(parent) = key.1.parent() else { return };
+        let parent = (key.0.clone(), parent);
+        let below = self.parents.entry(parent.clone()).or_insert(0);
+        *below = if came { *below + 1 } else { below.saturating_sub(1) };
+        if *below == 0 {
+            self.parents.remove(&parent);
+        }
     }
 
     /// An app's appearance or end decides who has the name one label up from it.
@@ -241,13 +278,15 @@ impl Catalogue {
             Parsed::Instance(registration) => {
                 let key = (registration.namespace.clone(), registration.app.clone());
                 let app = self.apps.get_mut(&key)?;
-                app.instances.remove(&registration.id);
+                app.remove(&registration.id);
                 // Its loss goes with it: the key may be listed for another reason from now on.
-                if let Some(listed) = app.listed.take(&*printable(&news.key)) {
+                if !app.listed.is_empty()
+                    && let Some(listed) = app.listed.take(&*printable(&news.key))
+                {
                     self.directory.rejected.remove(&*listed);
                 }
                 // An app of which nothing is left stays until it is built, which takes its names away.
-                let emptied = app.instances.is_empty().then(|| key.clone());
+                let emptied = app.instances().is_empty().then(|| key.clone());
                 self.touch(key, revision);
                 emptied
             }
@@ -277,9 +316,8 @@ impl Catalogue {
             Parsed::Instance(registration) => {
                 let key = (registration.namespace.clone(), registration.app.clone());
                 let app = self.apps.entry(key.clone()).or_default();
-                let first = app.instances.is_empty();
-                app.instances
-                    .insert(registration.id.clone(), app::Registered::new(news, now, registration));
+                let first = app.instances().is_empty();
+                app.insert(app::Registered::new(news, now, registration));
                 self.touch(key.clone(), revision);
                 first.then_some(key)
             }
@@ -304,11 +342,12 @@ impl Catalogue {
     /// Whether an app has instances, in answers or not.
     fn exists(&self, key: &AppKey) -> bool {
         self.pins.contains_key(key)
-            || self.apps.get(key).is_some_and(|app| !app.instances.is_empty())
+            || self.apps.get(key).is_some_and(|app| !app.instances().is_empty())
     }
 
-    fn zone_indexes(&self, namespace: &Namespace) -> BTreeSet<usize> {
-        (0..self.zones.len()).filter(|at| self.zones[*at].namespace() == Some(namespace)).collect()
+    /// The zones that serve a namespace.
+    fn zone_indexes(&self, namespace: &Namespace) -> impl Iterator<Item = usize> {
+        (0..self.zones.len()).filter(|at| self.zones[*at].namespace() == Some(namespace))
     }
 }
 

@@ -1,14 +1,17 @@
 //! One zone while it is being built: its blocks, and its serial.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::sync::Arc;
+
+use foldhash::quality::FixedState;
 
 use crate::model::Namespace;
 use crate::registry::Revision;
-use crate::zone::block::Block;
+use crate::zone::block::{Block, Shape};
+use crate::zone::index::Index;
 use crate::zone::serial::{self, SavedSerial};
 use crate::zone::settings::{ZoneName, ZoneSettings};
-use crate::zone::snapshot::{AppNode, Apps, Zone};
+use crate::zone::snapshot::Zone;
 use crate::zone::statics::Statics;
 use crate::zone::wire;
 
@@ -19,7 +22,7 @@ pub(super) struct ZoneState {
     statics: Arc<Statics>,
     /// Zones whose names are below this one's, relative to it: their names are theirs.
     below: Vec<(Box<[u8]>, ZoneName)>,
-    apps: Apps,
+    apps: Index,
     /// How many apps have so many labels; the last entry is never 0.
     by_labels: Vec<u32>,
     /// Sum of the digests of all blocks and of the static part, and of the time to live: it is part of every
@@ -27,6 +30,20 @@ pub(super) struct ZoneState {
     digest: u64,
     /// What the serial stands for.
     settled: SavedSerial,
+}
+
+/// What a zone answers for one app.
+#[derive(Debug)]
+pub(super) struct Answers {
+    block: Block,
+    /// The same for equal blocks, on every run of the same version.
+    digest: u64,
+}
+
+impl Answers {
+    fn new(block: Block) -> Self {
+        Self { digest: FixedState::default().hash_one(&block), block }
+    }
 }
 
 impl ZoneState {
@@ -53,7 +70,7 @@ impl ZoneState {
             statics: Arc::new(statics),
             below,
             settings: settings.clone(),
-            apps: Apps::default(),
+            apps: Index::default(),
             by_labels: Vec::new(),
         }
     }
@@ -77,39 +94,40 @@ impl ZoneState {
         self.below.iter().find(|(apex, _)| is_in(apex)).map(|(_, zone)| zone)
     }
 
-    pub(super) fn srv_weight_scale(&self) -> u16 {
-        self.settings.srv_weight_scale
+    /// What all records of the zone have in common.
+    pub(super) fn shape(&self) -> Shape<'_> {
+        Shape {
+            zone: self.settings.name.wire(),
+            ttl_secs: self.settings.ttl_secs,
+            srv_weight_scale: self.settings.srv_weight_scale,
+        }
     }
 
-    /// Replaces an app's block, or takes it away.
-    pub(super) fn put(&mut self, app: &[u8], block: Option<Block>) {
-        let old = self.apps.get(app).and_then(|node| node.block.clone());
+    /// Puts an app's block in the place of what the zone answers for it, or takes that away; gives what it
+    /// answers from now on.
+    pub(super) fn put(
+        &mut self,
+        app: &[u8],
+        old: Option<Answers>,
+        block: Option<Block>,
+    ) -> Option<Answers> {
         match (&old, &block) {
-            (None, None) => return,
+            (None, None) => return None,
             // The same answers: no new serial, and readers keep the block that is in their caches.
-            (Some(old), Some(new)) if **old == *new => return,
+            (Some(shown), Some(new)) if shown.block == *new => return old,
             _ => {}
         }
-        self.digest = self
-            .digest
-            .wrapping_sub(old.as_deref().map_or(0, digest))
-            .wrapping_add(block.as_ref().map_or(0, digest));
-        let (had, has) = (old.is_some(), block.is_some());
-        let mut node = self.apps.get(app).cloned().unwrap_or_default();
-        node.block = block.map(Arc::new);
-        self.place(app, node);
-        if had != has {
-            self.count(app, has);
+        let new = block.map(Answers::new);
+        let digest = |answers: Option<&Answers>| answers.map_or(0, |answers| answers.digest);
+        self.digest =
+            self.digest.wrapping_sub(digest(old.as_ref())).wrapping_add(digest(new.as_ref()));
+        let mut node = self.apps.node(app);
+        node.block = new.as_ref().map(|new| new.block.clone());
+        self.apps.put(app, node);
+        if old.is_some() != new.is_some() {
+            self.count(app, new.is_some());
         }
-    }
-
-    /// Puts a name's node in its place; one that nothing needs any more goes.
-    fn place(&mut self, name: &[u8], node: AppNode) {
-        if node.block.is_some() || node.below > 0 {
-            self.apps.insert(name.into(), node);
-        } else {
-            self.apps.remove(name);
-        }
+        new
     }
 
     /// Takes an app's coming or going into the names above it.
@@ -123,9 +141,9 @@ impl ZoneState {
             self.by_labels.pop();
         }
         for name in wire::above(app) {
-            let mut node = self.apps.get(name).cloned().unwrap_or_default();
+            let mut node = self.apps.node(name);
             step(&mut node.below, came);
-            self.place(name, node);
+            self.apps.put(name, node);
         }
     }
 
@@ -161,11 +179,4 @@ impl ZoneState {
 
 fn step(count: &mut u32, up: bool) {
     *count = if up { *count + 1 } else { count.saturating_sub(1) };
-}
-
-/// The same for equal blocks, on every run of the same version.
-fn digest(block: &Block) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    block.hash(&mut hasher);
-    hasher.finish()
 }

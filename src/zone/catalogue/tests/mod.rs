@@ -19,7 +19,7 @@ use crate::model::{Instance, Label, Spec};
 use crate::registry::mirror::Kept;
 use crate::registry::{Entry, LeaseId};
 use crate::zone::Zone;
-use crate::zone::block::Addresses;
+use crate::zone::block::{A_OCTETS, Addresses, SRV_TARGET};
 use crate::zone::snapshot::Found;
 
 /// A registry's keys, and the deltas that lead a catalogue along.
@@ -153,14 +153,25 @@ fn wire(name: &str) -> Vec<u8> {
     wire
 }
 
+/// The address in an A record.
+fn address(record: &[u8]) -> String {
+    let octets: [u8; 4] = *record.last_chunk().unwrap();
+    std::net::Ipv4Addr::from(octets).to_string()
+}
+
+/// The first label of the target in an SRV record.
+fn target_label(record: &[u8]) -> &[u8] {
+    crate::zone::wire::split(&record[SRV_TARGET..]).unwrap().0
+}
+
 fn a(zone: &Zone, name: &str) -> Vec<String> {
     let mut all: Vec<String> = match zone.find(&wire(name)) {
         Found::App(node) => match node.a() {
-            Some(Addresses::Own(own)) => own.iter().map(ToString::to_string).collect(),
-            Some(Addresses::Chosen(choice, pool)) => {
+            Some(Addresses::Own(own)) => own.chunks_exact(A_OCTETS).map(address).collect(),
+            Some(Addresses::Chosen(choice)) => {
                 let mut all = Vec::new();
                 choice.visit(1, |member| {
-                    all.push(pool[member as usize].to_string());
+                    all.push(address(node.block().record(member, A_OCTETS)));
                     true
                 });
                 all

@@ -4,7 +4,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::zone::State;
-use crate::zone::block::Goal;
 
 /// All answers of a snapshot that don't depend on chance, serials apart.
 fn answers(snapshot: &Snapshot) -> impl PartialEq + std::fmt::Debug + use<> {
@@ -12,11 +11,7 @@ fn answers(snapshot: &Snapshot) -> impl PartialEq + std::fmt::Debug + use<> {
         .zones
         .iter()
         .map(|zone| {
-            let apps: BTreeMap<_, _> = zone
-                .apps
-                .iter()
-                .map(|(name, node)| (name.clone(), (node.block.clone(), node.below)))
-                .collect();
+            let apps: BTreeMap<_, _> = zone.apps.entries().into_iter().collect();
             (zone.name.clone(), zone.app_labels_max, zone.ready, apps)
         })
         .collect();
@@ -86,14 +81,14 @@ fn check_targets(snapshot: &Snapshot) -> Result<(), TestCaseError> {
                 let Found::App(node) = zone.find(&wire(&name)) else {
                     return Err(TestCaseError::fail(format!("{name} is missing")));
                 };
-                let Some(crate::zone::Rows::Few(rows, service)) = node.srv() else {
+                let Some(crate::zone::Rows::Few(few)) = node.srv() else {
                     return Err(TestCaseError::fail(format!("{name} has no SRV")));
                 };
-                let row = rows
-                    .iter()
-                    .find(|row| row.offers(service) && row.port == endpoint.port)
-                    .unwrap();
-                let Some(Goal::Label(target)) = node.block().goal(row) else { unreachable!() };
+                let port = endpoint.port.to_be_bytes();
+                let records = few.members().map(|(member, _)| node.block().row(member).record);
+                let record =
+                    records.into_iter().find(|record| record[SRV_TARGET - 2..][..2] == port);
+                let target = target_label(record.unwrap());
                 let own = &endpoint.addresses;
                 let expected =
                     if own.is_empty() { &one.registration.instance.addresses } else { own };

@@ -29,15 +29,19 @@ fn an_app_built_a_moment_ago_waits_and_the_revision_tells() {
     history.put("x", "i", BODY);
     let first = history.catalogue.compile(&|| clock.look());
     assert_eq!((first.snapshot.revision, first.due), (2, None));
+    assert_eq!(first.built, [2]);
     history.put("x", "j", r#"{"address":"10.0.0.8","port":1}"#);
     history.put("y", "i", BODY);
     let second = history.catalogue.compile(&|| clock.look());
     assert_eq!(second.snapshot.revision, 2, "revision 3 is not shown yet");
+    assert_eq!(second.built, [4]);
+    history.put("x", "k", r#"{"address":"10.0.0.8","port":2}"#);
     assert_eq!(a(&second.snapshot.zones[0], "x"), ["10.0.0.7"]);
     assert_eq!(a(&second.snapshot.zones[0], "y"), ["10.0.0.7"], "others don't wait");
     clock.set(second.due.unwrap());
     let third = history.catalogue.compile(&|| clock.look());
-    assert_eq!((third.snapshot.revision, third.due), (4, None));
+    assert_eq!((third.snapshot.revision, third.due), (5, None));
+    assert_eq!(third.built, [3], "what it lacked first");
     assert_eq!(a(&third.snapshot.zones[0], "x"), ["10.0.0.7", "10.0.0.8"]);
 }
 

@@ -1,13 +1,11 @@
-//! DNS in datagrams: one thread for each worker, with a socket and buffers of its own.
+//! One thread of the UDP side, with a socket, buffers and counters of its own.
 //!
-//! A worker receives, answers and sends, and nothing else: no lock, no log and no allocation for a packet
-//! (save a few octets of control message on a wildcard socket, inside the crate `nix`), and no task switch.
-//! Workers share the port by SO_REUSEPORT; the system spreads clients over them.
+//! It receives, answers and sends, and nothing else: no lock, no log, no clock, no task switch and no allocation.
 //!
-//! Knows nothing of what an answer holds.
+//! Knows nothing of system calls, nor of what an answer holds.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -16,121 +14,147 @@ use nix::errno::Errno;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{Ask, Transport, Verdict, answer};
-use super::datagram::{Datagrams, Received};
-use super::reply::Out;
-use super::stats::{Counters, Stats};
+use super::{Batch, Datagrams, Single, Socket};
+use crate::dns::answer::{Ask, Transport, Verdict, answer};
+use crate::dns::reply::Out;
+use crate::dns::settings::{Settings, UdpCalls};
+use crate::dns::stats::{Counters, Stats, TransportTotals};
 use crate::supervise::panic_message;
-use crate::zone::Published;
+use crate::zone::{Published, Snapshot};
 
-/// Largest datagram: UDP itself allows no more, so that nothing is ever cut on its way in.
-const DATAGRAM_OCTETS_MAX: usize = 65_535;
 /// Failures to receive, with no datagram between them, after which a socket is given up.
 const FAILURES_MAX: usize = 1_000;
 /// Queries that wait in the socket and are still answered when the worker is told to stop.
 const LAST_QUERIES_MAX: usize = 10_000;
 
-/// What one thread needs.
+/// What one thread needs besides its socket.
 #[derive(Debug)]
-pub(super) struct Worker {
-    datagrams: Datagrams,
+pub(in crate::dns) struct Worker {
     /// Every address of this server: a reply must not go to ourselves.
     own: Arc<[SocketAddr]>,
     udp_octets_max: u16,
+    calls: UdpCalls,
     published: Arc<Published>,
     counters: Arc<Counters>,
     draws: fastrand::Rng,
 }
 
 impl Worker {
-    pub(super) fn new(
-        datagrams: Datagrams,
+    pub(in crate::dns) fn new(
         own: Arc<[SocketAddr]>,
-        udp_octets_max: u16,
+        settings: &Settings,
         published: Arc<Published>,
         stats: &Stats,
     ) -> Self {
-        let counters = stats.counters(Transport::Udp);
-        let draws = fastrand::Rng::new();
-        Self { datagrams, own, udp_octets_max, published, counters, draws }
+        Self {
+            own,
+            udp_octets_max: settings.udp_octets_max,
+            calls: settings.udp_calls,
+            published,
+            counters: stats.counters(Transport::Udp),
+            draws: fastrand::Rng::new(),
+        }
     }
 
     /// Starts the thread. The future ends when the thread does, which is soon after the token is cancelled or
     /// the future dropped; an error or a panic of the thread is its error.
-    pub(super) fn start(
+    pub(in crate::dns) fn start(
         self,
+        socket: Socket,
         stop: CancellationToken,
     ) -> io::Result<impl Future<Output = Result<(), String>> + Send + 'static> {
-        thread(stop, |stopping| self.run(stopping))
+        let reply_octets_max = usize::from(self.udp_octets_max);
+        thread(stop, move |stopping| match self.calls {
+            UdpCalls::Batched => self.run(Batch::new(socket, reply_octets_max), stopping),
+            UdpCalls::Single => self.run(Single::new(socket, reply_octets_max), stopping),
+        })
     }
 
-    fn run(mut self, stopping: &AtomicBool) -> Result<(), String> {
-        let mut query = vec![0; DATAGRAM_OCTETS_MAX];
+    fn run(mut self, mut datagrams: impl Datagrams, stopping: &AtomicBool) -> Result<(), String> {
         let mut out = Out::new();
         let (mut failures, mut last) = (0, LAST_QUERIES_MAX);
         loop {
+            let received = match datagrams.receive() {
+                Ok(received) => received,
+                Err(error) => match Trouble::of(&error) {
+                    Trouble::Nothing if stopping.load(Relaxed) => return Ok(()),
+                    Trouble::Nothing => 0,
+                    Trouble::Passing if failures < FAILURES_MAX => {
+                        failures += 1;
+                        self.counters.failed(1);
+                        0
+                    }
+                    Trouble::Passing | Trouble::Fatal => {
+                        let address = datagrams.address();
+                        return Err(format!("cannot receive on {address}: {error}"));
+                    }
+                },
+            };
+            if received > 0 {
+                failures = 0;
+                self.serve(&mut datagrams, received, &mut out);
+            }
             // What had reached the socket before the stop is still answered.
             if stopping.load(Relaxed) {
-                last -= 1;
+                last -= received.clamp(1, last);
                 if last == 0 {
                     return Ok(());
                 }
             }
-            match self.datagrams.receive(&mut query) {
-                Ok(received) => {
-                    failures = 0;
-                    self.answer(&received, &query[..received.len], &mut out);
-                }
-                Err(error) => match Trouble::of(&error) {
-                    Trouble::Nothing if stopping.load(Relaxed) => return Ok(()),
-                    Trouble::Nothing => {}
-                    Trouble::Passing if failures < FAILURES_MAX => {
-                        failures += 1;
-                        self.counters.failed();
-                    }
-                    Trouble::Passing | Trouble::Fatal => {
-                        return Err(format!(
-                            "cannot receive on {}: {error}",
-                            self.datagrams.address()
-                        ));
-                    }
-                },
-            }
         }
     }
 
-    fn answer(&mut self, received: &Received, query: &[u8], out: &mut Out) {
-        if received.from.port() == 0 || self.is_own(received) {
-            self.counters.dropped();
+    /// Answers what was received, in three steps: the snapshot is held for the second alone, so that it can be
+    /// freed while this thread waits, and counters that others read are touched once.
+    fn serve(&mut self, datagrams: &mut impl Datagrams, received: usize, out: &mut Out) {
+        let mut tally = TransportTotals::default();
+        let snapshot = self.published.load();
+        for at in 0..received {
+            self.answer(datagrams, at, &snapshot, out, &mut tally);
+        }
+        drop(snapshot);
+        // Before anybody can have seen a reply, so that who has seen one finds it counted.
+        self.counters.add(&tally);
+        let failed = datagrams.send();
+        self.counters.failed(failed as u64);
+    }
+
+    fn answer(
+        &mut self,
+        datagrams: &mut impl Datagrams,
+        at: usize,
+        snapshot: &Snapshot,
+        out: &mut Out,
+        tally: &mut TransportTotals,
+    ) {
+        let from = datagrams.from(at);
+        if from.port() == 0 || self.is_own(from, || datagrams.asked(at)) {
+            tally.dropped += 1;
             return;
         }
         let ask = Ask {
-            client: received.from.ip(),
+            client: from.ip(),
             transport: Transport::Udp,
             udp_octets_max: self.udp_octets_max,
             draw: self.draws.u64(..),
         };
-        match answer(&self.published.load(), &ask, query, out) {
-            Verdict::Drop => self.counters.dropped(),
+        let query = datagrams.query(at);
+        match answer(snapshot, &ask, query, out) {
+            Verdict::Drop => tally.dropped += 1,
             Verdict::Reply(len) => {
                 let reply = out.octets(len);
-                self.counters.answered(query, reply);
-                // Whatever goes wrong here, a client can bring about: a source that has no route, a
-                // firewall, a full queue. It is counted, and the next one is served.
-                if self.datagrams.reply(received, reply).is_err() {
-                    self.counters.failed();
-                }
+                tally.answered(query, reply);
+                datagrams.reply(at, reply);
             }
         }
     }
 
     /// Whether a datagram claims to come from one of our own sockets.
-    fn is_own(&self, received: &Received) -> bool {
-        let from = received.from;
+    fn is_own(&self, from: SocketAddr, asked: impl Fn() -> Option<IpAddr>) -> bool {
         self.own.iter().any(|own| {
             own.port() == from.port()
                 && (own.ip() == from.ip()
-                    || own.ip().is_unspecified() && received.asked() == Some(from.ip()))
+                    || own.ip().is_unspecified() && asked() == Some(from.ip()))
         })
     }
 }
@@ -243,30 +267,72 @@ mod tests {
         hears.await.unwrap();
     }
 
+    /// Datagrams that come from no socket, in one turn, and the replies to them.
+    #[derive(Default)]
+    struct Script {
+        senders: Vec<SocketAddr>,
+        asked: Option<IpAddr>,
+        replied: Vec<usize>,
+        sent: bool,
+    }
+
+    const QUERY: [u8; 12] = [0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+    impl Datagrams for Script {
+        fn address(&self) -> SocketAddr {
+            unreachable!("only named when receiving fails")
+        }
+
+        fn receive(&mut self) -> io::Result<usize> {
+            Ok(self.senders.len())
+        }
+
+        fn query(&self, _: usize) -> &[u8] {
+            &QUERY
+        }
+
+        fn from(&self, at: usize) -> SocketAddr {
+            self.senders[at]
+        }
+
+        fn asked(&self, _: usize) -> Option<IpAddr> {
+            self.asked
+        }
+
+        fn reply(&mut self, at: usize, octets: &[u8]) {
+            assert!(octets.len() >= 12 && octets[..2] == QUERY[..2]);
+            self.replied.push(at);
+        }
+
+        fn send(&mut self) -> usize {
+            self.sent = true;
+            2
+        }
+    }
+
     #[test]
     fn port_0_and_our_own_addresses_get_no_reply() {
-        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let address = socket.local_addr().unwrap();
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let own = [at("127.0.0.1:53"), at("192.0.2.1:53"), at("[::]:5353")].into();
+        let published = Arc::new(Published::new(Arc::default()));
         let stats = Stats::default();
-        let mut worker = Worker::new(
-            Datagrams::new(socket, address).unwrap(),
-            [address, SocketAddr::from(([192, 0, 2, 1], address.port()))].into(),
-            1232,
-            Arc::new(Published::new(Arc::default())),
-            &stats,
-        );
-        let query = [0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        let mut out = Out::new();
-        let mut ask = |from| worker.answer(&Received::plain(12, from), &query, &mut out);
-        ask(SocketAddr::from(([127, 0, 0, 1], 0)));
-        ask(address);
-        ask(SocketAddr::from(([192, 0, 2, 1], address.port())));
-        // Only this one is answered, and so its reply is the first that comes.
-        ask(client.local_addr().unwrap());
-        let mut reply = [0; 512];
-        let (len, from) = client.recv_from(&mut reply).unwrap();
-        assert!(len >= 12 && reply[..2] == query[..2] && from == address);
-        assert_eq!(stats.totals().udp.dropped, 3);
+        let mut worker = Worker::new(own, &Settings::default(), published, &stats);
+        let mut script = Script {
+            senders: vec![
+                at("192.0.2.9:0"),
+                at("192.0.2.1:53"),
+                at("192.0.2.1:54"),
+                at("127.0.0.1:53"),
+                // The address asked, of a listener on all addresses: only we can have it.
+                at("[2001:db8::1]:5353"),
+                at("[2001:db8::2]:5353"),
+            ],
+            asked: Some([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into()),
+            ..Script::default()
+        };
+        worker.serve(&mut script, 6, &mut Out::new());
+        assert_eq!((script.replied, script.sent), (vec![2, 5], true));
+        let udp = stats.totals().udp;
+        assert_eq!((udp.dropped, udp.failed, udp.responses.iter().sum::<u64>()), (4, 2, 2));
     }
 }

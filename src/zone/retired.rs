@@ -2,25 +2,37 @@
 
 use std::sync::Arc;
 
-use crate::zone::Snapshot;
+use super::snapshot::Snapshot;
 
 /// The replaced snapshots. Belongs to the thread that publishes.
 #[derive(Debug, Default)]
-pub(super) struct Retired {
+pub struct Retired {
     snapshots: Vec<Arc<Snapshot>>,
 }
 
 impl Retired {
     /// Takes one in, and drops here those that only we hold. A reader holds one for the time of an
     /// answer, a listing or a scrape, so only a few wait at any time.
-    pub(super) fn push(&mut self, snapshot: Arc<Snapshot>) {
+    pub fn push(&mut self, snapshot: Arc<Snapshot>) {
         self.snapshots.push(snapshot);
         self.sweep();
     }
 
     /// Drops those that only we hold.
-    pub(super) fn sweep(&mut self) {
+    pub fn sweep(&mut self) {
         // Nobody can get a new hold of a snapshot that is no longer published.
         self.snapshots.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+    }
+
+    /// How many wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.snapshots.len()
+    }
+
+    /// Whether none waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.snapshots.is_empty()
     }
 }
