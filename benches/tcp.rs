@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use support::comparison::{Comparison, summary};
 use support::load::Load;
-use support::machine::{self, Activity, Cores};
+use support::machine::Activity;
 use support::options::Options;
 use support::questions::Mix;
 use support::report::{Report, note};
@@ -30,9 +30,7 @@ const LOADS: [(&str, &str, &str, usize, usize); 4] = [
 fn main() -> io::Result<()> {
     let Some(options) = Options::of_this_run() else { return Ok(()) };
     let mut report = Report::new("tcp", options.given());
-    let cores = Cores::choose();
-    machine::pin(&[cores.load]);
-    report.line(&cores.describe());
+    let cores = options.begin(&mut report);
     let before = Activity::now();
 
     let mut servers = vec![servers::rollcall(cores.server)?];

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use support::comparison::{Comparison, summary};
 use support::load::{Load, Pace};
-use support::machine::{self, Activity, Cores};
+use support::machine::{Activity, Cores};
 use support::options::Options;
 use support::questions::Mix;
 use support::report::{Report, note};
@@ -37,9 +37,7 @@ fn main() -> io::Result<()> {
     roles::take();
     let Some(options) = Options::of_this_run() else { return Ok(()) };
     let mut report = Report::new("udp", options.given());
-    let cores = Cores::choose();
-    machine::pin(&[cores.load]);
-    report.line(&cores.describe());
+    let cores = options.begin(&mut report);
     let before = Activity::now();
     let rounds = options.rounds(11, 5);
 

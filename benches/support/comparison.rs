@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::figures::{median, spread_percent};
 use super::load::Load;
-use super::machine::monotonic;
 use super::questions::Mix;
 use super::report::{Cell, Report, Table};
 use super::servers::Server;
@@ -15,7 +14,7 @@ use super::tally::Tally;
 struct Turn {
     tally: Tally,
     cpu: Duration,
-    took: Duration,
+    length: Duration,
 }
 
 /// All turns of one server.
@@ -40,9 +39,9 @@ impl Row {
         mix: &Mix,
         length: Duration,
     ) -> io::Result<()> {
-        let (begin, used) = (monotonic(), server.cpu());
+        let used = server.cpu();
         let tally = load.run(mix, length)?;
-        self.turns.push(Turn { tally, cpu: server.cpu() - used, took: monotonic() - begin });
+        self.turns.push(Turn { tally, cpu: server.cpu() - used, length });
         Ok(())
     }
 
@@ -154,9 +153,12 @@ impl Comparison {
                 micros.map_or_else(Cell::none, |micros| Cell::number(micros, 0))
             };
             let cost = row.cost();
-            let per_second =
-                row.median_of(|turn| turn.tally.answered as f64 / turn.took.as_secs_f64());
-            let busy = row.median_of(|turn| turn.cpu.as_secs_f64() / turn.took.as_secs_f64());
+            let per_second = |turn: &Turn| turn.tally.in_time as f64 / turn.length.as_secs_f64();
+            // Of what it took to answer all, the part that fell into the turn.
+            let busy = |turn: &Turn| {
+                let part = turn.tally.in_time as f64 / turn.tally.answered.max(1) as f64;
+                turn.cpu.as_secs_f64() * part / turn.length.as_secs_f64() * 100.0
+            };
             table.row(vec![
                 Cell::text(row.server),
                 Cell::number(cost, 2),
@@ -164,8 +166,8 @@ impl Comparison {
                 ratio(self.best_peer()),
                 Cell::number(spread_percent(&row.costs()), 0),
                 Cell::number(1e6 / cost, 0),
-                Cell::number(per_second, 0),
-                Cell::number(busy * 100.0, 0),
+                Cell::number(row.median_of(per_second), 0),
+                Cell::number(row.median_of(busy), 0),
                 Cell::number(row.median_of(|turn| turn.tally.reply_octets()), 0),
                 at(0.5),
                 at(0.99),

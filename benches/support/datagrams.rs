@@ -8,7 +8,9 @@ use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, MultiHeaders, recvmmsg, sendmmsg};
+use nix::sys::socket::{
+    ControlMessage, MsgFlags, MultiHeaders, MultiResults, recvmmsg, sendmmsg, sendmsg,
+};
 
 use super::load::Lane;
 use super::machine::monotonic;
@@ -24,6 +26,7 @@ const REPLY_OCTETS_MAX: usize = 2_048;
 /// The socket and its queries under way.
 pub(crate) struct Datagrams {
     socket: UdpSocket,
+    bundled: bool,
     slots: Slots,
     out: MultiHeaders<()>,
     into: MultiHeaders<()>,
@@ -32,17 +35,47 @@ pub(crate) struct Datagrams {
 
 impl Datagrams {
     /// A socket of its own for so many queries at once.
-    pub(crate) fn new(to: SocketAddr, window: usize) -> io::Result<Self> {
+    ///
+    /// Bundled, queries of one length go out as one large datagram which the system takes apart (UDP_SEGMENT): for
+    /// loads that cost us more to make than the server to drop.
+    pub(crate) fn new(to: SocketAddr, window: usize, bundled: bool) -> io::Result<Self> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.connect(to)?;
         socket.set_nonblocking(true)?;
         Ok(Self {
             socket,
+            bundled,
             slots: Slots::new(window),
             out: MultiHeaders::preallocate(BATCH, None),
             into: MultiHeaders::preallocate(BATCH, None),
             replies: Box::new([[0; REPLY_OCTETS_MAX]; BATCH]),
         })
+    }
+
+    /// Sends the queries at these places; gives how many went out.
+    fn transmit(&mut self, places: &[usize]) -> nix::Result<usize> {
+        let Some(first) = places.first() else { return Ok(0) };
+        let (socket, flags) = (self.socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
+        if self.bundled {
+            let length = self.slots.query(*first).len();
+            let alike = places.iter().take_while(|place| self.slots.query(**place).len() == length);
+            let mut slices = [IoSlice::new(&[]); BATCH];
+            let mut count = 0;
+            for (slice, place) in slices.iter_mut().zip(alike) {
+                *slice = IoSlice::new(self.slots.query(*place));
+                count += 1;
+            }
+            let length = u16::try_from(length).expect("a query is short");
+            let apart = [ControlMessage::UdpGsoSegments(&length)];
+            return sendmsg::<()>(socket, &slices[..count], &apart, flags, None).map(|_| count);
+        }
+        let mut slices = [[IoSlice::new(&[])]; BATCH];
+        for (slice, place) in slices.iter_mut().zip(places) {
+            *slice = [IoSlice::new(self.slots.query(*place))];
+        }
+        let nowhere = [None; BATCH];
+        let (slices, nowhere) = (&slices[..places.len()], &nowhere[..places.len()]);
+        sendmmsg(socket, &mut self.out, slices, nowhere, [], flags).map(MultiResults::count)
     }
 }
 
@@ -68,12 +101,8 @@ impl Lane for Datagrams {
             };
             *taken = place;
         }
-        let slices = taken.map(|place| [IoSlice::new(self.slots.query(place))]);
-        let nowhere = [None; BATCH];
-        let (slices, nowhere) = (&slices[..count], &nowhere[..count]);
-        let (socket, flags) = (self.socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
-        let sent = match sendmmsg(socket, &mut self.out, slices, nowhere, [], flags) {
-            Ok(results) => results.count(),
+        let sent = match self.transmit(&taken[..count]) {
+            Ok(sent) => sent,
             // A full queue, or an earlier datagram that nobody took: the next one may go.
             Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::ECONNREFUSED) => 0,
             Err(error) => return Err(error.into()),

@@ -1,11 +1,13 @@
 //! What can be said behind `--` of `./dev bench NAME -- …`.
 
-use super::report::say;
+use super::machine::{self, Cores};
+use super::report::{Report, say};
 
 const HELP: &str = "\
 ./dev bench NAME -- [OPTION…]
   --quick             fewer rounds: a first look
   --rounds N          so many rounds
+  --polite            do not go before everything else on the machine (which takes root)
   --mixes A,B         only these kinds of questions; see the first column of the summary
   --servers A,B       only these beside rollcall: knot, nsd, bind";
 
@@ -13,6 +15,7 @@ const HELP: &str = "\
 pub(crate) struct Options {
     given: Vec<String>,
     quick: bool,
+    polite: bool,
     rounds: Option<usize>,
     mixes: Option<Vec<String>>,
     servers: Option<Vec<String>>,
@@ -23,14 +26,24 @@ impl Options {
     /// wait for them, and some only ask for help.
     pub(crate) fn of_this_run() -> Option<Self> {
         let given = super::arguments()?;
-        let mut options =
-            Self { given: given.clone(), quick: false, rounds: None, mixes: None, servers: None };
+        let mut options = Self {
+            given: given.clone(),
+            quick: false,
+            polite: false,
+            rounds: None,
+            mixes: None,
+            servers: None,
+        };
         let list = |value: &str| Some(value.split(',').map(str::to_owned).collect());
         let mut given = given.iter().map(String::as_str);
         while let Some(option) = given.next() {
             let understood = match option {
                 "--quick" => {
                     options.quick = true;
+                    true
+                }
+                "--polite" => {
+                    options.polite = true;
                     true
                 }
                 "--rounds" => {
@@ -62,6 +75,15 @@ impl Options {
 
     pub(crate) fn quick(&self) -> bool {
         self.quick
+    }
+
+    /// Takes the cores, and begins the report with where load and server run.
+    pub(crate) fn begin(&self, report: &mut Report) -> Cores {
+        let cores = Cores::choose();
+        machine::pin(&[cores.load]);
+        let rank = if self.polite { "politely" } else { machine::come_first() };
+        report.line(&format!("{}, {rank}", cores.describe()));
+        cores
     }
 
     pub(crate) fn rounds(&self, usual: usize, quick: usize) -> usize {

@@ -196,7 +196,7 @@ fn nsd(folder: &Path, port: u16) -> (String, Vec<&'static str>) {
 fn bind(folder: &Path, port: u16) -> (String, Vec<&'static str>) {
     let config = format!(
         "options {{\n    directory \"{}\";\n    listen-on port {port} {{ 127.0.0.1; }};\n    listen-on-v6 {{ none; }};\n    \
-         pid-file none;\n    recursion no;\n    minimal-responses no;\n    querylog no;\n    notify no;\n    \
+         pid-file none;\n    recursion no;\n    minimal-responses no-auth;\n    querylog no;\n    notify no;\n    \
          dnssec-validation no;\n    empty-zones-enable no;\n    tcp-idle-timeout 600;\n}};\ncontrols {{ }};\n\
          zone \"svc\" {{ type primary; file \"svc.zone\"; }};\n",
         folder.display()

@@ -57,6 +57,8 @@ impl Check {
 pub(crate) struct Tally {
     pub(crate) sent: u64,
     pub(crate) answered: u64,
+    /// Those of them that came while more was being asked.
+    pub(crate) in_time: u64,
     /// No reply in time.
     pub(crate) lost: u64,
     /// Replies to what was given up already.
@@ -79,6 +81,7 @@ impl Tally {
         Self {
             sent: 0,
             answered: 0,
+            in_time: 0,
             lost: 0,
             late: 0,
             wrong: 0,
@@ -112,6 +115,7 @@ impl Tally {
     pub(crate) fn add(&mut self, other: Self) {
         self.sent += other.sent;
         self.answered += other.answered;
+        self.in_time += other.in_time;
         self.lost += other.lost;
         self.late += other.late;
         self.wrong += other.wrong;
