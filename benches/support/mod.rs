@@ -4,9 +4,12 @@
 #![allow(dead_code, reason = "each benchmark uses a part of this")]
 
 pub(crate) mod figures;
+pub(crate) mod live;
 pub(crate) mod machine;
 pub(crate) mod process;
+pub(crate) mod question;
 pub(crate) mod report;
+pub(crate) mod steady;
 
 /// The real programs of the tests: rollcall itself, etcd, an HTTP client.
 #[path = "../../tests/support/mod.rs"]
