@@ -5,6 +5,7 @@
 //! zone --> questions --> load --> tally                what is asked, how, and what became of it
 //!     (on its lanes: datagrams, stream, each with slots)
 //! servers, roles, echo                                who is asked
+//! live, steady, question                              a server while its registry changes
 //! ```
 #![allow(dead_code, reason = "each benchmark uses a part of this")]
 
@@ -12,15 +13,18 @@ pub(crate) mod comparison;
 pub(crate) mod datagrams;
 pub(crate) mod echo;
 pub(crate) mod figures;
+pub(crate) mod live;
 pub(crate) mod load;
 pub(crate) mod machine;
 pub(crate) mod options;
 pub(crate) mod process;
+pub(crate) mod question;
 pub(crate) mod questions;
 pub(crate) mod report;
 pub(crate) mod roles;
 pub(crate) mod servers;
 pub(crate) mod slots;
+pub(crate) mod steady;
 pub(crate) mod stream;
 pub(crate) mod tally;
 pub(crate) mod zone;

@@ -126,6 +126,14 @@ pub(crate) fn memory(root: u32) -> u64 {
     tree(root).into_iter().filter_map(of).sum()
 }
 
+/// A size in a process's `status` file of proc(5), such as `VmRSS:`, in octets.
+pub(crate) fn status(id: u32, field: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(field));
+    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
 /// A process and all below it.
 pub(crate) fn tree(root: u32) -> Vec<u32> {
     let parents: Vec<(u32, u32)> = numbers_in("/proc")
