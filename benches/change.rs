@@ -10,7 +10,7 @@ mod world;
 use std::error::Error;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use rollcall::layout::Parsed;
@@ -22,6 +22,7 @@ use rollcall::registry::{Entry, Registry, Txn, Write};
 use rollcall::zone::{Catalogue, Published, Retired, Snapshot, ZoneSettings};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use world::Registrations;
 
@@ -223,6 +224,8 @@ fn change(apps: usize, instances: usize) -> Outcome<()> {
         micros(5, 0.5, &mut parts),
         micros(5, 0.99, &mut parts)
     ));
+    // The process ends here; to take a million instances down piece by piece would only take time.
+    std::mem::forget(line);
     Ok(())
 }
 
@@ -280,7 +283,7 @@ fn memory(apps: usize, instances: usize) -> Outcome<()> {
         Ok(())
     })?;
     let catalogue = held(|| {
-        view.as_ref().map(|view| drop(line.catalogue.apply(view)));
+        drop(line.catalogue.apply(view.as_ref().ok_or("no view")?));
         Ok(())
     })?;
     mirror += held(|| {
