@@ -10,18 +10,19 @@ mod world;
 use std::error::Error;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use rollcall::layout::Parsed;
 use rollcall::layout::native::PREFIX_DEFAULT;
 use rollcall::registry::embedded::EmbeddedRegistry;
 use rollcall::registry::memory::MemoryRegistry;
-use rollcall::registry::mirror::{Arrived, Delta, Mirror, Pacing};
-use rollcall::registry::{Registry, Txn, Write};
+use rollcall::registry::mirror::{Arrived, Delta, Kept, Mirror, News, Pacing};
+use rollcall::registry::{Entry, Registry, Txn, Write};
 use rollcall::zone::{Catalogue, Published, Retired, Snapshot, ZoneSettings};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use world::Registrations;
 
@@ -39,6 +40,7 @@ fn main() -> Outcome<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--change", apps, instances] => change(apps.parse()?, instances.parse()?),
+        ["--replace", apps, instances] => replace(apps.parse()?, instances.parse()?),
         ["--memory", apps, instances] => memory(apps.parse()?, instances.parse()?),
         ["--resident", apps, instances] => resident(apps.parse()?, instances.parse()?),
         _ => all(),
@@ -50,6 +52,13 @@ fn all() -> Outcome<()> {
     report(" instances  an app |  mirror    apply  compile     swap     free |   whole      p99");
     for (apps, instances) in SIZES.into_iter().chain(ONE_APP) {
         measure("--change", apps, instances)?;
+    }
+    report(
+        "\nevery instance changed at once, as after a break of the registry's history, in milliseconds",
+    );
+    report(" instances  an app |    apply  compile     swap     free");
+    for (apps, instances) in SIZES {
+        measure("--replace", apps, instances)?;
     }
     report("\nmemory, in octets an instance as asked for by each part");
     report(" instances  an app | registry  mirror  catalogue  directory and answers |     all");
@@ -215,6 +224,48 @@ fn change(apps: usize, instances: usize) -> Outcome<()> {
         micros(5, 0.5, &mut parts),
         micros(5, 0.99, &mut parts)
     ));
+    // The process ends here; to take a million instances down piece by piece would only take time.
+    std::mem::forget(line);
+    Ok(())
+}
+
+/// Another view in the place of the whole: nothing of the snapshot before is in the one after.
+fn replace(apps: usize, instances: usize) -> Outcome<()> {
+    let mut line = Line::new(Registrations::new(apps, instances), in_memory)?;
+    let mut view = line.view()?;
+    line.catalogue.apply(&view);
+    let first = line.compile();
+    drop(line.published.publish(first));
+    view.epoch += 1;
+    let all = line.registrations.all();
+    let mut all: Vec<_> =
+        all.map(|(app, instance)| line.registrations.entry(app, instance, 9001)).collect();
+    all.sort();
+    for (news, (key, value)) in view.news.iter_mut().zip(all) {
+        let Some(was) = news.now.take() else { return Err("no view".into()) };
+        let entry = Entry { key: key.clone(), value, revision: was.revision, lease: was.lease };
+        let parsed = line.registrations.keys.parse(&entry);
+        *news = News { key, now: Some(Kept { parsed, ..was.clone() }), was: Some(was) };
+    }
+    let mut began = Instant::now();
+    let mut lap = || {
+        let now = Instant::now();
+        (now - std::mem::replace(&mut began, now)).as_secs_f64() * 1e3
+    };
+    let events = line.catalogue.apply(&view);
+    let apply = lap();
+    drop((view, events));
+    lap();
+    let snapshot = line.compile();
+    let compile = lap();
+    let old = line.published.publish(snapshot);
+    let swap = lap();
+    line.retired.push(old);
+    report(&format!(
+        "{:10} {instances:7} |{apply:9.1}{compile:9.1}{swap:9.3}{:9.1}",
+        apps * instances,
+        lap()
+    ));
     Ok(())
 }
 
@@ -232,7 +283,7 @@ fn memory(apps: usize, instances: usize) -> Outcome<()> {
         Ok(())
     })?;
     let catalogue = held(|| {
-        view.as_ref().map(|view| drop(line.catalogue.apply(view)));
+        drop(line.catalogue.apply(view.as_ref().ok_or("no view")?));
         Ok(())
     })?;
     mirror += held(|| {

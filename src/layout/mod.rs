@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AppName, Instance, Label, Namespace};
+use crate::model::{AppName, Instance, Label, Namespace, RawId};
 
 /// What one key says. Cheap to clone: the mirror and the catalogue share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct Registration {
     /// The app, after mapping.
     pub app: AppName,
     /// The id, raw.
-    pub id: Arc<str>,
+    pub id: RawId,
     /// What is registered.
     pub instance: Instance,
 }

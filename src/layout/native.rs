@@ -54,7 +54,7 @@ impl Keys {
     /// An instance's key.
     #[must_use]
     pub fn instance(&self, namespace: &Namespace, app: &AppName, id: &Label) -> Bytes {
-        format!("{}{namespace}/instances/{app}/{id}", self.prefix).into()
+        exact(format!("{}{namespace}/instances/{app}/{id}", self.prefix).into_bytes())
     }
 
     /// What the keys of all instances of an app begin with.
@@ -79,13 +79,14 @@ impl Keys {
     /// The key of a departure.
     #[must_use]
     pub fn departed(&self, namespace: &Namespace, app: &AppName, id: &Label) -> Bytes {
-        format!("{}{namespace}/departed/{app}/{id}", self.prefix).into()
+        exact(format!("{}{namespace}/departed/{app}/{id}", self.prefix).into_bytes())
     }
 
     /// The key of an offline mark, on an instance or (without `id`) on the app.
     #[must_use]
     pub fn offline(&self, namespace: &Namespace, app: &AppName, id: Option<&Label>) -> Bytes {
-        format!("{}{namespace}/offline/{app}/{}", self.prefix, id.map_or("", Label::as_str)).into()
+        let id = id.map_or("", Label::as_str);
+        exact(format!("{}{namespace}/offline/{app}/{id}", self.prefix).into_bytes())
     }
 
     /// What one entry under the prefix says.
@@ -145,7 +146,7 @@ impl Keys {
 #[must_use]
 pub fn instance_value(instance: &Instance) -> Bytes {
     let spec = Spec { v: Some(VERSION), ..Spec::from(instance) };
-    serde_json::to_vec(&spec).expect("a spec is plain texts and numbers").into()
+    exact(serde_json::to_vec(&spec).expect("a spec is plain texts and numbers"))
 }
 
 /// The value of a departure or of an offline mark.
@@ -154,7 +155,12 @@ pub fn instance_value(instance: &Instance) -> Bytes {
 /// Never: a [`Note`] has nothing that JSON can't hold.
 #[must_use]
 pub fn note_value(note: &Note) -> Bytes {
-    serde_json::to_vec(&Stored { v: VERSION, note }).expect("a note is plain texts").into()
+    exact(serde_json::to_vec(&Stored { v: VERSION, note }).expect("a note is plain texts"))
+}
+
+/// Octets without the room that they grew into: a registry in memory keeps them for as long as the key is there.
+fn exact(octets: Vec<u8>) -> Bytes {
+    octets.into_boxed_slice().into()
 }
 
 /// A note with its version.

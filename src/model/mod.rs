@@ -13,5 +13,5 @@ mod spec;
 
 pub use instance::{Endpoint, Instance, Transport, limits};
 pub use mapping::{derived_label, map_app, map_label};
-pub use name::{AppName, Label, NameError, Namespace, Protocol, default_id};
+pub use name::{AppName, Label, NameError, Namespace, Protocol, RawId, default_id};
 pub use spec::{EndpointSpec, FieldError, Spec};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::layout::{Note, Registration};
-use crate::model::{AppName, Namespace};
+use crate::model::{AppName, Namespace, RawId};
 use crate::registry::{LeaseId, Revision};
 
 /// Why an instance came, changed or went.
@@ -57,7 +57,7 @@ pub struct Event {
     /// The app.
     pub app: AppName,
     /// The instance's raw id; none: the whole app.
-    pub id: Option<Arc<str>>,
+    pub id: Option<RawId>,
     /// The registration: the new one, or that which went. None for marks on what is not registered.
     pub registration: Option<Arc<Registration>>,
     /// The lease that holds (or held) the registration.

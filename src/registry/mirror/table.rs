@@ -1,6 +1,6 @@
 //! The copy itself, and what changes in it. No I/O, no time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map as map};
 
 use bytes::Bytes;
 
@@ -29,10 +29,7 @@ impl<P: Clone> Table<P> {
         let mut news = Vec::with_capacity(changes.len());
         for change in changes {
             match change {
-                Change::Put(entry) => {
-                    let was = self.kept.remove(&entry.key);
-                    news.push(self.keep(entry, was, parse));
-                }
+                Change::Put(entry) => news.push(self.put(entry, parse)),
                 Change::Delete(key) => {
                     if let Some(was) = self.kept.remove(&key) {
                         news.push(News { key, was: Some(was), now: None });
@@ -56,30 +53,45 @@ impl<P: Clone> Table<P> {
     ) -> Vec<News<P>> {
         let mut before = std::mem::take(&mut self.kept);
         let mut news = Vec::new();
+        let mut listed = Vec::with_capacity(entries.len());
         for entry in entries {
             match before.remove(&entry.key) {
                 Some(kept) if continues && kept.revision == entry.revision => {
-                    self.kept.insert(entry.key, kept);
+                    listed.push((entry.key, kept));
                 }
-                was => news.push(self.keep(entry, was, parse)),
+                was => {
+                    let now = keep(&entry, parse);
+                    listed.push((entry.key.clone(), now.clone()));
+                    news.push(News { key: entry.key, was, now: Some(now) });
+                }
             }
         }
+        // At once, which fills the nodes of the tree: one by one in their order, they would stay half empty.
+        self.kept = listed.into_iter().collect();
         news.extend(before.into_iter().map(|(key, was)| News { key, was: Some(was), now: None }));
         news.sort_by(|a, b| a.key.cmp(&b.key));
         news
     }
 
-    fn keep(
-        &mut self,
-        entry: Entry,
-        was: Option<Kept<P>>,
-        parse: &(dyn Fn(&Entry) -> P + Send + Sync),
-    ) -> News<P> {
-        let parsed = parse(&entry);
-        let kept = Kept { revision: entry.revision, lease: entry.lease, parsed };
-        self.kept.insert(entry.key.clone(), kept.clone());
-        News { key: entry.key, was, now: Some(kept) }
+    fn put(&mut self, entry: Entry, parse: &(dyn Fn(&Entry) -> P + Send + Sync)) -> News<P> {
+        let now = keep(&entry, parse);
+        let (key, was) = match self.kept.entry(entry.key) {
+            // The key that is there is the one that others hold as well.
+            map::Entry::Occupied(mut place) => {
+                (place.key().clone(), Some(place.insert(now.clone())))
+            }
+            map::Entry::Vacant(place) => {
+                let key = place.key().clone();
+                place.insert(now.clone());
+                (key, None)
+            }
+        };
+        News { key, was, now: Some(now) }
     }
+}
+
+fn keep<P>(entry: &Entry, parse: &(dyn Fn(&Entry) -> P + Send + Sync)) -> Kept<P> {
+    Kept { revision: entry.revision, lease: entry.lease, parsed: parse(entry) }
 }
 
 #[cfg(test)]

@@ -86,7 +86,13 @@ impl App {
     pub(super) fn insert(&mut self, registered: Registered) {
         match self.position(&registered.registration().id) {
             Ok(at) => self.instances[at] = registered,
-            Err(at) => self.instances.insert(at, registered),
+            Err(at) => {
+                if self.instances.len() == self.instances.capacity() {
+                    // Most apps have a few: twice the room at each step would be half empty.
+                    self.instances.reserve_exact(1 + self.instances.len() / 8);
+                }
+                self.instances.insert(at, registered);
+            }
         }
     }
 

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::layout::{Note, OfflineMark, Parsed, Registration};
-use crate::model::{AppName, Namespace};
+use crate::model::{AppName, Namespace, RawId};
 use crate::registry::mirror::{Delta, Kept, News};
 use crate::registry::{LeaseId, Revision};
 use crate::zone::event::{Cause, Event};
 
-type InstanceKey = (Namespace, AppName, Arc<str>);
+type InstanceKey = (Namespace, AppName, RawId);
 
 /// Gathers the news of one delta.
 pub(super) struct Steps {
