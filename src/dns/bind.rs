@@ -32,6 +32,9 @@ const RECEIVE_BUFFER_OCTETS: usize = 4 << 20;
 /// replies waiting for seconds.
 const SEND_BUFFER_OCTETS: usize = 1 << 20;
 
+/// The largest reply that no path splits (DNS Flag Day 2020): 1,280 octets less the headers of IPv6 and UDP.
+const WHOLE_OCTETS_MAX: u16 = 1_232;
+
 /// A listener can't be bound, or can't be run.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot bind dns listener {address}: {}", advice(source))]
@@ -85,7 +88,8 @@ pub fn bind(settings: &Settings) -> Result<Bound, BindError> {
         .listen
         .iter()
         .map(|address| {
-            listener(*address, workers).map_err(|source| BindError { address: *address, source })
+            listener(*address, workers, settings.udp_octets_max)
+                .map_err(|source| BindError { address: *address, source })
         })
         .collect::<Result<_, _>>()?;
     Ok(Bound { settings: settings.clone(), listeners })
@@ -132,7 +136,7 @@ impl Bound {
     }
 }
 
-fn listener(address: SocketAddr, workers: usize) -> io::Result<Listener> {
+fn listener(address: SocketAddr, workers: usize, octets_max: u16) -> io::Result<Listener> {
     let free = address.port() == 0;
     let mut attempts = FREE_PORT_ATTEMPTS;
     loop {
@@ -140,7 +144,7 @@ fn listener(address: SocketAddr, workers: usize) -> io::Result<Listener> {
         // shared with an older server of the same user, without a word.
         let tcp = tcp_socket(address)?;
         let address = tcp.local_addr()?;
-        match udp_sockets(address, workers) {
+        match udp_sockets(address, workers, octets_max) {
             Ok(udp) => return Ok(Listener { address, udp, tcp }),
             Err(error) if error.kind() == ErrorKind::AddrInUse && attempts > 1 && free => {}
             Err(error) => return Err(error),
@@ -159,7 +163,11 @@ fn tcp_socket(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn udp_sockets(address: SocketAddr, workers: usize) -> io::Result<Vec<udp::Socket>> {
+fn udp_sockets(
+    address: SocketAddr,
+    workers: usize,
+    octets_max: u16,
+) -> io::Result<Vec<udp::Socket>> {
     // Without SO_REUSEPORT, to see whether another program has the port; closed again at once.
     socket(address, Type::DGRAM, Protocol::UDP)?.bind(&SockAddr::from(address))?;
     (0..workers)
@@ -168,10 +176,37 @@ fn udp_sockets(address: SocketAddr, workers: usize) -> io::Result<Vec<udp::Socke
             socket.set_reuse_port(true)?;
             socket.set_recv_buffer_size(RECEIVE_BUFFER_OCTETS)?;
             socket.set_send_buffer_size(SEND_BUFFER_OCTETS)?;
+            ignore_path_mtu(&socket, address, octets_max)?;
             socket.bind(&SockAddr::from(address))?;
             udp::Socket::new(socket.into())
         })
         .collect()
+}
+
+/// Believes nobody who says that a path takes only small datagrams: a reply in fragments can be forged in part,
+/// and whoever forges such a message would have them fragmented (RFC 9715). Replies that every path carries
+/// whole are marked as not to be fragmented, and cost 6 % less, since they need no identification; where an
+/// operator allows larger ones, those are fragmented here if they must be.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn ignore_path_mtu(socket: &Socket, address: SocketAddr, octets_max: u16) -> io::Result<()> {
+    use rustix::net::sockopt;
+    let whole = octets_max <= WHOLE_OCTETS_MAX;
+    if address.is_ipv4() {
+        let (probe, omit) =
+            (sockopt::Ipv4PathMtuDiscovery::PROBE, sockopt::Ipv4PathMtuDiscovery::OMIT);
+        sockopt::set_ip_mtu_discover(socket, if whole { probe } else { omit })?;
+    } else {
+        let (probe, omit) =
+            (sockopt::Ipv6PathMtuDiscovery::PROBE, sockopt::Ipv6PathMtuDiscovery::OMIT);
+        sockopt::set_ipv6_mtu_discover(socket, if whole { probe } else { omit })?;
+    }
+    Ok(())
+}
+
+/// Left as the system has it.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn ignore_path_mtu(_: &Socket, _: SocketAddr, _: u16) -> io::Result<()> {
+    Ok(())
 }
 
 fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
@@ -199,5 +234,23 @@ mod tests {
              choose a port above 1023"
         );
         assert!(error(ErrorKind::OutOfMemory).ends_with("out of memory: choose another address"));
+    }
+
+    #[test]
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn nobody_makes_a_udp_socket_split_small_replies() {
+        use rustix::net::sockopt;
+        let v4 = |octets_max| {
+            let sockets = udp_sockets(SocketAddr::from(([127, 0, 0, 1], 0)), 1, octets_max);
+            sockopt::ip_mtu_discover(&sockets.unwrap()[0].socket).unwrap()
+        };
+        assert_eq!(v4(1_232), sockopt::Ipv4PathMtuDiscovery::PROBE);
+        assert_eq!(v4(1_233), sockopt::Ipv4PathMtuDiscovery::OMIT);
+        let v6 = |octets_max| {
+            let sockets = udp_sockets("[::1]:0".parse().unwrap(), 1, octets_max);
+            sockopt::ipv6_mtu_discover(&sockets.unwrap()[0].socket).unwrap()
+        };
+        assert_eq!(v6(1_232), sockopt::Ipv6PathMtuDiscovery::PROBE);
+        assert_eq!(v6(1_233), sockopt::Ipv6PathMtuDiscovery::OMIT);
     }
 }

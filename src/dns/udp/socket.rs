@@ -15,7 +15,7 @@ const WAIT: Duration = Duration::from_millis(100);
 /// The socket.
 #[derive(Debug)]
 pub struct Socket {
-    pub(super) socket: UdpSocket,
+    pub(in crate::dns) socket: UdpSocket,
     pub(super) address: SocketAddr,
 }
 
