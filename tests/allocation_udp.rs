@@ -4,16 +4,12 @@
 #[allow(dead_code, reason = "this test uses a part of it")]
 mod world;
 
-use std::alloc::System;
 use std::net::{SocketAddr, UdpSocket};
 
+use allocation_counter::measure;
 use rollcall::dns::udp::{Batch, Datagrams, Socket};
 use rollcall::dns::{Ask, Out, Transport, Verdict, answer};
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use world::{World, query};
-
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// Datagrams of a turn: as many as one call takes.
 const DATAGRAMS: u64 = 64;
@@ -30,35 +26,36 @@ fn turns_of_datagrams_allocate_nothing() {
         let client = UdpSocket::bind(SocketAddr::new(one.parse().unwrap(), 0)).unwrap();
         let mut batch = Batch::new(Socket::new(socket).unwrap(), 1232);
         let (mut answered, mut heard) = (0, 0);
-        let region = Region::new(ALLOCATOR);
-        for _ in 0..3 {
-            for _ in 0..DATAGRAMS {
-                client.send_to(&question, to).unwrap();
-            }
-            let mut left = DATAGRAMS;
-            while left > 0 {
-                let received = batch.receive().unwrap();
-                for at in 0..received {
-                    let client = batch.from(at).ip();
-                    assert!(batch.asked(at).is_none_or(|asked| asked == to.ip()));
-                    let (transport, draw) = (Transport::Udp, answered);
-                    let ask = Ask { client, transport, udp_octets_max: 1232, draw };
-                    if let Verdict::Reply(len) = answer(&snapshot, &ask, batch.query(at), &mut out)
-                    {
-                        batch.reply(at, out.octets(len));
-                        answered += 1;
-                    }
+        let info = measure(|| {
+            for _ in 0..3 {
+                for _ in 0..DATAGRAMS {
+                    client.send_to(&question, to).unwrap();
                 }
-                assert_eq!(batch.send(), 0);
-                left -= received as u64;
+                let mut left = DATAGRAMS;
+                while left > 0 {
+                    let received = batch.receive().unwrap();
+                    for at in 0..received {
+                        let client = batch.from(at).ip();
+                        assert!(batch.asked(at).is_none_or(|asked| asked == to.ip()));
+                        let (transport, draw) = (Transport::Udp, answered);
+                        let ask = Ask { client, transport, udp_octets_max: 1232, draw };
+                        if let Verdict::Reply(len) =
+                            answer(&snapshot, &ask, batch.query(at), &mut out)
+                        {
+                            batch.reply(at, out.octets(len));
+                            answered += 1;
+                        }
+                    }
+                    assert_eq!(batch.send(), 0);
+                    left -= received as u64;
+                }
+                for _ in 0..DATAGRAMS {
+                    let (len, from) = client.recv_from(&mut [0; 1232]).unwrap();
+                    heard += u64::from(from == to && len > 1_000);
+                }
             }
-            for _ in 0..DATAGRAMS {
-                let (len, from) = client.recv_from(&mut [0; 1232]).unwrap();
-                heard += u64::from(from == to && len > 1_000);
-            }
-        }
-        let change = region.change();
-        assert_eq!((change.allocations, change.reallocations), (0, 0), "{any}");
+        });
+        assert_eq!((info.count_total, info.count_current), (0, 0), "{any}");
         assert_eq!((answered, heard), (3 * DATAGRAMS, 3 * DATAGRAMS), "{any}");
     }
 }
