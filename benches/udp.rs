@@ -64,7 +64,7 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Turns of all servers, and of an echo whose replies are as long as those of the first.
+/// Turns of all servers, and of echoes whose replies are as long as those of the first.
 fn compare(mix: &Mix, servers: &[Server], cores: Cores, rounds: usize) -> io::Result<Comparison> {
     note(mix.title);
     let mut first = None;
@@ -72,8 +72,8 @@ fn compare(mix: &Mix, servers: &[Server], cores: Cores, rounds: usize) -> io::Re
         let tally = Load::udp(server.address, Check::Answer, Pace::Closed)?.run(mix, WARM_UP)?;
         first.get_or_insert(tally);
     }
-    let echo = roles::start_echo(&first.expect("rollcall at least"), cores.server)?;
-    let all: Vec<&Server> = servers.iter().chain([&echo]).collect();
+    let echoes = roles::start_echoes(&first.expect("rollcall at least"), cores.server)?;
+    let all: Vec<&Server> = servers.iter().chain(&echoes).collect();
     let mut comparison = Comparison::new(mix.key, mix.title, &all);
     comparison.play(&all, rounds, |server, row| {
         let load = Load::udp(server.address, check(server), Pace::Closed)?;

@@ -61,15 +61,15 @@ impl Report {
     /// Writes both files.
     pub(crate) fn finish(self) {
         let write = |ending: &str, octets: &[u8]| {
-            let path = folder().join(format!("{}.{ending}", self.name));
+            let name = format!("{}.{ending}", self.name);
             std::fs::create_dir_all(folder()).expect("target/ can be written to");
-            std::fs::write(&path, octets).expect("target/bench/ can be written to");
-            path
+            std::fs::write(folder().join(&name), octets).expect("target/bench/ can be written to");
+            name
         };
         let mut values = serde_json::to_vec_pretty(&self.values).expect("values are plain");
         values.push(b'\n');
         let (text, values) = (write("txt", self.text.as_bytes()), write("json", &values));
-        say(&format!("\nwritten to {} and {}", text.display(), values.display()));
+        say(&format!("\nwritten to target/bench: {text}, {values}"));
     }
 }
 

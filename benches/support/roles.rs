@@ -16,6 +16,7 @@ mod dns;
 mod world;
 
 const ECHO: &str = "be-echo";
+const ECHO_BY_NIX: &str = "be-echo-by-nix";
 const WORLD: &str = "be-world";
 
 /// Takes the role that this process was started for, and then never returns.
@@ -29,22 +30,30 @@ pub(crate) fn take() {
         exit(1)
     });
     match role.as_str() {
-        ECHO => done(be_echo(file, rest)),
+        ECHO => done(be_echo(file, rest, echo::serve)),
+        ECHO_BY_NIX => done(be_echo(file, rest, |s, lengths| echo::serve_by_nix(&s, lengths))),
         WORLD => done(be_world(file, rest)),
         _ => {}
     }
 }
 
-/// An echo whose replies are as long as those that were counted.
-pub(crate) fn start_echo(counted: &Tally, core: usize) -> io::Result<Server> {
-    own("echo", ECHO, &counted.longest.map(|length| length.to_string()), core)
+/// Two echoes whose replies are as long as those that were counted: one makes the system calls that rollcall
+/// makes, the other those of the crate nix.
+pub(crate) fn start_echoes(counted: &Tally, core: usize) -> io::Result<[Server; 2]> {
+    let lengths = counted.longest.map(|length| length.to_string());
+    let start = |name, role| own(name, role, &lengths, core);
+    Ok([start("echo", ECHO)?, start("echo by nix", ECHO_BY_NIX)?])
 }
 
-fn be_echo(file: &Path, lengths: &[String]) -> io::Result<()> {
+fn be_echo(
+    file: &Path,
+    lengths: &[String],
+    serve: impl FnOnce(UdpSocket, &echo::Lengths) -> io::Result<()>,
+) -> io::Result<()> {
     let lengths = lengths.iter().map(|length| length.parse().unwrap_or(0)).collect();
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     announce(file, socket.local_addr()?)?;
-    echo::serve(&socket, &lengths)
+    serve(socket, &lengths)
 }
 
 /// rollcall's UDP side alone, over so many apps of five instances.

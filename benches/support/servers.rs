@@ -263,8 +263,10 @@ impl Peer {
         let program = program.ok_or_else(|| io::Error::new(ErrorKind::NotFound, self.program))?;
         let mut command = Command::new(&program);
         if program.starts_with(&unpacked) {
-            let libraries = std::fs::read_dir(unpacked.join("lib"))?.flatten().map(|l| l.path());
-            let libraries = std::env::join_paths(libraries.filter(|path| path.is_dir()));
+            // Named after the architecture, beside folders that hold no libraries.
+            let folders = std::fs::read_dir(unpacked.join("lib")).into_iter().flatten().flatten();
+            let folders = folders.map(|entry| entry.path()).filter(|path| path.is_dir());
+            let libraries = std::env::join_paths(folders);
             command.env("LD_LIBRARY_PATH", libraries.map_err(io::Error::other)?);
         }
         Ok(command)
