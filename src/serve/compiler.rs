@@ -12,16 +12,16 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
+use super::background;
 use super::freshness::Freshness;
 use crate::api::History;
 use crate::layout::Parsed;
 use crate::model::AppName;
 use crate::registry::Revision;
 use crate::registry::mirror::{Arrived, Delta};
-use crate::supervise::panic_message;
 use crate::zone::{Catalogue, Event, Oversized, Published, Retired, SavedSerial, ZoneName};
 
 /// Steps that are taken in before answers are built from them: bounds what one build can hold up.
@@ -71,15 +71,10 @@ impl Compiler {
         self,
         runtime: Handle,
     ) -> std::io::Result<impl Future<Output = Result<(), String>>> {
-        let (ended, end) = oneshot::channel();
-        std::thread::Builder::new().name("compiler".to_owned()).spawn(move || {
-            let work = std::panic::AssertUnwindSafe(|| self.work(&runtime));
-            let outcome = std::panic::catch_unwind(work);
-            let outcome = outcome.map_err(|panic| format!("panicked: {}", panic_message(&*panic)));
-            // Nobody waits for it only when the process is ending.
-            let _ = ended.send(outcome);
-        })?;
-        Ok(async { end.await.unwrap_or_else(|_| Err("thread vanished".to_owned())) })
+        background::start("compiler", move || {
+            self.work(&runtime);
+            Ok(())
+        })
     }
 
     fn work(mut self, runtime: &Handle) {

@@ -13,6 +13,7 @@
 //!
 //! Knows nothing of how any room does its work.
 
+mod background;
 mod compiler;
 mod data;
 mod descriptors;

@@ -14,7 +14,7 @@ use super::compiler::{Compiler, Measures};
 use super::data::{Data, DataError};
 use super::readiness::Health;
 use super::signals::Signals;
-use super::{ServeError, metrics, serials};
+use super::{ServeError, background, metrics, serials};
 use crate::api::{self, Api, History};
 use crate::config::{Config, RegistryChoice};
 use crate::dns;
@@ -206,7 +206,9 @@ impl Parts {
         // The view is kept up as long as there may be a write that waits to see itself in it; the compiler
         // ends with the mirror, and the serials' keeper with the compiler.
         let unwatched = CancellationToken::new();
-        tasks.spawn("mirror", mirror.run(unwatched.clone()));
+        let (runtime, until) = (Handle::current(), unwatched.clone());
+        let mirror = move || runtime.block_on(mirror.run(until));
+        tasks.spawn("mirror", background::start("mirror", mirror)?);
         let (stop, last) = (tasks.stop_token(), unwatched.drop_guard());
         tasks.spawn("http", async move {
             api::serve(api, http, stop, DRAIN).await;

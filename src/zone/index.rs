@@ -45,7 +45,7 @@ pub(super) struct AppNode {
 
 #[derive(Debug, Clone)]
 enum Node {
-    Branch(Arc<[Node; FAN]>),
+    Branch(Arc<[Self; FAN]>),
     Bucket(Arc<[Entry]>),
 }
 

@@ -1,4 +1,8 @@
 //! The choices of an app and of each of its tags: which addresses and rows they have, with what weights.
+#![allow(
+    clippy::indexing_slicing,
+    reason = "off the query path; places are those of what was written just before"
+)]
 
 use std::collections::HashMap;
 use std::ops::Range;

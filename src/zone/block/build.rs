@@ -2,6 +2,10 @@
 //!
 //! One pass over the instances writes their addresses and rows; the branches (see [`super::branch`]) and the
 //! tables of names follow, since they hold places of those.
+#![allow(
+    clippy::indexing_slicing,
+    reason = "off the query path; places are those of what was written just before"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
