@@ -7,7 +7,7 @@
 //! Knows nothing of what an answer holds.
 
 use super::query::Question;
-use crate::zone::{Block, Snapshot, Walk};
+use crate::zone::{Snapshot, Walk};
 
 /// Queries that are looked at together.
 const TOGETHER: usize = 64;
@@ -23,6 +23,5 @@ pub(super) fn fetch<'q>(snapshot: &Snapshot, queries: impl Iterator<Item = &'q [
         *walk = snapshot.walk(question.name());
     }
     walks.iter_mut().flatten().for_each(Walk::to_bucket);
-    let blocks = walks.map(|walk| walk.and_then(|walk| walk.to_block()));
-    blocks.iter().flatten().for_each(|block: &&Block| block.warm());
+    walks.into_iter().flatten().for_each(Walk::to_block);
 }

@@ -104,7 +104,7 @@ pub fn answer(snapshot: &Snapshot, ask: &Ask, query: &[u8], out: &mut Out) -> Ve
         }
         (Transport::Udp, None) => PLAIN_UDP_OCTETS,
     });
-    let mut asked = Asked { snapshot, ask, header, question, limit, options };
+    let mut asked = Asked { snapshot, ask, header, question: &question, limit, options };
     if let Some(rcode) = asked.refusal(edns, malformed) {
         return asked.bare(out, QR, rcode);
     }
@@ -130,7 +130,7 @@ struct Asked<'a> {
     snapshot: &'a Snapshot,
     ask: &'a Ask,
     header: Header,
-    question: Question<'a>,
+    question: &'a Question<'a>,
     limit: usize,
     options: Options,
 }

@@ -10,6 +10,8 @@ pub const HEADER_OCTETS: usize = 12;
 pub const NAME_OCTETS_MAX: usize = 255;
 /// The OPT pseudo-record (RFC 6891 section 6.1.1).
 pub const TYPE_OPT: u16 = 41;
+/// Octets of a name that fit one register of any processor of today.
+const FOLDED_AT_ONCE: usize = 16;
 /// The cookie option (RFC 7873 section 4).
 const OPTION_COOKIE: u16 = 10;
 
@@ -80,22 +82,30 @@ impl<'q> Question<'q> {
     #[must_use]
     pub fn read(message: &'q [u8]) -> Option<Self> {
         let question = message.get(HEADER_OCTETS..)?;
-        let mut lower = [0; NAME_OCTETS_MAX];
         let mut at = 0;
         loop {
             let length = usize::from(*question.get(at)?);
-            if length > 63 {
+            at += 1 + length;
+            if length > 63 || at > NAME_OCTETS_MAX {
                 return None;
             }
-            let label = question.get(at..=at + length)?;
-            lower.get_mut(at..=at + length)?.copy_from_slice(label);
-            at += 1 + length;
             if length == 0 {
                 break;
             }
         }
-        // Length octets are below 64, so that folding letters leaves them alone.
-        lower.get_mut(..at)?.make_ascii_lowercase();
+        let mut lower = [0; NAME_OCTETS_MAX];
+        // Length octets are below 64, so that folding letters leaves them alone. Piece by piece: those of one
+        // size are folded without a loop.
+        let pieces = question.get(..at)?.chunks(FOLDED_AT_ONCE);
+        for (to, from) in lower.chunks_mut(FOLDED_AT_ONCE).zip(pieces) {
+            match (to.first_chunk_mut::<FOLDED_AT_ONCE>(), from.first_chunk()) {
+                (Some(to), Some(from)) => {
+                    *to = *from;
+                    to.make_ascii_lowercase();
+                }
+                _ => to.iter_mut().zip(from).for_each(|(to, from)| *to = from.to_ascii_lowercase()),
+            }
+        }
         let octets = question.get(..at + 4)?;
         let [t1, t2, c1, c2] = *question.get(at..)?.first_chunk()?;
         let (rtype, class) = (u16::from_be_bytes([t1, t2]), u16::from_be_bytes([c1, c2]));

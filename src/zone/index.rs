@@ -22,8 +22,9 @@ use super::block::Block;
 /// Children of a branch, and the bits of a hash that choose one.
 const FAN: usize = 16;
 const FAN_BITS: u32 = 4;
-/// Entries of a bucket that is not divided: two cache lines.
-const BUCKET_MAX: usize = 4;
+/// Entries of a bucket that is not divided: four cache lines at most, and with 16 children under a branch two on
+/// average.
+const BUCKET_MAX: usize = 8;
 /// Levels of branches; the buckets below hold what comes. The upper half of the hash is the entries' tags.
 const LEVELS_MAX: u32 = 32 / FAN_BITS;
 
@@ -178,7 +179,7 @@ pub struct Walk<'a> {
     tag: u32,
 }
 
-impl<'a> Walk<'a> {
+impl Walk<'_> {
     /// To the bucket, of which all entries are fetched.
     #[inline]
     pub fn to_bucket(&mut self) {
@@ -197,16 +198,14 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// To the block of the entry that may be the one, of which the first octets are fetched.
+    /// To the block of the entry that may be the one, which is fetched.
     #[inline]
-    pub fn to_block(&self) -> Option<&'a Block> {
-        let Node::Bucket(entries) = self.node else { return None };
-        match &entries.iter().find(|entry| entry.tag == self.tag)?.held {
-            Held::App(block) => {
-                block.touch();
-                Some(block)
-            }
-            Held::Between(_) => None,
+    pub fn to_block(self) {
+        let Node::Bucket(entries) = self.node else { return };
+        if let Some(entry) = entries.iter().find(|entry| entry.tag == self.tag)
+            && let Held::App(block) = &entry.held
+        {
+            block.warm();
         }
     }
 }
@@ -243,13 +242,18 @@ fn insert(
                     buckets[child(path)].push(entry);
                 }
                 // If all went one way, that bucket is divided when the next one comes.
-                let buckets = buckets.map(|bucket| Node::Bucket(bucket.into()));
+                let buckets = buckets.map(bucket);
                 *node = Node::Branch(Arc::new(buckets));
             } else {
-                *node = Node::Bucket(all.into());
+                *node = bucket(all);
             }
         }
     }
+}
+
+/// A bucket; empty ones share one allocation.
+fn bucket(entries: Vec<Entry>) -> Node {
+    if entries.is_empty() { Node::default() } else { Node::Bucket(entries.into()) }
 }
 
 fn remove(node: &mut Node, path: u32, tag: u32, name: &[u8]) {
@@ -263,7 +267,7 @@ fn remove(node: &mut Node, path: u32, tag: u32, name: &[u8]) {
         }
         Node::Bucket(entries) => {
             let others = entries.iter().filter(|other| !other.is(tag, name)).cloned();
-            *node = Node::Bucket(others.collect());
+            *node = bucket(others.collect());
         }
     }
 }

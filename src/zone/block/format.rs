@@ -56,12 +56,14 @@ pub(super) const ROW_OCTETS: usize = 2 * NUMBER;
 pub(super) const ROW_HEADER: usize = 2 * NUMBER + 2;
 
 /// Binary search over entries that are no slice.
+#[inline]
 pub(super) fn search(count: usize, compare: impl Fn(usize) -> std::cmp::Ordering) -> Option<usize> {
     let at = partition_point(count, |index| compare(index).is_lt());
     (at < count && compare(at).is_eq()).then_some(at)
 }
 
 /// Where the entries begin of which that is not true.
+#[inline]
 pub(super) fn partition_point(count: usize, is_before: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (0, count);
     while low < high {

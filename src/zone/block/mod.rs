@@ -121,16 +121,10 @@ impl Block {
         (slice(&self.octets, at, v4), slice(&self.octets, at + v4, usize::from(v6) * AAAA_OCTETS))
     }
 
-    /// Reads the first octet.
-    #[inline]
-    pub(in crate::zone) fn touch(&self) {
-        std::hint::black_box(self.octets.first());
-    }
-
     /// Reads one octet of each cache line of a small block, of a large one's first lines: what a query reads one
     /// after the other, each place from the one before, is fetched from memory all at once.
     #[inline]
-    pub fn warm(&self) {
+    pub(in crate::zone) fn warm(&self) {
         let lines = self.octets.iter().step_by(LINE_OCTETS).take(WARM_LINES);
         std::hint::black_box(lines.fold(0, |sum, octet| sum ^ octet));
     }
@@ -157,7 +151,9 @@ impl Block {
     fn service(&self, protocol: &[u8], transport: &[u8]) -> Option<u32> {
         let found = search(place_at(&self.octets, SERVICE_COUNT), |index| {
             // As if the two were one: this is how they are sorted.
-            self.service_labels(index).iter().cmp(transport.iter().chain(protocol))
+            let labels = self.service_labels(index);
+            let (front, behind) = labels.split_at(labels.len().min(transport.len()));
+            front.cmp(transport).then_with(|| behind.cmp(protocol))
         });
         u32::try_from(found?).ok()
     }
@@ -181,7 +177,13 @@ impl Block {
         match asked {
             Asked::Service(protocol, transport) => {
                 let service = self.service(protocol, transport)?;
-                let found = search(count, |index| service_of(index).cmp(&service))?;
+                // The app itself has all of them.
+                let same = service as usize;
+                let found = if same < count && service_of(same) == service {
+                    same
+                } else {
+                    search(count, |index| service_of(index).cmp(&service))?
+                };
                 Some(Kind::Service(place_at(&self.octets, entry(found) + NUMBER)))
             }
             Asked::Transport(transport) => {
