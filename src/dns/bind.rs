@@ -23,10 +23,9 @@ const BACKLOG: i32 = 1_024;
 /// to its own limit (`net.core.rmem_max`), doubles it, and takes 768 octets and more of it for each.
 ///
 /// It is also how late answers get under more load than the core can carry, when the buffer is always full: some
-/// 10,000 queries are 50 ms at 200,000 a second. Resolvers wait for some hundred milliseconds and stubs for
-/// seconds, so that even then answers are of use; and 50 ms after such load ends they come at once. What finds
-/// the buffer full is dropped by the system, at less cost than an answer.
-const RECEIVE_BUFFER_OCTETS: usize = 4 << 20;
+/// 2,500 queries are 10 ms at 250,000 a second, and so soon after such load ends they come at once again. What
+/// finds the buffer full is dropped by the system, at less cost than an answer.
+const RECEIVE_BUFFER_OCTETS: usize = 1 << 20;
 /// Octets of the send buffer: replies that wait for the network, some batches of them. What finds it full is
 /// dropped and counted, and not waited for: whoever asks in the name of neighbours that do not exist keeps
 /// replies waiting for seconds.
