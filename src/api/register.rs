@@ -180,7 +180,7 @@ impl Attempt<'_> {
         let kept = if takeover { None } else { self.kept(seen).await? };
         let Some((lease, ttl_secs)) = kept else { return self.write_anew(seen).await };
         let Some(seen) = seen else { return Ok(None) };
-        if seen.instance.as_ref() != Some(&self.instance) {
+        if seen.instance() != Some(&self.instance) {
             return self.write_keeping(seen, lease, ttl_secs).await;
         }
         // A write that was acknowledged elsewhere and is not shown here yet must not be taken for this one.
@@ -197,13 +197,12 @@ impl Attempt<'_> {
     /// The lease that the registration goes on with, renewed: the one it has, if that lives and the owner
     /// asks for the same length.
     async fn kept(&self, seen: Option<&Current>) -> Result<Option<(LeaseId, u32)>, Problem> {
-        let Some(Current { lease: Some(lease), instance: Some(old), .. }) = seen else {
-            return Ok(None);
-        };
+        let Some(seen) = seen else { return Ok(None) };
+        let (Some(lease), Some(old)) = (seen.lease, seen.instance()) else { return Ok(None) };
         if old.ttl != self.instance.ttl {
             return Ok(None);
         }
-        Ok(self.store.renew(*lease).await?.map(|ttl_secs| (*lease, ttl_secs)))
+        Ok(self.store.renew(lease).await?.map(|ttl_secs| (lease, ttl_secs)))
     }
 
     async fn write_keeping(

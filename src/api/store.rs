@@ -3,6 +3,7 @@
 //!
 //! Knows nothing of HTTP.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::call::Target;
 use super::{Api, Shared};
-use crate::layout::Parsed;
+use crate::layout::{Parsed, Registration};
 use crate::model::Instance;
 use crate::registry::{
     Committed, Entry, Error, LeaseId, Precondition, Revision, Stamp, Txn, Write,
@@ -41,7 +42,14 @@ pub(super) struct Current {
     /// The lease that holds it.
     pub(super) lease: Option<LeaseId>,
     /// What it says; none where that is not readable.
-    pub(super) instance: Option<Instance>,
+    pub(super) registration: Option<Arc<Registration>>,
+}
+
+impl Current {
+    /// What is registered, where that is readable.
+    pub(super) fn instance(&self) -> Option<&Instance> {
+        self.registration.as_deref().map(|registration| &registration.instance)
+    }
 }
 
 /// A lease granted for a write. Dropped before the write is known to be done, it is given back.
@@ -90,7 +98,7 @@ impl<'a> Store<'a> {
         Some(Current {
             revision: view.revision,
             lease: view.lease,
-            instance: Some(view.registration.instance.clone()),
+            registration: Some(view.registration.clone()),
         })
     }
 
@@ -101,8 +109,8 @@ impl<'a> Store<'a> {
         Ok(self.entry(&key).await?.map(|entry| Current {
             revision: entry.revision,
             lease: entry.lease,
-            instance: match self.shared.api.keys.parse(&entry) {
-                Parsed::Instance(registration) => Some(registration.instance.clone()),
+            registration: match self.shared.api.keys.parse(&entry) {
+                Parsed::Instance(registration) => Some(registration),
                 _ => None,
             },
         }))

@@ -21,7 +21,7 @@ use crate::api::History;
 use crate::layout::Parsed;
 use crate::model::AppName;
 use crate::registry::Revision;
-use crate::registry::mirror::{Arrived, Delta};
+use crate::registry::mirror::Arrived;
 use crate::zone::{Catalogue, Event, Oversized, Published, Retired, SavedSerial, ZoneName};
 
 /// Steps that are taken in before answers are built from them: bounds what one build can hold up.
@@ -98,7 +98,10 @@ impl Compiler {
             let told: Vec<Told> = gather(first, &mut self.deltas)
                 .map(|Arrived { delta, at }| {
                     freshness.arrived(delta.epoch, delta.revision, at);
-                    Told::new(&delta, self.catalogue.apply(&delta))
+                    let happened = self.catalogue.apply(&delta);
+                    // Nothing happened to what was there before we looked, and it may be a great deal.
+                    let events = std::mem::replace(&mut viewed, true).then_some(happened);
+                    Told { epoch: delta.epoch, revision: delta.revision, events }
                 })
                 .collect();
             let began = Instant::now();
@@ -110,11 +113,9 @@ impl Compiler {
             next_publish = Instant::now() + PUBLISH_INTERVAL;
             due = compiled.due.map(|due| start + due);
             for Told { epoch, revision, events } in told {
-                if std::mem::replace(&mut viewed, true) {
-                    self.history.push(first_epoch + epoch, events);
-                } else {
-                    // Nothing happened to what was there before we looked.
-                    self.history.begin(first_epoch + epoch, revision);
+                match events {
+                    Some(events) => self.history.push(first_epoch + epoch, events),
+                    None => self.history.begin(first_epoch + epoch, revision),
                 }
             }
             self.report(&compiled.oversized, &mut warned);
@@ -146,13 +147,8 @@ impl Compiler {
 struct Told {
     epoch: u64,
     revision: Revision,
-    events: Vec<Event>,
-}
-
-impl Told {
-    fn new(delta: &Delta<Parsed>, events: Vec<Event>) -> Self {
-        Self { epoch: delta.epoch, revision: delta.revision, events }
-    }
+    /// None of the first view.
+    events: Option<Vec<Event>>,
 }
 
 /// The step that was waited for, if there is one, and those that wait behind it. Takes none from the queue
@@ -181,6 +177,7 @@ async fn next(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::mirror::Delta;
 
     fn step(revision: Revision) -> Arrived<Parsed> {
         let delta = Delta { revision, epoch: 0, whole: false, news: Vec::new() };

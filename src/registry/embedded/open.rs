@@ -147,5 +147,7 @@ const BEGUN_FILE: &str = "registry.redb.new";
 /// was made.
 const LOCK_FILE: &str = "registry.lock";
 
-/// What redb may keep of its file in memory; the registry itself holds every key, so this serves writes only.
-const CACHE_OCTETS: usize = 32 * 1024 * 1024;
+/// What redb may keep of its file in memory: the branches of its trees, so that a write looks for its place
+/// there. The registry itself holds every key, and what is read once at the start would fill any cache and stay;
+/// a larger one makes no write faster.
+const CACHE_OCTETS: usize = 4 * 1024 * 1024;
