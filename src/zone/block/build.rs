@@ -76,16 +76,16 @@ pub(in crate::zone) fn build(
 
     let made: usize = rows.iter().map(|row| usize::from(row.octets)).sum();
     let tagged = tagged(live, tags);
+    let (services_at, service_count) = services.write(&mut octets);
     let mut branches = Branches::new(&mut octets, &instances, &rows);
     let whole = branches.whole();
     for (tag, members) in tagged {
         let at = branches.tag(&members);
-        names.push(Name { label: tag.as_str(), text: None, kind: KIND_TAG, at });
+        names.push(Name { label: tag.as_str(), text: None, kind: KIND_TAG, rows: 0, at });
     }
     let largest = made.max(branches.largest_address_octets());
     names.sort_by(|a, b| a.label.cmp(b.label));
     let (names_at, name_count) = write_names(&mut octets, &names);
-    let (services_at, service_count) = services.write(&mut octets);
     for (at, number) in [
         (APP_OCTETS, app.len() as u32),
         (LARGEST, u32::try_from(largest).unwrap_or(u32::MAX)),
@@ -114,6 +114,8 @@ struct Name<'a> {
     /// Where its text stands already: in an SRV record's target.
     text: Option<u32>,
     kind: u8,
+    /// Of an instance.
+    rows: u8,
     at: u32,
 }
 
@@ -129,17 +131,17 @@ impl<'a> Writer<'a> {
     fn instance(&mut self, one: &Live<'a>, services: &Services<'a>) -> Built {
         let (held, instance) = (one.held, one.instance);
         let host = instance.host.as_deref().and_then(host_wire);
-        let own = self.target(&instance.addresses);
         let label_of = |at: usize| held.targets.get(at).and_then(Option::as_ref);
-        // Rows follow one another, so what they point to comes first.
-        let targets: Vec<u32> = (0..)
+        // Rows follow one another right behind the instance's own target, so other targets come first.
+        let others: Vec<Option<u32>> = (0..)
             .zip(&instance.endpoints)
-            .map(|(at, endpoint)| label_of(at).map_or(own, |_| self.target(&endpoint.addresses)))
+            .map(|(at, endpoint)| label_of(at).map(|_| self.target(&endpoint.addresses)))
             .collect();
+        let own = self.target(&instance.addresses);
         let first = self.rows.len();
         let mut text = None;
-        for (at, (endpoint, target)) in instance.endpoints.iter().zip(targets).enumerate() {
-            let label = label_of(at);
+        for (at, (endpoint, other)) in instance.endpoints.iter().zip(others).enumerate() {
+            let (label, target) = (label_of(at), other.unwrap_or(own));
             let to = match (label, &host) {
                 (None, Some(host)) => Goal::Host(host),
                 _ => Goal::Label(label.unwrap_or(&held.label).as_str()),
@@ -152,18 +154,22 @@ impl<'a> Writer<'a> {
                     label: label.as_str(),
                     text: in_target,
                     kind: KIND_TARGET,
+                    rows: 0,
                     at: target,
                 }),
                 None if host.is_none() => text = text.or(in_target),
                 None => {}
             }
         }
-        let at = place(&self.octets);
         let rows = first..self.rows.len();
-        push(&mut self.octets, own);
-        push(&mut self.octets, self.rows.get(first).map_or(0, |row| row.place));
-        push(&mut self.octets, rows.len() as u32);
-        self.names.push(Name { label: held.label.as_str(), text, kind: KIND_INSTANCE, at });
+        // At most 16 of them.
+        self.names.push(Name {
+            label: held.label.as_str(),
+            text,
+            kind: KIND_INSTANCE,
+            rows: rows.len() as u8,
+            at: own,
+        });
         Built { target: own, rows, weight: instance.weight, priority: instance.priority }
     }
 
@@ -319,7 +325,7 @@ fn write_names(octets: &mut Vec<u8>, names: &[Name<'_>]) -> (u32, u32) {
     for (name, text) in names.iter().zip(texts) {
         push(octets, text);
         // A label has at most 63 octets.
-        octets.extend_from_slice(&[name.label.len() as u8, name.kind, 0, 0]);
+        octets.extend_from_slice(&[name.label.len() as u8, name.kind, name.rows, 0]);
         push(octets, name.at);
     }
     (at, names.len() as u32)

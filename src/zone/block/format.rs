@@ -23,7 +23,8 @@ pub(super) const NAMES: usize = 5 * NUMBER;
 pub(super) const NAME_COUNT: usize = 6 * NUMBER;
 pub(super) const HEADER: usize = 7 * NUMBER;
 
-/// A name: place of its label, the label's length and its kind, place of what it names.
+/// A name: place of its label; the label's length, its kind, and how many rows an instance has; place of the
+/// branch or target that it names.
 pub(super) const NAME_OCTETS: usize = 3 * NUMBER;
 pub(super) const KIND_INSTANCE: u8 = 0;
 pub(super) const KIND_TARGET: u8 = 1;
@@ -41,12 +42,7 @@ pub(super) const BRANCH_COUNT: usize = 3 * NUMBER;
 pub(super) const BRANCH_SERVICES: usize = 4 * NUMBER;
 pub(super) const BRANCH_SERVICE_OCTETS: usize = 2 * NUMBER;
 
-/// An instance: its target, its first row, how many rows follow one another there.
-pub(super) const INSTANCE_TARGET: usize = 0;
-pub(super) const INSTANCE_ROWS: usize = NUMBER;
-pub(super) const INSTANCE_ROW_COUNT: usize = 2 * NUMBER;
-
-/// A target: how many A and AAAA records follow; they do.
+/// A target: how many A and AAAA records follow; they do. Behind an instance's own come its rows.
 pub(super) const TARGET_HEADER: usize = 2;
 
 /// A row: its target, its service, its record's length; then the record.

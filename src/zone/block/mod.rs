@@ -3,11 +3,13 @@
 //! All of it is one run of octets, small numbers in front, so that a query reads a few neighbouring cache lines:
 //!
 //! ```text
-//! header     where each part stands; the app's labels
-//! branches   of the app and of each tag: choices of addresses and SRV records
-//! services   "_tcp" "_nova", sorted     names  "i-1" -> instance, "v2" -> tag, sorted
-//! instances  target, rows               choices (see `choice`): members are places of rows or records
-//! targets    how many addresses, then their records       rows   target, service, then the SRV record
+//! header     where each part stands, then the app's labels
+//! target     how many addresses, then their records; behind an instance's own its rows follow
+//! row        target, service, then the SRV record
+//! services   labels ("_tcp" "_nova"), sorted
+//! choices    as `choice` has them; members are places of rows or address records
+//! branch     of the app, and of each tag: its choices of addresses and rows
+//! names      sorted: "i-1" -> its target, "v2" -> its branch
 //! ```
 //!
 //! Records are whole, with the question's name as their owner; whoever sends one as glue puts another
@@ -31,10 +33,10 @@ pub use format::{A_OCTETS, AAAA_OCTETS, SRV_TARGET};
 pub use node::{Addresses, Node, Row, Rows};
 
 use self::format::{
-    APP_OCTETS, BRANCH_COUNT, BRANCH_SERVICE_OCTETS, BRANCH_SERVICES, HEADER, INSTANCE_ROW_COUNT,
-    INSTANCE_ROWS, INSTANCE_TARGET, KIND_INSTANCE, KIND_TAG, KIND_TARGET, LARGEST, NAME_COUNT,
-    NAME_OCTETS, NAMES, ROW_HEADER, ROW_OCTETS, ROW_SERVICE, ROW_TARGET, SERVICE_COUNT,
-    SERVICE_OCTETS, SERVICES, TARGET_HEADER, WHOLE, partition_point, search,
+    APP_OCTETS, BRANCH_COUNT, BRANCH_SERVICE_OCTETS, BRANCH_SERVICES, HEADER, KIND_INSTANCE,
+    KIND_TAG, KIND_TARGET, LARGEST, NAME_COUNT, NAME_OCTETS, NAMES, ROW_HEADER, ROW_OCTETS,
+    ROW_SERVICE, ROW_TARGET, SERVICE_COUNT, SERVICE_OCTETS, SERVICES, TARGET_HEADER, WHOLE,
+    partition_point, search,
 };
 use self::node::Kind;
 use super::choice::Choice;
@@ -75,16 +77,16 @@ impl Block {
                 Asked::None => Kind::App,
                 asked => self.branch_service(place_at(&self.octets, WHOLE), asked)?,
             },
-            Some((label, [])) => match (self.named(label)?, service) {
-                ((KIND_INSTANCE, at), Asked::None) => {
-                    Kind::Target(place_at(&self.octets, at + INSTANCE_TARGET))
+            Some((label, [])) => {
+                let named = self.named(label)?;
+                match (named.kind, service) {
+                    (KIND_INSTANCE | KIND_TARGET, Asked::None) => Kind::Target(named.at),
+                    (KIND_INSTANCE, asked) => self.instance_service(named, asked)?,
+                    (KIND_TAG, Asked::None) => Kind::Tag(named.at),
+                    (KIND_TAG, asked) => self.branch_service(named.at, asked)?,
+                    _ => return None,
                 }
-                ((KIND_INSTANCE, at), asked) => self.instance_service(at, asked)?,
-                ((KIND_TARGET, at), Asked::None) => Kind::Target(at),
-                ((KIND_TAG, at), Asked::None) => Kind::Tag(at),
-                ((KIND_TAG, at), asked) => self.branch_service(at, asked)?,
-                _ => return None,
-            },
+            }
             Some(_) => return None,
         };
         Some(Node { block: self, kind })
@@ -129,8 +131,8 @@ impl Block {
         std::hint::black_box(lines.fold(0, |sum, octet| sum ^ octet));
     }
 
-    /// What a label is, and where that stands.
-    fn named(&self, label: &[u8]) -> Option<(u8, usize)> {
+    /// What a label is.
+    fn named(&self, label: &[u8]) -> Option<Named> {
         let (at, count) = (place_at(&self.octets, NAMES), place_at(&self.octets, NAME_COUNT));
         let names = slice(&self.octets, at, count * NAME_OCTETS);
         let entry = |index: usize| slice(names, index * NAME_OCTETS, NAME_OCTETS);
@@ -139,7 +141,9 @@ impl Block {
             let len = entry.get(NUMBER).copied().unwrap_or_default();
             slice(&self.octets, place_at(entry, 0), len.into()).cmp(label)
         })?;
-        Some((*entry(found).get(NUMBER + 1)?, place_at(entry(found), 2 * NUMBER)))
+        let entry = entry(found);
+        let (kind, rows) = (*entry.get(NUMBER + 1)?, *entry.get(NUMBER + 2)?);
+        Some(Named { kind, rows, at: place_at(entry, 2 * NUMBER) })
     }
 
     /// The labels of a service, the transport's in front.
@@ -195,7 +199,7 @@ impl Block {
         }
     }
 
-    fn instance_service(&self, instance: usize, asked: Asked<'_>) -> Option<Kind> {
+    fn instance_service(&self, instance: Named, asked: Asked<'_>) -> Option<Kind> {
         let mut rows = self.instance_rows(instance).map(|(_, service)| service);
         match asked {
             Asked::Service(protocol, transport) => {
@@ -211,9 +215,11 @@ impl Block {
     }
 
     /// The rows of an instance with their services.
-    fn instance_rows(&self, instance: usize) -> impl Iterator<Item = (u32, u32)> {
-        let mut at = u32_at(&self.octets, instance + INSTANCE_ROWS);
-        (0..u32_at(&self.octets, instance + INSTANCE_ROW_COUNT)).map(move |_| {
+    fn instance_rows(&self, instance: Named) -> impl Iterator<Item = (u32, u32)> {
+        let (v4, v6) = self.glue(instance.at as u32);
+        // Behind its own target, which is far below 4 GiB.
+        let mut at = (instance.at + TARGET_HEADER + v4.len() + v6.len()) as u32;
+        (0..instance.rows).map(move |_| {
             let (row, place) = (at, at as usize);
             let octets = ROW_HEADER as u32 + u32::from(u16_at(&self.octets, place + ROW_OCTETS));
             at = at.saturating_add(octets);
@@ -230,6 +236,16 @@ impl fmt::Debug for Block {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Block({}, {} octets)", self.app().escape_ascii(), self.octets.len())
     }
+}
+
+/// What a label below the app is.
+#[derive(Debug, Clone, Copy)]
+struct Named {
+    kind: u8,
+    /// How many rows an instance has.
+    rows: u8,
+    /// The place of its target or branch.
+    at: usize,
 }
 
 /// What stands in front of the app, the instance or the tag.

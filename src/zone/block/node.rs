@@ -4,8 +4,8 @@
 
 use super::super::choice::Choice;
 use super::super::packed::{place_at, slice};
-use super::Block;
 use super::format::{BRANCH_A, BRANCH_AAAA, BRANCH_SRV, SRV_WEIGHT, WHOLE};
+use super::{Block, Named};
 
 /// A name that exists.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +22,7 @@ pub(super) enum Kind {
     Target(usize),
     /// The choice of its rows.
     Service(usize),
-    InstanceService(usize, u32),
+    InstanceService(Named, u32),
     /// On the way to one of the others.
     Between,
 }
@@ -50,7 +50,7 @@ pub enum Rows<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Few<'a> {
     block: &'a Block,
-    instance: usize,
+    instance: Named,
     service: u32,
 }
 
