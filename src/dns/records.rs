@@ -123,7 +123,8 @@ pub(super) fn write_static(
     rtype: u16,
     seed: u64,
 ) -> Written {
-    picks.clear(false);
+    // No record is picked twice.
+    picks.clear(true);
     let Some(set) = static_set(node, rtype) else { return Written::None };
     if set.rtype == statics::TYPE_SOA {
         let soa = zone.statics().soa();

@@ -21,8 +21,8 @@ const OPTION_EDE: u16 = 15;
 /// Class IN.
 const CLASS_IN: u16 = 1;
 
-/// Targets remembered for glue: the smallest SRV record takes 26 octets, so that no datagram has more; over
-/// TCP those beyond have their addresses asked for.
+/// Targets remembered for glue: more than any datagram of 8,192 octets names, but for names of a few octets. Those
+/// beyond have their addresses asked for.
 const PICKS_MAX: usize = 512;
 
 /// Where a reply is written: allocated once for each worker or connection.

@@ -28,6 +28,8 @@ use crate::zone::{Catalogue, Event, Oversized, Published, Retired, SavedSerial, 
 const GATHER_MAX: usize = 1_024;
 /// Answers are published no more often than this: a lone change is seen at once, those of a burst together.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(2);
+/// Between two looks at whether a reader has let go of a replaced snapshot.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 /// An app whose answers do not fit is worth a line no more often, while it is built on and on.
 const WARN_INTERVAL: Duration = Duration::from_secs(3_600);
 
@@ -92,7 +94,15 @@ impl Compiler {
         let mut viewed = false;
         let mut warned = HashMap::new();
         // Ends when the mirror drops its end of the queue.
-        while let Some(first) = runtime.block_on(next(&mut self.deltas, due)) {
+        loop {
+            // A snapshot that a reader held when it was replaced is let go soon, however quiet the registry is.
+            let sweep = (!retired.is_empty()).then(|| Instant::now() + SWEEP_INTERVAL);
+            let wake = due.into_iter().chain(sweep).min();
+            let Some(first) = runtime.block_on(next(&mut self.deltas, wake)) else { return };
+            retired.sweep();
+            if first.is_none() && due.is_none_or(|due| Instant::now() < due) {
+                continue;
+            }
             // What comes within the interval is gathered; a lone change after a quiet time is not held up.
             runtime.block_on(tokio::time::sleep_until(next_publish));
             let told: Vec<Told> = gather(first, &mut self.deltas)
@@ -107,10 +117,11 @@ impl Compiler {
             let began = Instant::now();
             let compiled = self.catalogue.compile(&clock);
             let shown = compiled.snapshot.revision;
-            retired.push(self.published.publish(compiled.snapshot));
-            freshness.swapped_in(&compiled.built, shown, Instant::now());
-            self.measures.build.observe(began.elapsed().as_secs_f64());
-            next_publish = Instant::now() + PUBLISH_INTERVAL;
+            let replaced = self.published.publish(compiled.snapshot);
+            let swapped = Instant::now();
+            freshness.swapped_in(&compiled.built, shown, swapped);
+            self.measures.build.observe((swapped - began).as_secs_f64());
+            next_publish = swapped + PUBLISH_INTERVAL;
             due = compiled.due.map(|due| start + due);
             for Told { epoch, revision, events } in told {
                 match events {
@@ -125,6 +136,8 @@ impl Compiler {
                 *saved = serials;
                 changed
             });
+            // Last, since freeing a large one takes a while.
+            retired.push(replaced);
         }
     }
 

@@ -18,8 +18,8 @@ use fastrand::Rng;
 
 use super::packed;
 
-/// Members of one priority that are drawn exactly: what is done for a draw stays within a few cache lines, and
-/// 64 records fill any datagram.
+/// Members of one priority that are drawn exactly: what is done for a draw stays within a few cache lines, and a
+/// datagram of 1,232 octets holds no more SRV records and hardly more addresses (76).
 pub const EXACT_MAX: usize = 64;
 
 /// Octets in front of the groups, and of a group in front of its members.
@@ -49,7 +49,11 @@ pub(super) fn write(octets: &mut Vec<u8>, given: &mut [Given], mark: bool) -> u3
     let groups = given.chunk_by(|a, b| a.1 == b.1).count() as u32;
     packed::push(octets, groups << 1 | u32::from(mark));
     for group in given.chunk_by(|a, b| a.1 == b.1) {
-        let heavy = group.partition_point(|(_, _, weight)| *weight > 0);
+        // Where nobody has weight, all are alike.
+        let heavy = match group.partition_point(|(_, _, weight)| *weight > 0) {
+            0 => group.len(),
+            some => some,
+        };
         let (with, _) = group.split_at(heavy);
         let equal = with.windows(2).all(|two| two[0].2 == two[1].2);
         packed::push(octets, heavy as u32 | if equal { EQUAL } else { 0 });
@@ -275,7 +279,11 @@ pub fn visit_few(few: &[(u32, u64)], seed: u64, mut visit: impl FnMut(u32) -> bo
     for ((member, weight), &(m, w)) in members.iter_mut().zip(&mut weights).zip(ordered) {
         (*member, *weight) = (m, w);
     }
-    let heavy = weights.iter().take_while(|weight| **weight > 0).count();
+    if weights.first() == Some(&0) {
+        // Where nobody has weight, all are alike.
+        weights = [1; EXACT_MAX];
+    }
+    let heavy = weights.iter().take(few.len()).take_while(|weight| **weight > 0).count();
     if draw_all(&weights[..heavy], |at| members[at], &mut rng, &mut visit) {
         rotate(heavy..few.len(), &mut rng, |at| visit(members[at]));
     }

@@ -22,7 +22,7 @@ use super::block::Block;
 /// Children of a branch, and the bits of a hash that choose one.
 const FAN: usize = 16;
 const FAN_BITS: u32 = 4;
-/// Entries of a bucket that is not divided: four cache lines at most, and with 16 children under a branch two on
+/// Entries of a bucket that is not divided: five cache lines at most, and with 16 children under a branch two on
 /// average.
 const BUCKET_MAX: usize = 8;
 /// Levels of branches; the buckets below hold what comes. The upper half of the hash is the entries' tags.
@@ -180,7 +180,7 @@ pub struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// To the bucket, of which all entries are fetched.
+    /// To the bucket, of which the first and the last entry are fetched.
     #[inline]
     pub fn to_bucket(&mut self) {
         loop {

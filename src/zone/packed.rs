@@ -38,8 +38,8 @@ pub(super) fn slice(octets: &[u8], at: usize, len: usize) -> &[u8] {
     octets.get(at..).and_then(|behind| behind.get(..len)).unwrap_or_default()
 }
 
-/// The place where the next octet will stand. A block of the largest app (10,000 instances of 16 endpoints and
-/// 16 addresses each, with names of 255 octets) stays far below 4 GiB.
+/// The place where the next octet will stand. A block of the largest app stays below 1 GiB: 10,000 instances of 16
+/// endpoints with 272 addresses, names of 255 octets and 16 tags that all of them have.
 pub(super) fn place(octets: &[u8]) -> u32 {
     octets.len() as u32
 }

@@ -40,9 +40,10 @@ pub struct Zone {
     pub(super) name: ZoneName,
     pub(super) statics: Arc<Statics>,
     pub(super) apps: Index,
-    /// How many apps there are, and that none has more labels than this.
+    /// How many apps there are.
     pub(super) app_count: usize,
-    pub(super) app_labels_max: usize,
+    /// A bit for each number of labels that an app has: names of other lengths need not be looked for.
+    pub(super) app_labels: u64,
     /// The SOA serial.
     pub serial: u32,
     /// Time to live of registered records, in seconds.
@@ -129,7 +130,7 @@ impl Zone {
         let mut name = relative;
         let mut labels = wire::label_count(relative);
         while let Some((label, above)) = wire::split(name)
-            && (labels > self.app_labels_max || label.starts_with(b"_"))
+            && (!self.has_apps_of(labels) || label.starts_with(b"_"))
         {
             name = above;
             labels -= 1;
@@ -137,25 +138,32 @@ impl Zone {
         name
     }
 
+    fn has_apps_of(&self, labels: usize) -> bool {
+        self.app_labels.checked_shr(labels as u32).is_some_and(|apps| apps & 1 == 1)
+    }
+
+    /// Whether a name of so many labels can be on the way to an app.
+    fn has_apps_below(&self, labels: usize) -> bool {
+        self.app_labels.checked_shr(labels as u32 + 1).is_some_and(|apps| apps > 0)
+    }
+
     /// The nearest app at or above the name decides; names with an underscore are never apps.
     fn find_app(&self, relative: &[u8]) -> Option<Found<'_>> {
         let mut name = self.likely_app(relative);
-        let mut between = false;
         while let Some((label, above)) = wire::split(name) {
             if !label.starts_with(b"_")
-                && let Some((block, below)) = self.apps.get(name)
+                && let Some((Some(block), _)) = self.apps.get(name)
             {
-                between |= name.len() == relative.len() && below > 0;
-                if let Some(block) = block {
-                    let in_front = relative.get(..relative.len() - name.len())?;
-                    match block.find(in_front) {
-                        Some(node) => return Some(Found::App(node)),
-                        None => break,
-                    }
+                let in_front = relative.get(..relative.len() - name.len())?;
+                match block.find(in_front) {
+                    Some(node) => return Some(Found::App(node)),
+                    None => break,
                 }
             }
-            name = above;
+            name = self.likely_app(above);
         }
+        let between = self.has_apps_below(wire::label_count(relative))
+            && self.apps.get(relative).is_some_and(|(_, below)| below > 0);
         between.then_some(Found::Between)
     }
 }

@@ -25,8 +25,11 @@ use crate::dns::answer::{Ask, Transport, Verdict, answer};
 use crate::dns::reply::Out;
 use crate::dns::stats::TransportTotals;
 
-/// Octets read in one turn: some 300 queries, so that no client has a thread to itself for long.
+/// Octets read in one turn: some 300 queries.
 const READ_OCTETS: usize = 16 << 10;
+/// Octets written in one turn, and what one reply has beyond; then others come first, so that no client has a
+/// thread to itself for long.
+const TURN_OCTETS: usize = 256 << 10;
 /// Replies are written once they come to this much: a hundred small ones go in one call, and no client makes us
 /// hold more than this and one reply more.
 const WRITE_OCTETS: usize = 32 << 10;
@@ -67,7 +70,7 @@ pub(super) struct Pipeline {
 pub(super) enum Turn {
     /// What had arrived whole is answered; whether there was any.
     Answered(bool),
-    /// Replies are left over, and perhaps queries: [`Pipeline::unblock`] comes next.
+    /// Replies are left over, and perhaps queries, or the turn was long: [`Pipeline::unblock`] comes next.
     Blocked,
     /// A length that no message has; what was asked before it is answered.
     Unfit,
@@ -94,6 +97,7 @@ impl Pipeline {
 
     /// Waits until the client has taken what was left over, and goes on. The caller bounds the wait in time.
     pub(super) async fn unblock(&mut self) -> Turn {
+        tokio::task::yield_now().await;
         let written = self.stream.write_all(&self.replies).await;
         self.replies = Vec::new();
         if written.is_err() {
@@ -149,7 +153,7 @@ impl Pipeline {
     ) -> (usize, Turn) {
         let snapshot = self.service.published.load();
         let mut tally = TransportTotals::default();
-        let (mut used, mut turn) = (0, Turn::Answered(false));
+        let (mut used, mut turn, mut answered) = (0, Turn::Answered(false), 0);
         replies.clear();
         while let Some((prefix, behind)) = octets[used..].split_first_chunk::<2>() {
             let length = usize::from(u16::from_be_bytes(*prefix));
@@ -178,6 +182,11 @@ impl Pipeline {
             }
             if replies.len() >= WRITE_OCTETS {
                 self.service.counters.add(&take(&mut tally));
+                answered += replies.len();
+                if answered >= TURN_OCTETS {
+                    self.replies.append(replies);
+                    return (used, Turn::Blocked);
+                }
                 match self.write(replies) {
                     Ok(()) if self.replies.is_empty() => {}
                     Ok(()) => return (used, Turn::Blocked),

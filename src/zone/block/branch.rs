@@ -4,14 +4,14 @@
     reason = "off the query path; places are those of what was written just before"
 )]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use foldhash::quality::FixedState;
 
 use super::super::choice::{self, Given};
 use super::super::packed::{place, push};
-use super::format::{A_OCTETS, AAAA_OCTETS, TARGET_HEADER};
+use super::format::{A_OCTETS, AAAA_OCTETS, ROW_HEADER, TARGET_HEADER};
 
 /// Weights of addresses are counted in these parts, so that an instance's weight can be split over its addresses.
 const WEIGHT_PARTS: u64 = 1 << 20;
@@ -37,6 +37,8 @@ pub(super) struct Made {
     pub(super) priority: u16,
     pub(super) weight: u16,
     pub(super) port: u16,
+    /// It points to a host elsewhere, and others may too.
+    pub(super) to_host: bool,
 }
 
 /// Writes branches.
@@ -47,7 +49,10 @@ pub(super) struct Branches<'a> {
     /// Places of choices by their octets' hash: tags often have the members of another, or all.
     written: HashMap<u64, Range<usize>, FixedState>,
     scratch: Vec<Given>,
-    largest_address_octets: usize,
+    /// Octets of the largest set that was written.
+    largest: usize,
+    /// Whether a row points to a host elsewhere.
+    hosts: bool,
 }
 
 /// The targets of one instance, each once: at most its own and one for each endpoint.
@@ -61,27 +66,30 @@ impl<'a> Branches<'a> {
             rows,
             written: HashMap::default(),
             scratch: Vec::with_capacity(rows.len()),
-            largest_address_octets: 0,
+            largest: 0,
+            hosts: rows.iter().any(|row| row.to_host),
         }
     }
 
-    /// Octets of the largest set of addresses that was written.
-    pub(super) fn largest_address_octets(&self) -> usize {
-        self.largest_address_octets
+    /// Octets of the largest set that was written.
+    pub(super) fn largest(&self) -> usize {
+        self.largest
     }
 
     /// Writes the branch of the app itself, and gives its place.
     pub(super) fn whole(&mut self) -> u32 {
         let members: Vec<usize> = (0..self.instances.len()).collect();
         let all = self.members_rows(&members).filter(|row| !self.is_repeated(*row)).collect();
+        let all = self.once(all);
+        self.largest = all.iter().map(|row| usize::from(self.rows[*row].octets)).sum();
         let srv = self.rows_choice(all);
         self.branch(&members, srv)
     }
 
     /// Writes the branch of a tag with those instances, and gives its place.
     pub(super) fn tag(&mut self, members: &[usize]) -> u32 {
-        let srv = self.rows_choice(Vec::new());
-        self.branch(members, srv)
+        // A tag's own name has no SRV records.
+        self.branch(members, 0)
     }
 
     fn branch(&mut self, members: &[usize], srv: u32) -> u32 {
@@ -90,7 +98,8 @@ impl<'a> Branches<'a> {
         rows.sort_by_key(|row| self.rows[*row].service);
         let mut services = Vec::new();
         for of_one in rows.chunk_by(|a, b| self.rows[*a].service == self.rows[*b].service) {
-            services.push((self.rows[of_one[0]].service, self.rows_choice(of_one.to_vec())));
+            let choice = self.once(of_one.to_vec());
+            services.push((self.rows[of_one[0]].service, self.rows_choice(choice)));
         }
         let priority = self.address_priority(members);
         let a = self.addresses(members, priority, A_OCTETS);
@@ -108,6 +117,19 @@ impl<'a> Branches<'a> {
 
     fn members_rows(&self, members: &[usize]) -> impl Iterator<Item = usize> {
         members.iter().flat_map(|member| self.instances[*member].rows.clone())
+    }
+
+    /// Those of the rows that make different records: instances that are known by one host may offer one port.
+    fn once(&self, mut rows: Vec<usize>) -> Vec<usize> {
+        if self.hosts {
+            let mut seen = HashSet::new();
+            rows.retain(|row| {
+                let Made { place, octets, .. } = self.rows[*row];
+                let start = place as usize + ROW_HEADER;
+                seen.insert(&self.octets[start..start + usize::from(octets)])
+            });
+        }
+        rows
     }
 
     /// Whether an earlier row makes the same record: endpoints that differ in protocol alone have different names
@@ -184,11 +206,14 @@ impl<'a> Branches<'a> {
             }
             let first = shares.len();
             for target in self.targets(member) {
-                for (address, at) in self.records(target, each) {
-                    if !shares[first..].iter().any(|(other, _, _)| *other == address) {
-                        shares.push((address, at, weight));
-                    }
-                }
+                let records = self.records(target, each);
+                shares.extend(records.map(|(address, at)| (address, at, weight)));
+            }
+            if shares.len() > first + 1 {
+                let mut own = shares.split_off(first);
+                own.sort_unstable();
+                own.dedup_by_key(|(address, _, _)| *address);
+                shares.append(&mut own);
             }
             let own = &mut shares[first..];
             let share = (weight / (own.len().max(1) as u64)).max(1);
@@ -200,7 +225,7 @@ impl<'a> Branches<'a> {
             let weight = of_one.iter().map(|(_, _, weight)| weight).sum();
             self.scratch.push((of_one[0].1, 0, if priority.is_none() { 1 } else { weight }));
         }
-        self.largest_address_octets = self.largest_address_octets.max(self.scratch.len() * each);
+        self.largest = self.largest.max(self.scratch.len() * each);
         self.choice(false)
     }
 

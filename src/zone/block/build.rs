@@ -74,7 +74,6 @@ pub(in crate::zone) fn build(
     let instances: Vec<Built> = live.iter().map(|one| writer.instance(one, &services)).collect();
     let Writer { mut octets, mut names, rows, .. } = writer;
 
-    let made: usize = rows.iter().map(|row| usize::from(row.octets)).sum();
     let tagged = tagged(live, tags);
     let (services_at, service_count) = services.write(&mut octets);
     let mut branches = Branches::new(&mut octets, &instances, &rows);
@@ -83,7 +82,7 @@ pub(in crate::zone) fn build(
         let at = branches.tag(&members);
         names.push(Name { label: tag.as_str(), text: None, kind: KIND_TAG, rows: 0, at });
     }
-    let largest = made.max(branches.largest_address_octets());
+    let largest = branches.largest();
     names.sort_by(|a, b| a.label.cmp(b.label));
     let (names_at, name_count) = write_names(&mut octets, &names);
     for (at, number) in [
@@ -213,6 +212,7 @@ impl<'a> Writer<'a> {
         for number in [priority, weight, port] {
             self.octets.extend_from_slice(&number.to_be_bytes());
         }
+        let to_host = matches!(to, Goal::Host(_));
         match to {
             Goal::Host(host) => self.octets.extend_from_slice(host),
             Goal::Label(label) => {
@@ -227,7 +227,16 @@ impl<'a> Writer<'a> {
         let data = octets - RECORD_HEADER as u16;
         self.octets[start + RECORD_HEADER - 2..start + RECORD_HEADER]
             .copy_from_slice(&data.to_be_bytes());
-        self.rows.push(Made { place: at, octets, service, target, priority, weight, port });
+        self.rows.push(Made {
+            place: at,
+            octets,
+            service,
+            target,
+            priority,
+            weight,
+            port,
+            to_host,
+        });
         at
     }
 

@@ -91,7 +91,7 @@ impl<'a> Node<'a> {
         let block = self.block;
         let chosen = |place| {
             let choice = block.choice(place);
-            Some(Rows::Chosen(choice, choice.mark()))
+            (!choice.is_empty()).then(|| Rows::Chosen(choice, choice.mark()))
         };
         match self.kind {
             Kind::App => {

@@ -22,6 +22,7 @@ impl Catalogue {
         let name = wire::relative(&key.1);
         let absent = App::default();
         let app = self.apps.get(key).unwrap_or(&absent);
+        app.warm();
         let pins: Option<Vec<Registration>> = self.pins.get(key).map(|pins| pinned(pins));
         let mut first: Option<Claims> = None;
         let mut losses = Losses::new();

@@ -165,11 +165,17 @@ impl ZoneState {
             statics: self.statics.clone(),
             apps: self.apps.clone(),
             app_count: self.by_labels.iter().sum::<u32>() as usize,
-            app_labels_max: self.by_labels.len().saturating_sub(1),
+            app_labels: self.app_labels(),
             serial: self.settled.serial,
             ttl_secs: self.settings.ttl_secs,
             ready: self.is_ready(ready),
         }
+    }
+
+    /// A bit for each number of labels that an app has: 60 at most, since its name has 120 octets at most.
+    fn app_labels(&self) -> u64 {
+        let bits = self.by_labels.iter().enumerate().filter(|(_, apps)| **apps > 0);
+        bits.fold(0, |all, (labels, _)| all | 1_u64.checked_shl(labels as u32).unwrap_or_default())
     }
 
     /// A zone without a namespace has nothing to wait for.

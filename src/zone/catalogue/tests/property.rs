@@ -12,7 +12,7 @@ fn answers(snapshot: &Snapshot) -> impl PartialEq + std::fmt::Debug + use<> {
         .iter()
         .map(|zone| {
             let apps: BTreeMap<_, _> = zone.apps.entries().into_iter().collect();
-            (zone.name.clone(), zone.app_labels_max, zone.ready, apps)
+            (zone.name.clone(), zone.app_labels, zone.ready, apps)
         })
         .collect();
     let directory: Vec<_> = snapshot.directory.apps.values().cloned().collect();
