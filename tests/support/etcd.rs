@@ -237,6 +237,18 @@ impl Etcd {
         answer["header"]["revision"].as_u64().unwrap()
     }
 
+    /// How many entries its log has had.
+    pub(crate) async fn log_entries(&self) -> u64 {
+        let status = self.ctl(&["endpoint", "status", "-w", "json"]).await;
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        status[0]["Status"]["raftIndex"].as_u64().unwrap()
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.as_ref().expect("etcd runs").id()
+    }
+
     /// All keys under a prefix with their values.
     pub(crate) async fn keys(&self, prefix: &str) -> BTreeMap<String, String> {
         let answer = self.ctl(&["get", "--prefix", prefix, "-w", "json"]).await;
