@@ -4,6 +4,9 @@
 
 #[path = "support/dns.rs"]
 mod dns;
+#[path = "support/world.rs"]
+#[allow(dead_code, reason = "these tests use a part of it")]
+mod world;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -129,6 +132,35 @@ async fn a_burst_is_answered_datagram_by_datagram() {
         assert_eq!(server.stats.totals().udp.requests.iter().sum::<u64>(), 150);
         server.stop().await.unwrap();
     }
+}
+
+/// Of a zone with many apps what a burst will read is fetched ahead; the answers must not show it.
+#[tokio::test]
+async fn a_burst_to_a_zone_with_many_apps_is_answered_datagram_by_datagram() {
+    let snapshot = world::World::new(2_500, 1).snapshot();
+    assert!(snapshot.is_large());
+    let server = Server::start(Settings { udp_workers: 1, ..settings() }, snapshot);
+    let client = udp(server.address()).await;
+    let names =
+        ["app-7.svc", "nope.svc", "i-0.app-2499.svc", "app-8.example", "_tcp.app-9.svc", ""];
+    let answers = [1, 0, 1, 0, 0, 0];
+    for id in 0..60 {
+        let mut question = world::query(names[usize::from(id) % 6], 1);
+        question[..2].copy_from_slice(&u16::to_be_bytes(id));
+        // The last is no message at all.
+        if id == 59 {
+            question.truncate(13);
+        }
+        client.send(&question).await.unwrap();
+    }
+    for id in 0..60_u16 {
+        let mut octets = [0; 512];
+        let len = timeout(DEADLINE, client.recv(&mut octets)).await.expect("a reply").unwrap();
+        let (asked, of_answers) = (&octets[..2], octets[7]);
+        assert!(len >= 12 && asked == id.to_be_bytes(), "{id}");
+        assert_eq!(of_answers, answers[usize::from(id) % 6], "{id}");
+    }
+    server.stop().await.unwrap();
 }
 
 #[tokio::test]

@@ -421,6 +421,27 @@ mod tests {
     }
 
     #[test]
+    fn where_nobody_has_weight_the_order_is_open() {
+        let choice = choice((0..10).map(|member| (member, 0, 0)));
+        let few: Vec<(u32, u64)> = (0..10).map(|member| (member, 0)).collect();
+        let (mut behind, mut behind_few) = ([0; 10], [0; 10]);
+        for seed in 0..1_000 {
+            let order = order(&choice, seed);
+            behind[((order[1] + 10 - order[0]) % 10) as usize] += 1;
+            let mut order = Vec::new();
+            visit_few(&few, seed, |member| {
+                order.push(member);
+                true
+            });
+            assert_eq!(order.len(), 10);
+            behind_few[((order[1] + 10 - order[0]) % 10) as usize] += 1;
+        }
+        for behind in [behind, behind_few] {
+            assert!(behind[1..].iter().all(|times| (60..170).contains(times)), "{behind:?}");
+        }
+    }
+
+    #[test]
     fn few_hold_weightless_ones_back() {
         for seed in 0..50 {
             let mut order = Vec::new();

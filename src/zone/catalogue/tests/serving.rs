@@ -357,3 +357,53 @@ fn an_app_at_its_limits_is_served_in_full() {
     assert_eq!(a(zone, "_udp.x"), ["missing"]);
     assert_eq!(a(zone, "_tcp.x"), ["no data"]);
 }
+
+#[test]
+fn instances_known_by_one_host_make_one_record() {
+    let mut history = History::new(&[]);
+    for (id, port) in [("i-1", 1), ("i-2", 1), ("i-3", 2)] {
+        let (key, parsed) = instance(&history.keys, "x", id, r#"{"address":"10.0.0.1","port":1}"#);
+        let Parsed::Instance(mut registration) = parsed else { unreachable!() };
+        let mut known = registration.instance.clone();
+        known.addresses.clear();
+        known.host = Some("db.example".into());
+        known.endpoints[0].port = port;
+        Arc::make_mut(&mut registration).instance = known;
+        history.step(&[(key, Some(Parsed::Instance(registration)))]);
+    }
+    let snapshot = history.snapshot();
+    for name in ["x", "_nova._tcp.x"] {
+        let Found::App(node) = snapshot.zones[0].find(&wire(name)) else { panic!("{name}") };
+        let Some(crate::zone::Rows::Chosen(choice, _)) = node.srv() else { panic!("no SRV") };
+        let mut ports = Vec::new();
+        choice.visit(1, |member| {
+            let record = node.block().row(member).record;
+            assert!(record.ends_with(b"\x02db\x07example\x00"));
+            ports.push(record[SRV_TARGET - 1]);
+            true
+        });
+        ports.sort_unstable();
+        assert_eq!(ports, [1, 2], "{name}");
+    }
+    assert_eq!(a(&snapshot.zones[0], "i-1.x"), ["no data"]);
+}
+
+#[test]
+fn apps_of_many_labels_are_found_and_so_is_the_way_to_them() {
+    let mut history = History::new(&[]);
+    let deep: Vec<String> = (0..50).map(|label| format!("{}", label % 10)).collect();
+    let deep = deep.join(".");
+    history.put(&deep, "i", r#"{"address":"10.0.0.1","port":1}"#);
+    history.put("x", "i", r#"{"address":"10.0.0.2","port":1}"#);
+    let snapshot = history.snapshot();
+    let zone = &snapshot.zones[0];
+    assert_eq!(a(zone, &deep), ["10.0.0.1"]);
+    assert_eq!(a(zone, &format!("i.{deep}")), ["10.0.0.1"]);
+    assert_eq!(a(zone, "i.x"), ["10.0.0.2"]);
+    assert_eq!(a(zone, &format!("y.{deep}")), ["missing"]);
+    for skip in 1..50 {
+        let above: Vec<&str> = deep.split('.').skip(skip).collect();
+        assert_eq!(a(zone, &above.join(".")), ["between"], "{skip}");
+        assert_eq!(a(zone, &format!("y.{}", above.join("."))), ["missing"], "{skip}");
+    }
+}
