@@ -20,11 +20,15 @@ const TURN: Duration = Duration::from_millis(200);
 const WARM_UP: Duration = Duration::from_millis(50);
 
 /// Kinds of load: key, title, the questions' key, connections, queries under way on each.
-const LOADS: [(&str, &str, &str, usize, usize); 4] = [
+const LOADS: [(&str, &str, &str, usize, usize); 8] = [
     ("srv-1x100", "5 SRV with glue, one connection, 100 under way", "srv", 1, 100),
     ("srv-8x100", "5 SRV with glue, 8 connections, 100 under way on each", "srv", 8, 100),
     ("a-1x100", "5 A, one connection, 100 under way", "a", 1, 100),
+    ("nodata-1x100", "NODATA, one connection, 100 under way", "nodata", 1, 100),
     ("nxdomain-1x100", "NXDOMAIN, one connection, 100 under way", "nxdomain", 1, 100),
+    ("random-1x100", "NXDOMAIN, no name asked twice, one connection", "random", 1, 100),
+    ("case-1x100", "5 SRV with glue in mixed case, one connection", "case", 1, 100),
+    ("forty-1x100", "40 SRV, one connection, 100 under way", "forty", 1, 100),
 ];
 
 fn main() -> io::Result<()> {

@@ -4,7 +4,7 @@
 //! worker   a thread: receive, answer each, send                knows no system call
 //!   |      through `Datagrams`
 //! batch    up to 64 datagrams a call, Linux                    knows no thread
-//! single   one datagram a call, any system                     knows no thread
+//! single   one datagram a call, macOS, NetBSD and Linux        knows no thread
 //!   |
 //! socket   bound, and says which address was asked             knows neither
 //! ```

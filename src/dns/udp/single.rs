@@ -1,4 +1,4 @@
-//! One datagram a system call: for systems without calls for many, and the measure of those.
+//! One datagram a system call: for systems without calls for many (macOS, NetBSD), and the measure of those.
 //!
 //! Nothing but safe calls of std and nix. On a socket that has many addresses, nix allocates a few octets for the
 //! control message of each reply.

@@ -2,7 +2,7 @@
 //!
 //! It receives, answers and sends, and nothing else: no lock, no log, no clock, no task switch and no allocation.
 //!
-//! Knows nothing of system calls, nor of what an answer holds.
+//! Knows nothing of how datagrams are received and sent, nor of what an answer holds.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};

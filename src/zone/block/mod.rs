@@ -123,8 +123,9 @@ impl Block {
         (slice(&self.octets, at, v4), slice(&self.octets, at + v4, usize::from(v6) * AAAA_OCTETS))
     }
 
-    /// Reads one octet of each cache line of a small block, of a large one's first lines: what a query reads one
-    /// after the other, each place from the one before, is fetched from memory all at once.
+    /// Reads one octet of each cache line of a small block: what a query reads one after the other, each place from
+    /// the one before, is fetched from memory all at once. Of a large block, of which there are few, it is some lines
+    /// in vain.
     #[inline]
     pub(in crate::zone) fn warm(&self) {
         let lines = self.octets.iter().step_by(LINE_OCTETS).take(WARM_LINES);
