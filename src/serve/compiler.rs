@@ -83,7 +83,12 @@ impl Compiler {
         // Timers belong to a runtime, and this thread is none of its own.
         let _context = runtime.enter();
         let start = Instant::now();
-        let clock = move || start.elapsed();
+        // Asked for before and after each app is built: there those who answer may come first, where there are fewer
+        // cores than threads. Else a worker waits for this thread's whole slice, some milliseconds.
+        let clock = move || {
+            std::thread::yield_now();
+            start.elapsed()
+        };
         let mut retired = Retired::default();
         let mut freshness = Freshness::new(self.measures.fresh.clone());
         // Each process counts epochs from 0: an event's id must mean nothing to another one, so that who
