@@ -171,7 +171,7 @@ impl Index {
 }
 
 /// A look-up that is made in steps, so that those of several names can wait for memory together. It only has the
-/// octets fetched that [`Index::get`] and [`Block::find`] are going to read.
+/// octets fetched that a look-up and `Block::find` are going to read.
 #[derive(Debug, Clone, Copy)]
 pub struct Walk<'a> {
     node: &'a Node,

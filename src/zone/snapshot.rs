@@ -1,7 +1,7 @@
 //! The immutable, complete set of answers that one moment shows.
 //!
-//! A zone is a persistent map ([`super::index`]) from apps and the empty names between to blocks: a change
-//! replaces one block and copies a few nodes of the map, so that its cost grows with the app it touches, never with the zone.
+//! A zone is a persistent map (`index.rs`) from apps and the empty names between to blocks: a change replaces one
+//! block and copies a few nodes of the map, so that its cost grows with the app it touches, never with the zone.
 //! A name is found by its labels: the longest app that it ends with has it, or nobody has.
 //!
 //! Knows nothing of messages, and nothing of how it came to be.
