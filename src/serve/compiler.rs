@@ -104,9 +104,11 @@ impl Compiler {
             let sweep = (!retired.is_empty()).then(|| Instant::now() + SWEEP_INTERVAL);
             let wake = due.into_iter().chain(sweep).min();
             let Some(first) = runtime.block_on(next(&mut self.deltas, wake)) else { return };
-            retired.sweep();
-            if first.is_none() && due.is_none_or(|due| Instant::now() < due) {
-                continue;
+            if first.is_none() {
+                retired.sweep();
+                if due.is_none_or(|due| Instant::now() < due) {
+                    continue;
+                }
             }
             // What comes within the interval is gathered; a lone change after a quiet time is not held up.
             runtime.block_on(tokio::time::sleep_until(next_publish));

@@ -24,12 +24,6 @@ impl Retired {
         self.snapshots.retain(|snapshot| Arc::strong_count(snapshot) > 1);
     }
 
-    /// How many wait.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.snapshots.len()
-    }
-
     /// Whether none waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
