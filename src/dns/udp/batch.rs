@@ -1,10 +1,14 @@
-//! Up to 64 datagrams a system call: `recvmmsg` and `sendmmsg`, called directly. The one file with unsafe code.
+//! Up to 64 datagrams a system call: `recvmmsg` and `sendmmsg`, called directly; and, for who waits in these
+//! calls, a place in front of those who compute. The one file with unsafe code.
 //!
 //! Why not through nix, whose calls are safe: its `sendmmsg` gives all messages of a call the same control
 //! messages, but on a socket bound to all addresses each reply needs its own, or it leaves from an address that
 //! was not asked. Sending those replies one by one costs 17 % more: an echo of 200 octets took 1.85 µs of CPU
 //! that way and takes 1.58 µs this way (medians of 7 interleaved runs over loopback, some 30 datagrams a call).
 //! On a socket with one address nix's calls would do, at 1.49 µs against 1.44 µs; one call a datagram: 1.65 µs.
+//!
+//! [`turns`] asks the scheduler for short turns, which no crate offers: on one core, while 100,000 instances are
+//! read anew, the 99th percentile of answers is 238 µs with them and 606 µs without (`./dev bench resync`).
 //!
 //! How memory stays sound: everything that the system reads or writes belongs to a [`Batch`], in boxes that keep
 //! their size. The pointers to it are made from borrows within the function that makes the call, and are gone
@@ -178,6 +182,72 @@ fn count(returned: c_int) -> io::Result<usize> {
     match usize::try_from(returned) {
         Ok(count) => Ok(count.min(DATAGRAMS_MAX)),
         Err(_) => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Short turns on a core: who wants but a little is let in before one that has not used its turn up (Linux 6.12,
+/// `sched(7)`; older systems take no notice).
+#[cfg(target_os = "linux")]
+pub(super) mod turns {
+    use std::io;
+    use std::time::Duration;
+
+    use nix::libc::{self, c_long, sched_attr};
+
+    /// A batch of datagrams is answered in less; the system takes no shorter ones.
+    const TURN: Duration = Duration::from_micros(100);
+
+    /// Asks for them on behalf of this thread. Nothing else of its policy and its niceness changes.
+    ///
+    /// # Errors
+    /// The system's word on why not; everything works without.
+    pub(in crate::dns) fn shorten() -> io::Result<()> {
+        let mut attributes = attributes()?;
+        // Those of an administrator's real-time policies have no such turns.
+        if matches!(attributes.sched_policy as i32, libc::SCHED_OTHER | libc::SCHED_BATCH) {
+            attributes.sched_runtime = u64::try_from(TURN.as_nanos()).unwrap_or(u64::MAX);
+            // SAFETY: the system reads a structure of C that lives until the call has returned, and of which it
+            // finds the size in its first field, where it has written that itself. 0 is this thread.
+            done(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) })?;
+        }
+        Ok(())
+    }
+
+    /// Those of this thread.
+    pub(super) fn attributes() -> io::Result<sched_attr> {
+        let octets = size_of::<sched_attr>();
+        // SAFETY: a structure of C that holds nothing but numbers: zeros are values of them all.
+        let mut attributes: sched_attr = unsafe { std::mem::zeroed() };
+        // SAFETY: the system writes no more octets than it is told, which is the size of what is borrowed
+        // exclusively until the call has returned. 0 is this thread.
+        done(unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, octets, 0) })?;
+        Ok(attributes)
+    }
+
+    fn done(returned: c_long) -> io::Result<()> {
+        if returned == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn turns_are_short_and_nothing_else_is_changed() {
+            // A thread of its own: what it asks for is its own.
+            std::thread::spawn(|| {
+                let before = attributes().unwrap();
+                shorten().unwrap();
+                let after = attributes().unwrap();
+                let rest = |of: &sched_attr| (of.sched_policy, of.sched_nice, of.sched_priority);
+                assert_eq!(rest(&after), rest(&before));
+                // Linux before 6.12 tells no length.
+                let told = if before.sched_runtime == 0 { 0 } else { 100_000 };
+                assert_eq!(after.sched_runtime, told);
+            })
+            .join()
+            .unwrap();
+        }
     }
 }
 

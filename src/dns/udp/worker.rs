@@ -65,9 +65,12 @@ impl Worker {
         stop: CancellationToken,
     ) -> io::Result<impl Future<Output = Result<(), String>> + Send + 'static> {
         let reply_octets_max = usize::from(self.udp_octets_max);
-        thread(stop, move |stopping| match self.calls {
-            UdpCalls::Batched => self.run(Batch::new(socket, reply_octets_max), stopping),
-            UdpCalls::Single => self.run(Single::new(socket, reply_octets_max), stopping),
+        thread(stop, move |stopping| {
+            shorten_turns();
+            match self.calls {
+                UdpCalls::Batched => self.run(Batch::new(socket, reply_octets_max), stopping),
+                UdpCalls::Single => self.run(Single::new(socket, reply_octets_max), stopping),
+            }
         })
     }
 
@@ -160,6 +163,15 @@ impl Worker {
                 && (own.ip() == from.ip()
                     || own.ip().is_unspecified() && asked() == Some(from.ip()))
         })
+    }
+}
+
+/// A thread that answers is let in before others that compute, where there are fewer cores than threads. Else it
+/// waits for their whole turn, some milliseconds.
+fn shorten_turns() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = super::batch::turns::shorten() {
+        tracing::debug!(%error, "answers wait for longer turns of other threads: cannot ask for short ones");
     }
 }
 

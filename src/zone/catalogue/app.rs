@@ -18,6 +18,9 @@ const REST_TIMES: u32 = 20;
 /// And yet never later than this: nobody's change waits longer for that reason.
 const REST_MAX: Duration = Duration::from_millis(50);
 
+/// Apps of up to so many instances are fetched from memory whole where one of them is sought: they are built next.
+const WARMED_MAX: usize = 16;
+
 /// What is known of one app.
 #[derive(Debug, Default)]
 pub(super) struct App {
@@ -120,6 +123,13 @@ impl App {
     }
 
     fn position(&self, id: &str) -> Result<usize, usize> {
+        // A search waits for memory step by step. In a small app all steps can be fetched at once.
+        if self.instances.len() <= WARMED_MAX {
+            self.warm();
+        }
+        if self.instances.len() <= 16 {
+            self.warm();
+        }
         self.instances.binary_search_by(|one| (*one.registration().id).cmp(id))
     }
 
