@@ -8,19 +8,22 @@ use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use rollcall::dns::{Ask, Out, Transport, Verdict, answer};
+use rollcall::dns::{Ask, Out, Policy, Transport, Verdict, answer};
 use world::{World, query};
 
 const A: u16 = 1;
 const AAAA: u16 = 28;
 const SRV: u16 = 33;
 
-fn ask(draw: u64) -> Ask {
+fn ask(policy: &Policy, draw: u64) -> Ask<'_> {
     Ask {
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         transport: Transport::Udp,
-        udp_octets_max: 1232,
+        now_secs: 0,
         draw,
+        stale: false,
+        slip: false,
+        policy,
     }
 }
 
@@ -28,6 +31,7 @@ fn answers(criterion: &mut Criterion) {
     let five = World::new(1_000, 5).snapshot();
     let forty = World::new(1, 40).snapshot();
     let hundred = World::new(1, 1_000).snapshot();
+    let policy = Policy::default();
     let mut out = Out::new();
     let mut group = criterion.benchmark_group("answer");
     let kinds = [
@@ -47,7 +51,7 @@ fn answers(criterion: &mut Criterion) {
         group.bench_function(kind, |bencher| {
             bencher.iter(|| {
                 draw += 1;
-                let verdict = answer(snapshot, &ask(draw), black_box(&question), &mut out);
+                let verdict = answer(snapshot, &ask(&policy, draw), black_box(&question), &mut out);
                 assert!(matches!(verdict, Verdict::Reply(_)));
             });
         });
@@ -56,6 +60,7 @@ fn answers(criterion: &mut Criterion) {
 }
 
 fn random_names(criterion: &mut Criterion) {
+    let policy = Policy::default();
     for (apps, instances) in [(200, 5), (20_000, 5), (200_000, 5)] {
         let snapshot = World::new(apps, instances).snapshot();
         let mut rng = fastrand::Rng::with_seed(1);
@@ -68,7 +73,7 @@ fn random_names(criterion: &mut Criterion) {
         criterion.bench_function(&name, |bencher| {
             bencher.iter(|| {
                 next = (next + 1) % questions.len();
-                answer(&snapshot, &ask(next as u64), black_box(&questions[next]), &mut out)
+                answer(&snapshot, &ask(&policy, next as u64), black_box(&questions[next]), &mut out)
             });
         });
     }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use allocation_counter::{AllocationInfo, measure};
-use rollcall::dns::{Ask, Out, Transport, Verdict, answer};
+use rollcall::dns::{Ask, Out, Policy, Transport, Verdict, answer};
 use rollcall::zone::{Published, Retired, Snapshot};
 use world::{World, query};
 
@@ -45,7 +45,9 @@ fn ask(
     out: &mut Out,
 ) -> bool {
     let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let ask = Ask { client, transport, udp_octets_max: 1232, draw };
+    let policy = Policy::default();
+    let ask =
+        Ask { client, transport, draw, now_secs: 0, stale: false, slip: false, policy: &policy };
     answer(snapshot, &ask, question, out) != Verdict::Drop
 }
 

@@ -8,7 +8,7 @@ use std::net::{SocketAddr, UdpSocket};
 
 use allocation_counter::measure;
 use rollcall::dns::udp::{Batch, Datagrams, Socket};
-use rollcall::dns::{Ask, Out, Transport, Verdict, answer};
+use rollcall::dns::{Ask, Out, Policy, Transport, Verdict, answer};
 use world::{World, query};
 
 /// Datagrams of a turn: as many as one call takes.
@@ -27,6 +27,7 @@ fn turns_of_datagrams_allocate_nothing() {
         let mut batch = Batch::new(Socket::new(socket).unwrap(), 1232);
         let (mut answered, mut heard) = (0, 0);
         let info = measure(|| {
+            let policy = Policy::default();
             for _ in 0..3 {
                 for _ in 0..DATAGRAMS {
                     client.send_to(&question, to).unwrap();
@@ -38,7 +39,15 @@ fn turns_of_datagrams_allocate_nothing() {
                         let client = batch.from(at).ip();
                         assert!(batch.asked(at).is_none_or(|asked| asked == to.ip()));
                         let (transport, draw) = (Transport::Udp, answered);
-                        let ask = Ask { client, transport, udp_octets_max: 1232, draw };
+                        let ask = Ask {
+                            client,
+                            transport,
+                            draw,
+                            now_secs: 0,
+                            stale: false,
+                            slip: false,
+                            policy: &policy,
+                        };
                         if let Verdict::Reply(len) =
                             answer(&snapshot, &ask, batch.query(at), &mut out)
                         {

@@ -10,7 +10,8 @@ use hickory_proto::op::{Message, MessageType};
 use hickory_proto::rr::{Name, RData, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 use proptest::prelude::*;
-use rollcall::dns::{Ask, Out, Transport, Verdict, answer};
+use rollcall::dns::cookie::Secrets;
+use rollcall::dns::{Ask, Out, Policy, Transport, Verdict, answer};
 use rollcall::layout::native::{Keys, PREFIX_DEFAULT};
 use rollcall::registry::Entry;
 use rollcall::registry::mirror::{Delta, Kept, News};
@@ -175,7 +176,7 @@ fn question_end(message: &[u8]) -> Option<usize> {
     }
 }
 
-fn check_reply(ask: &Ask, query: &[u8], reply: &[u8]) -> Result<(), TestCaseError> {
+fn check_reply(ask: &Ask<'_>, query: &[u8], reply: &[u8]) -> Result<(), TestCaseError> {
     let mut decoder = BinDecoder::new(reply);
     let message = Message::read(&mut decoder)
         .map_err(|error| TestCaseError::fail(format!("not decodable: {error}: {reply:02x?}")))?;
@@ -195,12 +196,12 @@ fn check_reply(ask: &Ask, query: &[u8], reply: &[u8]) -> Result<(), TestCaseErro
     }
     let asked = Message::from_vec(query).ok().and_then(|asked| asked.edns);
     let limit = match (ask.transport, asked) {
-        (Transport::Tcp, _) => usize::from(u16::MAX),
+        (transport, _) if !transport.is_datagram() => usize::from(u16::MAX),
         // hickory refuses some messages that we answer; those too keep to our own limit.
-        (Transport::Udp, None) if Message::from_vec(query).is_err() => ask.udp_octets_max.into(),
-        (Transport::Udp, None) => PLAIN_OCTETS,
-        (Transport::Udp, Some(edns)) => {
-            usize::from(edns.max_payload().min(ask.udp_octets_max)).max(PLAIN_OCTETS)
+        (_, None) if Message::from_vec(query).is_err() => ask.policy.udp_octets_max.into(),
+        (_, None) => PLAIN_OCTETS,
+        (_, Some(edns)) => {
+            usize::from(edns.max_payload().min(ask.policy.udp_octets_max)).max(PLAIN_OCTETS)
         }
     };
     prop_assert!(reply.len() <= limit, "{} octets, {limit} are allowed", reply.len());
@@ -227,14 +228,20 @@ proptest! {
         udp_octets_max in prop_oneof![Just(512_u16), Just(1232), Just(8192)],
         draw in any::<u64>(),
     ) {
+        let cookies = (draw & 2 == 2).then(|| Secrets::new([7; 16], None));
+        let policy = Policy { udp_octets_max, cookies, forward_for: None };
         let ask = Ask {
             client: IpAddr::from([192, 0, 2, 1]),
             transport: if tcp { Transport::Tcp } else { Transport::Udp },
-            udp_octets_max,
+            now_secs: 1_800_000_000,
             draw,
+            stale: draw & 1 == 1,
+            slip: false,
+            policy: &policy,
         };
         let mut out = Out::new();
         match answer(if ready { &WORLD } else { &UNREADY }, &ask, &query, &mut out) {
+            Verdict::Forward => prop_assert!(false, "forwarded, and nobody may"),
             Verdict::Drop => prop_assert!(query.len() < 12 || query[2] & 0x80 != 0, "silence"),
             Verdict::Reply(len) => check_reply(&ask, &query, out.octets(len))?,
         }
@@ -246,13 +253,16 @@ fn ask(snapshot: &Snapshot, name: &str, rtype: RecordType) -> Message {
     let ask = Ask {
         client: IpAddr::from([192, 0, 2, 1]),
         transport: Transport::Tcp,
-        udp_octets_max: 1232,
+        now_secs: 0,
         draw: 7,
+        stale: false,
+        slip: false,
+        policy: &Policy::default(),
     };
     let mut out = Out::new();
     match answer(snapshot, &ask, &query(&labels(name), rtype.into(), Some(1232)), &mut out) {
         Verdict::Reply(len) => Message::from_vec(out.octets(len)).unwrap(),
-        Verdict::Drop => panic!("no reply"),
+        Verdict::Drop | Verdict::Forward => panic!("no reply"),
     }
 }
 

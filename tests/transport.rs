@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use dns::{DEADLINE, Server, settings};
-use rollcall::dns::{Settings, UdpCalls, bind};
+use rollcall::dns::{Settings, Transport, UdpCalls, bind};
 use rollcall::zone::Snapshot;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
@@ -84,8 +84,8 @@ async fn udp_and_tcp_share_one_free_port() {
         assert_eq!(ask(&mut stream, 8).await, Some(8));
     }
     let totals = server.stats.totals();
-    assert_eq!(totals.udp.requests.iter().sum::<u64>(), 2);
-    assert_eq!(totals.tcp.responses.iter().sum::<u64>(), 2);
+    assert_eq!(totals.of(Transport::Udp).requests.iter().sum::<u64>(), 2);
+    assert_eq!(totals.of(Transport::Tcp).responses.iter().sum::<u64>(), 2);
     server.stop().await.unwrap();
 }
 
@@ -129,7 +129,7 @@ async fn a_burst_is_answered_datagram_by_datagram() {
                 assert!(len >= 12 && octets[..2] == u16::to_be_bytes(client * 100 + id));
             }
         }
-        assert_eq!(server.stats.totals().udp.requests.iter().sum::<u64>(), 150);
+        assert_eq!(server.stats.totals().of(Transport::Udp).requests.iter().sum::<u64>(), 150);
         server.stop().await.unwrap();
     }
 }
@@ -199,7 +199,7 @@ async fn a_reply_gets_no_reply() {
     stream.write_all(&framed_loud).await.unwrap();
     assert_eq!(ask(&mut stream, 3).await, Some(3));
     let totals = server.stats.totals();
-    assert_eq!((totals.udp.dropped, totals.tcp.dropped), (2, 1));
+    assert_eq!((totals.of(Transport::Udp).dropped, totals.of(Transport::Tcp).dropped), (2, 1));
 }
 
 #[tokio::test]
@@ -209,7 +209,7 @@ async fn every_worker_is_counted() {
         // Another source port each time, so that the system spreads them.
         assert_eq!(ask_udp(&udp(server.address()).await, id).await, id);
     }
-    assert_eq!(server.stats.totals().udp.requests.iter().sum::<u64>(), 64);
+    assert_eq!(server.stats.totals().of(Transport::Udp).requests.iter().sum::<u64>(), 64);
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use case::Case;
 use hickory_proto::op::Message;
 use hickory_proto::rr::RData;
-use rollcall::dns::{Ask, Out, Transport, Verdict, answer};
+use rollcall::dns::{Ask, Out, Policy, Transport, Verdict, answer};
 use rollcall::zone::Snapshot;
 use wire::Query;
 
@@ -48,10 +48,12 @@ fn reply(
     let query = query.octets(name, rtype, "IN").unwrap();
     let transport = if limit.is_some() { Transport::Udp } else { Transport::Tcp };
     let mut out = Out::new();
-    let ask = Ask { client, transport, udp_octets_max: 8_192, draw };
+    let policy = Policy { udp_octets_max: 8_192, ..Policy::default() };
+    let ask =
+        Ask { client, transport, now_secs: 0, draw, stale: false, slip: false, policy: &policy };
     match answer(snapshot, &ask, &query, &mut out) {
         Verdict::Reply(len) => out.octets(len).to_vec(),
-        Verdict::Drop => panic!("no reply"),
+        Verdict::Drop | Verdict::Forward => panic!("no reply"),
     }
 }
 

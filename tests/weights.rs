@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use case::Case;
-use rollcall::dns::{Ask, Out, Transport, Verdict, answer};
+use rollcall::dns::{Ask, Out, Policy, Transport, Verdict, answer};
 use rollcall::zone::Snapshot;
 use verdicts::Verdicts;
 use wire::Query;
@@ -248,8 +248,11 @@ fn clients_share_out_a_set_beyond_any_message() {
         let ask = Ask {
             client: IpAddr::from(Ipv4Addr::from_bits(0x0a40_0000 + client)),
             transport: Transport::Tcp,
-            udp_octets_max: 1232,
+            now_secs: 0,
             draw: client.into(),
+            stale: false,
+            slip: false,
+            policy: &Policy::default(),
         };
         let order = order(&app.snapshot, &ask, &query, &mut out);
         assert!((2_300..SIZE).contains(&order.len()));
@@ -338,8 +341,11 @@ impl App {
             let ask = Ask {
                 client: [192, 0, 2, 1].into(),
                 transport,
-                udp_octets_max: 1232,
+                now_secs: 0,
                 draw: random.u64(..),
+                stale: false,
+                slip: false,
+                policy: &Policy::default(),
             };
             order(&self.snapshot, &ask, &query, &mut out)
         });
@@ -348,7 +354,7 @@ impl App {
 }
 
 /// The records in one reply's answer section, by number, counted from 0 as their weights are.
-fn order(snapshot: &Snapshot, ask: &Ask, query: &[u8], out: &mut Out) -> Vec<u16> {
+fn order(snapshot: &Snapshot, ask: &Ask<'_>, query: &[u8], out: &mut Out) -> Vec<u16> {
     let Verdict::Reply(len) = answer(snapshot, ask, query, out) else { panic!("no reply") };
     let reply = out.octets(len);
     let pair = |at: usize| u16::from_be_bytes([reply[at], reply[at + 1]]);

@@ -13,7 +13,9 @@ use std::time::Duration;
 use hickory_proto::op::{Message, MessageType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 use libfuzzer_sys::fuzz_target;
-use rollcall::dns::{Ask, Out, Transport, Verdict, answer};
+use rollcall::dns::cookie::Secrets;
+use rollcall::dns::{Ask, Out, Policy, Transport, Verdict, answer};
+use rollcall::model::Nets;
 use rollcall::layout::native::{Keys, PREFIX_DEFAULT};
 use rollcall::registry::Entry;
 use rollcall::registry::mirror::{Delta, Kept, News};
@@ -29,6 +31,12 @@ static UNREADY: LazyLock<Arc<Snapshot>> = LazyLock::new(|| snapshot(false));
 
 fuzz_target!(|input: &[u8]| {
     let [choices, high, low, draw, query @ ..] = input else { return };
+    let policy = Policy {
+        // The range that the configuration takes.
+        udp_octets_max: u16::from_be_bytes([*high, *low]).clamp(PLAIN_OCTETS, 8192),
+        cookies: (choices & 16 != 0).then(|| Secrets::new([7; 16], None)),
+        forward_for: (choices & 32 != 0).then(Nets::near),
+    };
     let ask = Ask {
         client: if choices & 2 == 0 {
             IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))
@@ -36,9 +44,11 @@ fuzz_target!(|input: &[u8]| {
             IpAddr::V6(Ipv6Addr::LOCALHOST)
         },
         transport: if choices & 1 == 0 { Transport::Udp } else { Transport::Tcp },
-        // The range that the configuration takes.
-        udp_octets_max: u16::from_be_bytes([*high, *low]).clamp(PLAIN_OCTETS, 8192),
+        now_secs: 1_800_000_000,
         draw: u64::from_ne_bytes([*draw; 8]),
+        stale: choices & 8 != 0,
+        slip: false,
+        policy: &policy,
     };
     let mut out = Out::new();
     let snapshot = if choices & 4 == 0 { &READY } else { &UNREADY };
@@ -70,12 +80,12 @@ fuzz_target!(|input: &[u8]| {
     }
 
     let allowed = match (ask.transport, &asked) {
-        (Transport::Tcp, _) => usize::from(u16::MAX),
+        (transport, _) if !transport.is_datagram() => usize::from(u16::MAX),
         // What the other decoder can't read, ours may have read an EDNS size from.
-        (Transport::Udp, None) => ask.udp_octets_max.into(),
-        (Transport::Udp, Some(asked)) => {
+        (_, None) => ask.policy.udp_octets_max.into(),
+        (_, Some(asked)) => {
             let theirs = asked.edns.as_ref().map_or(0, |edns| edns.max_payload());
-            theirs.clamp(PLAIN_OCTETS, ask.udp_octets_max).into()
+            theirs.clamp(PLAIN_OCTETS, ask.policy.udp_octets_max).into()
         }
     };
     assert!(length <= allowed, "{length} octets, {allowed} are allowed");

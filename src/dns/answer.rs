@@ -11,31 +11,31 @@
 
 use std::net::IpAddr;
 
-use super::query::{self, Edns, HEADER_OCTETS, Header, Question};
+use super::policy::Policy;
+use super::query::{self, Edns, HEADER_OCTETS, Header, NAME_OCTETS_MAX, Question};
 use super::records;
 use super::reply::{ExtendedError, MESSAGE_OCTETS_MAX, Options, Out, Picks, Reply, Section};
-use crate::zone::{Found, Snapshot, Zone, statics};
-
-/// How a query came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Transport {
-    /// In a datagram.
-    Udp,
-    /// On a TCP connection.
-    Tcp,
-}
+use super::transport::Transport;
+use crate::zone::statics::{self, Alias};
+use crate::zone::{Found, Snapshot, Zone};
 
 /// What is known of a query besides its octets.
 #[derive(Debug, Clone, Copy)]
-pub struct Ask {
+pub struct Ask<'a> {
     /// Who asks.
     pub client: IpAddr,
     /// How.
     pub transport: Transport,
-    /// Our own limit on a UDP reply in octets, 512 to 8192; TCP always has 65,535.
-    pub udp_octets_max: u16,
+    /// The time in seconds since 1970, of which cookies have the lower 32 bits (RFC 9018 section 4.3).
+    pub now_secs: u32,
     /// A random number: the order of records, and which of them are left out, come from it.
     pub draw: u64,
+    /// The registry has not been heard of for a while: what is answered may be out of date.
+    pub stale: bool,
+    /// Say nothing but that TCP knows more: the client's network has been told enough over UDP.
+    pub slip: bool,
+    /// The server's own rules.
+    pub policy: &'a Policy,
 }
 
 /// What to do with a query.
@@ -45,17 +45,24 @@ pub enum Verdict {
     Reply(usize),
     /// Send nothing.
     Drop,
+    /// Ask others: the name is in none of our zones, and this client may have it looked up.
+    Forward,
 }
 
 /// UDP limit of a client without EDNS (RFC 1035 section 4.2.1).
 const PLAIN_UDP_OCTETS: u16 = 512;
 
-/// Response, authoritative, truncated (RFC 1035 section 4.1.1).
+/// Aliases that are followed one after the other; nobody has so many.
+const ALIASES_MAX: usize = 8;
+
+/// Response, authoritative, truncated, recursion desired and available (RFC 1035 section 4.1.1).
 const QR: u16 = 0x8000;
 const AA: u16 = 0x0400;
 const TC: u16 = 0x0200;
+const RD: u16 = 0x0100;
+const RA: u16 = 0x0080;
 /// What a reply copies: opcode, RD, CD (RFC 4035 section 3.1.6).
-const COPIED: u16 = 0x7800 | 0x0100 | 0x0010;
+const COPIED: u16 = 0x7800 | RD | 0x0010;
 
 const OPCODE_QUERY: u16 = 0;
 /// RFC 1996.
@@ -78,61 +85,101 @@ const NOTAUTH: u16 = 9;
 const BADVERS: u16 = 16;
 
 /// Answers one query from one snapshot.
-pub fn answer(snapshot: &Snapshot, ask: &Ask, query: &[u8], out: &mut Out) -> Verdict {
+pub fn answer(snapshot: &Snapshot, ask: &Ask<'_>, query: &[u8], out: &mut Out) -> Verdict {
+    out.known = false;
     // 1: shorter than a header, or a response: never a word, or two servers shout at each other.
     let Some(header) = Header::read(query).filter(|header| !header.is_response()) else {
         return Verdict::Drop;
     };
     let question = if header.questions() == 1 { Question::read(query) } else { None };
     let Some(question) = question else {
-        // 2 and 3: QDCOUNT other than 1 is malformed in a query (RFC 9619 section 4) and in a notification
-        // (RFC 1996 section 3.7); other opcodes may have their own ways, and are not implemented.
-        let known = matches!(header.opcode(), OPCODE_QUERY | OPCODE_NOTIFY);
-        let rcode = if known { FORMERR } else { NOTIMP };
-        let reply = Reply::begin(&mut out.octets, MESSAGE_OCTETS_MAX, &[], Options::default());
-        return finish(reply, &header, QR, rcode, 0, Options::default());
+        return without_question(ask, &header, query, out);
     };
-    let (edns, malformed) = match query::read_edns(query, &header, &question) {
+    let (edns, malformed) = match query::read_edns(query, &header, question.octets.len()) {
         Ok(edns) => (edns, false),
         Err(query::Malformed) => (None, true),
     };
-    let options = Options { udp_octets: edns.map(|_| ask.udp_octets_max), error: None };
-    let limit = usize::from(match (ask.transport, edns) {
-        (Transport::Tcp, _) => u16::MAX,
-        (Transport::Udp, Some(edns)) => {
-            edns.udp_octets.min(ask.udp_octets_max).max(PLAIN_UDP_OCTETS)
-        }
-        (Transport::Udp, None) => PLAIN_UDP_OCTETS,
+    let options = options(ask, edns, out);
+    let limit = usize::from(match edns {
+        _ if !ask.transport.is_datagram() => u16::MAX,
+        Some(edns) => edns.udp_octets.min(ask.policy.udp_octets_max).max(PLAIN_UDP_OCTETS),
+        None => PLAIN_UDP_OCTETS,
     });
-    let mut asked = Asked { snapshot, ask, header, question: &question, limit, options };
+    let forwards = ask.policy.forwards_for(ask.client);
+    let flags = if forwards { QR | RA } else { QR };
+    let mut asked = Asked { snapshot, ask, header, question: &question, limit, options, flags };
     if let Some(rcode) = asked.refusal(edns, malformed) {
-        return asked.bare(out, QR, rcode);
+        // 2: RA is clear where the opcode is not understood (RFC 8906 section 3.2).
+        asked.flags = if rcode == NOTIMP { QR } else { flags };
+        return asked.bare(out, 0, rcode);
+    }
+    if ask.slip {
+        return asked.bare(out, TC, NOERROR);
     }
     let Some((zone, relative)) = snapshot.zone(asked.question.name()) else {
+        if forwards && header.opcode() == OPCODE_QUERY && header.flags & RD != 0 {
+            return Verdict::Forward;
+        }
         // 18: no referral, no SOA.
         asked.options.error = Some(ExtendedError::NotAuthoritative);
-        return asked.bare(out, QR, REFUSED);
+        return asked.bare(out, 0, REFUSED);
     };
+    asked.note_stale(zone, ExtendedError::StaleAnswer);
     match zone.find(relative) {
-        Found::Unknown => {
-            // 17, and law 1 (docs/architecture.md): never NXDOMAIN out of ignorance.
-            asked.options.error = Some(ExtendedError::NotReady);
-            asked.bare(out, QR, SERVFAIL)
-        }
+        Found::Unknown => asked.not_ready(out),
         Found::Missing => asked.negative(out, zone, NXDOMAIN),
         Found::Between => asked.negative(out, zone, NOERROR),
         found => asked.positive(out, zone, found),
     }
 }
 
+/// 2 and 3: QDCOUNT other than 1 is malformed in a query (RFC 9619 section 4) and in a notification (RFC 1996
+/// section 3.7); other opcodes may have their own ways, and are not implemented. A query for nothing but a cookie
+/// has none (RFC 7873 section 5.4).
+fn without_question(ask: &Ask<'_>, header: &Header, query: &[u8], out: &mut Out) -> Verdict {
+    let mut none = Options::default();
+    let rcode = match header.opcode() {
+        OPCODE_QUERY if header.questions() == 0 => {
+            let edns = query::read_edns(query, header, 0).ok().flatten();
+            let options = options(ask, edns.filter(|edns| edns.version == 0), out);
+            if options.cookie.is_some() {
+                none = options;
+                NOERROR
+            } else {
+                FORMERR
+            }
+        }
+        OPCODE_QUERY | OPCODE_NOTIFY => FORMERR,
+        _ => NOTIMP,
+    };
+    let reply = Reply::begin(&mut out.octets, MESSAGE_OCTETS_MAX, &[], none);
+    finish(reply, header, QR, rcode, 0, none)
+}
+
+/// What the reply's OPT record says, if it has one; an extended error apart.
+fn options(ask: &Ask<'_>, edns: Option<Edns>, out: &mut Out) -> Options {
+    let Some(edns) = edns else { return Options::default() };
+    let cookie = match (&ask.policy.cookies, &edns.cookie) {
+        (Some(secrets), Some(cookie)) => {
+            let (cookie, good) = secrets.answer(cookie, ask.client, ask.now_secs);
+            out.known = good;
+            Some(cookie)
+        }
+        _ => None,
+    };
+    Options { udp_octets: Some(ask.policy.udp_octets_max), error: None, cookie }
+}
+
 /// A query that was read, and what limits its reply.
 struct Asked<'a> {
     snapshot: &'a Snapshot,
-    ask: &'a Ask,
+    ask: &'a Ask<'a>,
     header: Header,
     question: &'a Question<'a>,
     limit: usize,
     options: Options,
+    /// Flags of every reply to it.
+    flags: u16,
 }
 
 impl Asked<'_> {
@@ -160,61 +207,152 @@ impl Asked<'_> {
         }
     }
 
+    /// 9: says so where what is registered may be out of date; what a zone file says is not.
+    fn note_stale(&mut self, zone: &Zone, error: ExtendedError) {
+        if self.ask.stale && zone.has_namespace() {
+            self.options.error = Some(error);
+        }
+    }
+
+    /// 17, and law 1 (docs/architecture.md): never NXDOMAIN out of ignorance.
+    fn not_ready(&mut self, out: &mut Out) -> Verdict {
+        self.options.error = Some(ExtendedError::NotReady);
+        self.bare(out, 0, SERVFAIL)
+    }
+
     /// A reply without records.
     fn bare(&self, out: &mut Out, flags: u16, rcode: u16) -> Verdict {
-        let reply = Reply::begin(&mut out.octets, self.limit, self.question.octets, self.options);
+        let reply = self.begin(&mut out.octets);
         self.finish(reply, flags, rcode)
+    }
+
+    fn begin<'o>(&self, octets: &'o mut [u8]) -> Reply<'o> {
+        // Whether there are options that the query had no OPT record for is the reply's to know.
+        Reply::begin(octets, self.limit, self.question.octets, self.options)
     }
 
     /// 14 and 15: no such name, or no such data: one SOA, and nothing else (RFC 2308 section 5).
-    fn negative(&self, out: &mut Out, zone: &Zone, rcode: u16) -> Verdict {
-        let mut reply =
-            Reply::begin(&mut out.octets, self.limit, self.question.octets, self.options);
+    fn negative(&mut self, out: &mut Out, zone: &Zone, rcode: u16) -> Verdict {
+        if rcode == NXDOMAIN {
+            self.note_stale(zone, ExtendedError::StaleNxdomain);
+        }
+        let mut reply = self.begin(&mut out.octets);
         let in_front = self.question.name().len().saturating_sub(zone.name().wire().len());
-        let place = HEADER_OCTETS + in_front;
-        let soa = zone.statics().soa();
-        let (names, times) = soa.around_serial();
-        let data = [names, &zone.serial.to_be_bytes(), times];
-        let ttl = soa.negative_ttl_secs;
-        let fits = reply.record(Section::Authority, place, statics::TYPE_SOA, ttl, &data);
-        let flags = if fits.is_ok() { QR | AA } else { QR | AA | TC };
-        self.finish(reply, flags, rcode)
+        let flags = write_soa(&mut reply, zone, HEADER_OCTETS + in_front);
+        self.finish(reply, AA | flags, rcode)
     }
 
-    fn positive(&self, out: &mut Out, zone: &Zone, found: Found<'_>) -> Verdict {
-        let Out { octets, picks } = out;
-        let mut reply = Reply::begin(octets, self.limit, self.question.octets, self.options);
+    fn positive(&mut self, out: &mut Out, zone: &Zone, found: Found<'_>) -> Verdict {
+        if let Found::Static(node) = found
+            && let Some(alias) = node.alias(self.question.rtype)
+        {
+            return self.aliased(out, alias);
+        }
+        let Out { octets, picks, .. } = out;
+        let mut reply = self.begin(octets);
+        match self.records(&mut reply, picks, zone, found) {
+            Some(flags) => self.finish(reply, AA | flags, NOERROR),
+            None => self.negative(out, zone, NOERROR),
+        }
+    }
+
+    /// Writes what a name has of the type asked for, and gives the flags that come of it; none where it has nothing.
+    fn records(
+        &self,
+        reply: &mut Reply<'_>,
+        picks: &mut Picks,
+        zone: &Zone,
+        found: Found<'_>,
+    ) -> Option<u16> {
+        let rtype = self.question.rtype;
         let write = |reply: &mut Reply<'_>, picks: &mut Picks, seed| match found {
-            Found::Static(node) => {
-                records::write_static(reply, picks, zone, node, self.question.rtype, seed)
-            }
-            Found::App(node) => records::write_app(reply, picks, node, self.question.rtype, seed),
+            Found::Static(node) => records::write_static(reply, picks, zone, node, rtype, seed),
+            Found::App(node) => records::write_app(reply, picks, zone, node, rtype, seed),
             Found::Between | Found::Missing | Found::Unknown => records::Written::None,
         };
-        let empty = reply.mark();
-        let mut flags = QR | AA;
-        match write(&mut reply, picks, self.ask.draw) {
-            records::Written::None => return self.negative(out, zone, NOERROR),
+        let before = reply.mark();
+        match write(reply, picks, self.ask.draw) {
+            records::Written::None => return None,
             records::Written::All => {}
-            records::Written::Some => match self.ask.transport {
-                Transport::Udp => flags |= TC,
-                // 12: too big even for TCP: a sample that is the same for this client each time.
-                Transport::Tcp => {
-                    reply.rewind(empty);
-                    write(&mut reply, picks, steady(self.ask.client));
+            records::Written::Some if self.ask.transport.is_datagram() => return Some(TC),
+            // 12: too big even for TCP: a sample that is the same for this client each time.
+            records::Written::Some => {
+                reply.rewind(before);
+                write(reply, picks, steady(self.ask.client));
+            }
+        }
+        records::write_glue(reply, picks, self.snapshot, found, rtype);
+        Some(0)
+    }
+
+    /// 13: an alias is followed for as long as our zones know its target (RFC 1034 section 3.6.2): the reply says
+    /// what it leads to, or that it leads to nothing there (RFC 6604 section 3).
+    fn aliased(&mut self, out: &mut Out, first: Alias<'_>) -> Verdict {
+        let Out { octets, picks, .. } = out;
+        let mut reply = self.begin(octets);
+        let mut alias = first;
+        for _ in 0..ALIASES_MAX {
+            let data = [alias.target];
+            let owner = reply.owner();
+            let written =
+                reply.record(Section::Answer, owner, statics::TYPE_CNAME, alias.ttl_secs, &data);
+            let Ok(place) = written else { return self.finish(reply, AA | TC, NOERROR) };
+            reply.follow(place);
+            let mut lower = [0; NAME_OCTETS_MAX];
+            let target = lower_case(alias.target, &mut lower);
+            let Some((zone, relative)) = self.snapshot.zone(target) else {
+                return if self.ask.policy.forwards_for(self.ask.client)
+                    && self.header.flags & RD != 0
+                {
+                    Verdict::Forward
+                } else {
+                    self.finish(reply, AA, NOERROR)
+                };
+            };
+            let found = zone.find(relative);
+            match found {
+                Found::Unknown => return self.not_ready(out),
+                Found::Static(node) => {
+                    if let Some(next) = node.alias(self.question.rtype) {
+                        alias = next;
+                        continue;
+                    }
                 }
-            },
+                Found::App(_) | Found::Between | Found::Missing => {}
+            }
+            let flags = self.records(&mut reply, picks, zone, found);
+            let missing = matches!(found, Found::Missing);
+            let flags = flags.unwrap_or_else(|| {
+                let in_front = target.len().saturating_sub(zone.name().wire().len());
+                write_soa(&mut reply, zone, place + in_front)
+            });
+            return self.finish(reply, AA | flags, if missing { NXDOMAIN } else { NOERROR });
         }
-        if flags & TC == 0 {
-            let rtype = self.question.rtype;
-            records::write_glue(&mut reply, picks, self.snapshot, found, rtype);
-        }
-        self.finish(reply, flags, NOERROR)
+        // A chain that long is a loop, or as good as one.
+        self.finish(reply, AA, NOERROR)
     }
 
     fn finish(&self, reply: Reply<'_>, flags: u16, rcode: u16) -> Verdict {
-        finish(reply, &self.header, flags, rcode, 1, self.options)
+        finish(reply, &self.header, self.flags | flags, rcode, 1, self.options)
     }
+}
+
+/// Writes the SOA of a negative answer, the zone's name standing at that place; the flags that come of it.
+fn write_soa(reply: &mut Reply<'_>, zone: &Zone, place: usize) -> u16 {
+    let soa = zone.statics().soa();
+    let (names, times) = soa.around_serial();
+    let data = [names, &zone.serial.to_be_bytes(), times];
+    let ttl = soa.negative_ttl_secs;
+    let fits = reply.record(Section::Authority, place, statics::TYPE_SOA, ttl, &data);
+    if fits.is_ok() { 0 } else { TC }
+}
+
+/// A name of a zone file's data, as it is looked up.
+fn lower_case<'a>(name: &[u8], lower: &'a mut [u8; NAME_OCTETS_MAX]) -> &'a [u8] {
+    let Some(lower) = lower.get_mut(..name.len()) else { return &[] };
+    lower.copy_from_slice(name);
+    lower.make_ascii_lowercase();
+    lower
 }
 
 fn finish(

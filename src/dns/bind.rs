@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use super::limit::Limiter;
 use super::settings::Settings;
+use super::source::Source;
 use super::stats::Stats;
 use super::{tcp, udp};
 use crate::supervise::Tasks;
-use crate::zone::Published;
 
 /// Attempts to find a port that is free for both UDP and TCP.
 const FREE_PORT_ATTEMPTS: usize = 64;
@@ -105,26 +106,22 @@ impl Bound {
     ///
     /// # Errors
     /// A thread that can't be started or a socket that the runtime does not take.
-    pub fn run(
-        self,
-        published: &Arc<Published>,
-        stats: &Arc<Stats>,
-        tasks: &Tasks,
-    ) -> Result<(), BindError> {
+    pub fn run(self, source: &Source, stats: &Arc<Stats>, tasks: &Tasks) -> Result<(), BindError> {
         let own: Arc<[SocketAddr]> = self.addresses().into();
+        let limiter = Limiter::new(&self.settings.limits).map(Arc::new);
         let table = tcp::Table::new(&self.settings, stats.clone());
         for Listener { address, udp, tcp } in self.listeners {
             let failed = |source| BindError { address, source };
             for (number, socket) in udp.into_iter().enumerate() {
-                let worker =
-                    udp::Worker::new(own.clone(), &self.settings, published.clone(), stats);
+                let (own, source, limiter) = (own.clone(), source.clone(), limiter.clone());
+                let worker = udp::Worker::new(own, &self.settings, source, limiter, stats);
                 let ended = worker.start(socket, tasks.stop_token()).map_err(failed)?;
                 tasks.spawn(format!("dns udp {address} worker {number}"), ended);
             }
             let listener = tokio::net::TcpListener::from_std(tcp).map_err(failed)?;
             let service = tcp::Service::new(
                 &self.settings,
-                published.clone(),
+                source.clone(),
                 stats,
                 table.clone(),
                 tasks.stop_token(),

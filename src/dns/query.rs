@@ -4,6 +4,8 @@
 //! echoed. RFC 1035 section 4, RFC 6891 section 6, RFC 9619.
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
+use super::cookie::Cookie;
+
 /// Octets of a message header (RFC 1035 section 4.1.1).
 pub const HEADER_OCTETS: usize = 12;
 /// Longest name in wire form, root label included (RFC 1035 section 2.3.4).
@@ -13,7 +15,7 @@ pub const TYPE_OPT: u16 = 41;
 /// Octets of a name that fit one register of any processor of today.
 const FOLDED_AT_ONCE: usize = 16;
 /// The cookie option (RFC 7873 section 4).
-const OPTION_COOKIE: u16 = 10;
+pub const OPTION_COOKIE: u16 = 10;
 
 /// The header's fields that matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,18 +128,20 @@ pub struct Edns {
     pub udp_octets: u16,
     /// The version.
     pub version: u8,
+    /// The cookie.
+    pub cookie: Option<Cookie>,
 }
 
-/// Reads the records behind a question, for the sake of EDNS.
+/// Reads the records behind a question of so many octets, for the sake of EDNS.
 ///
 /// # Errors
 /// [`Malformed`] where they end early, hold a bad name, or a second or misplaced OPT.
 pub fn read_edns(
     message: &[u8],
     header: &Header,
-    question: &Question<'_>,
+    question_octets: usize,
 ) -> Result<Option<Edns>, Malformed> {
-    let mut at = HEADER_OCTETS + question.octets.len();
+    let mut at = HEADER_OCTETS + question_octets;
     let mut edns = None;
     for index in 0..header.records + u32::from(header.additionals) {
         let record = Record::read(message, at).ok_or(Malformed)?;
@@ -146,8 +150,11 @@ pub fn read_edns(
             if index < header.records || edns.is_some() || !record.at_root {
                 return Err(Malformed);
             }
-            check_options(record.data)?;
-            edns = Some(Edns { udp_octets: record.class.max(512), version: record.version });
+            edns = Some(Edns {
+                udp_octets: record.class.max(512),
+                version: record.version,
+                cookie: read_options(record.data)?,
+            });
         }
     }
     Ok(edns)
@@ -205,17 +212,26 @@ fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-fn check_options(mut data: &[u8]) -> Result<(), Malformed> {
+/// Reads the options of an OPT record, for the sake of the first cookie (RFC 7873 section 5.2).
+fn read_options(mut data: &[u8]) -> Result<Option<Cookie>, Malformed> {
+    let mut cookie = None;
     while !data.is_empty() {
         let [c1, c2, l1, l2] = *data.first_chunk().ok_or(Malformed)?;
         let length = usize::from(u16::from_be_bytes([l1, l2]));
-        let behind = data.get(4 + length..).ok_or(Malformed)?;
-        // 8 octets of the client's, then none or 8 to 32 of a server's (RFC 7873 section 4).
-        let cookie = u16::from_be_bytes([c1, c2]) == OPTION_COOKIE;
-        if cookie && length != 8 && !(16..=40).contains(&length) {
-            return Err(Malformed);
+        let option = data.get(4..4 + length).ok_or(Malformed)?;
+        if u16::from_be_bytes([c1, c2]) == OPTION_COOKIE && cookie.is_none() {
+            cookie = Some(read_cookie(option)?);
         }
-        data = behind;
+        data = data.get(4 + length..).unwrap_or_default();
     }
-    Ok(())
+    Ok(cookie)
+}
+
+/// 8 octets of the client's, then none or 8 to 32 of a server's (RFC 7873 section 4). Ours have 16.
+fn read_cookie(option: &[u8]) -> Result<Cookie, Malformed> {
+    let (client, server) = option.split_first_chunk().ok_or(Malformed)?;
+    match server.len() {
+        0 | 8..=32 => Ok(Cookie { client: *client, server: server.try_into().ok() }),
+        _ => Err(Malformed),
+    }
 }

@@ -4,8 +4,9 @@
 //! Numbers are those of docs/dns-behaviour.md.
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
+use super::browse;
 use super::query::NAME_OCTETS_MAX;
-use super::reply::{Full, Picks, QUESTION_PLACE, Reply, Section};
+use super::reply::{Full, Picks, Reply, Section};
 use crate::zone::statics::{self, RrSet, StaticNode};
 use crate::zone::{
     A_OCTETS, AAAA_OCTETS, Addresses, Block, Found, Node, Row, Rows, SRV_TARGET, Snapshot, Zone,
@@ -13,8 +14,9 @@ use crate::zone::{
 };
 
 const TYPE_A: u16 = 1;
-const TYPE_CNAME: u16 = 5;
+const TYPE_PTR: u16 = 12;
 const TYPE_MX: u16 = 15;
+const TYPE_TXT: u16 = 16;
 const TYPE_AAAA: u16 = 28;
 const TYPE_SRV: u16 = 33;
 const TYPE_ANY: u16 = 255;
@@ -37,6 +39,7 @@ pub(super) enum Written {
 pub(super) fn write_app(
     reply: &mut Reply<'_>,
     picks: &mut Picks,
+    zone: &Zone,
     node: Node<'_>,
     rtype: u16,
     seed: u64,
@@ -51,8 +54,13 @@ pub(super) fn write_app(
         TYPE_A => a(reply),
         TYPE_AAAA => aaaa(reply),
         TYPE_SRV => srv(reply),
+        TYPE_PTR => browse::pointers(reply, zone, node, seed),
+        TYPE_TXT => browse::details(reply, zone, node),
         // RFC 8482 section 4.1: one RRset is enough.
-        TYPE_ANY => a(reply).or_else(|| aaaa(reply)).or_else(|| srv(reply)),
+        TYPE_ANY => a(reply)
+            .or_else(|| aaaa(reply))
+            .or_else(|| srv(reply))
+            .or_else(|| browse::pointers(reply, zone, node, seed)),
         _ => None,
     };
     written.unwrap_or(Written::None)
@@ -130,13 +138,15 @@ pub(super) fn write_static(
         let soa = zone.statics().soa();
         let (names, times) = soa.around_serial();
         let data = [names, &zone.serial.to_be_bytes(), times];
-        let fits = reply.record(Section::Answer, QUESTION_PLACE, set.rtype, soa.ttl_secs, &data);
+        let owner = reply.owner();
+        let fits = reply.record(Section::Answer, owner, set.rtype, soa.ttl_secs, &data);
         return if fits.is_ok() { Written::All } else { Written::Some };
     }
     let target = target_place(set.rtype);
     let mut written = Written::All;
     for (data, at) in rotated(&set.data, seed).zip(rotated_places(set.data.len(), seed)) {
-        match reply.record(Section::Answer, QUESTION_PLACE, set.rtype, set.ttl_secs, &[data]) {
+        let owner = reply.owner();
+        match reply.record(Section::Answer, owner, set.rtype, set.ttl_secs, &[data]) {
             Ok(place) => {
                 if let (Some(target), Ok(at)) = (target, u32::try_from(at)) {
                     picks.push(at, place + target);
@@ -156,7 +166,7 @@ pub(super) fn write_static(
 fn static_set(node: &StaticNode, rtype: u16) -> Option<&RrSet> {
     match rtype {
         TYPE_ANY => node.sets.first(),
-        _ => node.set(rtype).or_else(|| node.set(TYPE_CNAME)),
+        _ => node.set(rtype),
     }
 }
 

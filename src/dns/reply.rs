@@ -4,7 +4,8 @@
 //! never what does not fit (RFC 6891 section 7).
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
-use super::query::{HEADER_OCTETS, TYPE_OPT};
+use super::cookie::COOKIE_OCTETS;
+use super::query::{HEADER_OCTETS, OPTION_COOKIE, TYPE_OPT};
 
 /// Largest message (RFC 1035 section 4.2.2: a length of 16 bits).
 pub const MESSAGE_OCTETS_MAX: usize = 65_535;
@@ -16,6 +17,10 @@ const POINTER_MAX: u16 = 0x3fff;
 const POINTER_OCTETS: usize = 2;
 /// An OPT record without options.
 const OPT_OCTETS: usize = 11;
+/// An option's code and length.
+const OPTION_OCTETS: usize = 4;
+/// The extended error option, without text.
+const ERROR_OCTETS: usize = OPTION_OCTETS + 2;
 /// The extended error option's code (RFC 8914 section 2).
 const OPTION_EDE: u16 = 15;
 /// Class IN.
@@ -30,6 +35,7 @@ const PICKS_MAX: usize = 512;
 pub struct Out {
     pub(super) octets: Box<[u8]>,
     pub(super) picks: Picks,
+    pub(super) known: bool,
 }
 
 impl Out {
@@ -39,7 +45,14 @@ impl Out {
         Self {
             octets: vec![0; MESSAGE_OCTETS_MAX].into(),
             picks: Picks { all: Vec::with_capacity(PICKS_MAX), distinct: false },
+            known: false,
         }
+    }
+
+    /// Whether the client that was last answered has shown by a cookie that it is where it says.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.known
     }
 
     /// The first `len` octets of the reply last written.
@@ -88,12 +101,16 @@ impl Picks {
     }
 }
 
-/// An extended error (RFC 8914 section 4).
+/// An extended error (RFC 8914 section 4); their names are the RFC's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u16)]
 pub enum ExtendedError {
+    /// 4.4: the registry has not been heard of for a while.
+    StaleAnswer = 3,
     /// 4.15: the server has not read its registry yet.
     NotReady = 14,
+    /// 4.20: the same for a name that does not exist.
+    StaleNxdomain = 19,
     /// 4.21: the name is in none of our zones.
     NotAuthoritative = 20,
 }
@@ -117,6 +134,8 @@ pub struct Reply<'o> {
     /// What may be written up to here; the rest is kept for OPT.
     end: usize,
     counts: [u16; 3],
+    /// Where the name stands that the answer is about: the question's, or that of an alias's target.
+    owner: usize,
 }
 
 /// A state of a reply to go back to.
@@ -139,10 +158,23 @@ impl<'o> Reply<'o> {
             at: HEADER_OCTETS,
             end: limit.saturating_sub(options.octets()),
             counts: [0; 3],
+            owner: QUESTION_PLACE,
         };
-        // The smallest limit is 512; header, question and OPT with an option take at most 288.
+        // The smallest limit is 512; header, question and OPT with its options take at most 316.
         let _ = reply.put(question);
         reply
+    }
+
+    /// What follows is about the name that stands at that place: the target of an alias. Such stand in front of
+    /// all other records, within reach of pointers.
+    pub fn follow(&mut self, owner: usize) {
+        self.owner = owner;
+    }
+
+    /// The place of the name that the answer is about.
+    #[must_use]
+    pub fn owner(&self) -> usize {
+        self.owner
     }
 
     /// Whether there is no record yet.
@@ -162,7 +194,8 @@ impl<'o> Reply<'o> {
         (self.at, self.counts) = (to.at, to.counts);
     }
 
-    /// Writes one record that is whole already, and gives the place where it begins.
+    /// Writes one record that is whole already, its owner being the question's name, and gives the place where it
+    /// begins.
     ///
     /// # Errors
     /// [`Full`] if it does not fit.
@@ -170,6 +203,12 @@ impl<'o> Reply<'o> {
     pub fn ready(&mut self, section: Section, record: &[u8]) -> Result<usize, Full> {
         let start = self.at;
         self.put(record)?;
+        if self.owner != QUESTION_PLACE {
+            let to = self.octets.get_mut(start..).and_then(<[u8]>::first_chunk_mut);
+            if let (Some(to), Some(pointer)) = (to, pointer(self.owner)) {
+                *to = pointer;
+            }
+        }
         self.count(section, 1);
         Ok(start)
     }
@@ -292,8 +331,15 @@ impl<'o> Reply<'o> {
             let [s1, s2] = udp_octets.to_be_bytes();
             // The upper eight bits of the RCODE (RFC 6891 section 6.1.3); version 0, no flags.
             let [_, high] = (rcode >> 4).to_be_bytes();
-            let length: u8 = if options.error.is_some() { 6 } else { 0 };
+            // Both options take 34 octets.
+            let [length, ..] = options.data_octets().to_le_bytes();
             let _ = self.put(&[0, t1, t2, s1, s2, high, 0, 0, 0, 0, length]);
+            if let Some(cookie) = options.cookie {
+                let [o1, o2] = OPTION_COOKIE.to_be_bytes();
+                let [_, octets] = (COOKIE_OCTETS as u16).to_be_bytes();
+                let _ = self.put(&[o1, o2, 0, octets]);
+                let _ = self.put(&cookie);
+            }
             if let Some(error) = options.error {
                 let [o1, o2] = OPTION_EDE.to_be_bytes();
                 let [e1, e2] = (error as u16).to_be_bytes();
@@ -358,15 +404,20 @@ pub struct Options {
     pub udp_octets: Option<u16>,
     /// An extended error.
     pub error: Option<ExtendedError>,
+    /// The client's cookie and ours.
+    pub cookie: Option<[u8; COOKIE_OCTETS]>,
 }
 
 impl Options {
     fn octets(self) -> usize {
-        match self {
-            Self { udp_octets: None, .. } => 0,
-            Self { error: None, .. } => OPT_OCTETS,
-            Self { error: Some(_), .. } => OPT_OCTETS + 6,
-        }
+        if self.udp_octets.is_some() { OPT_OCTETS + self.data_octets() } else { 0 }
+    }
+
+    /// Octets of the options alone.
+    fn data_octets(self) -> usize {
+        let error = if self.error.is_some() { ERROR_OCTETS } else { 0 };
+        let cookie = if self.cookie.is_some() { OPTION_OCTETS + COOKIE_OCTETS } else { 0 };
+        error + cookie
     }
 }
 

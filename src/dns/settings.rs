@@ -3,6 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::cookie::Secrets;
+use super::limit::Limits;
+use super::policy::Policy;
+
 /// DNS settings. The bounds of each field are beside its default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -10,6 +14,10 @@ pub struct Settings {
     pub listen: Vec<SocketAddr>,
     /// Largest UDP reply in octets, 512 to 8192. The default is DNS Flag Day 2020's: it survives any path.
     pub udp_octets_max: u16,
+    /// What server cookies are made with; none: cookies are ignored.
+    pub cookies: Option<Secrets>,
+    /// How replies in datagrams are limited.
+    pub limits: Limits,
     /// UDP workers for each address; 0 means one a core.
     pub udp_workers: usize,
     /// How those call the system. Not for operators: tests and benchmarks try both.
@@ -33,11 +41,25 @@ pub enum UdpCalls {
     Single,
 }
 
+impl Settings {
+    /// The rules for answers that these settings make.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy {
+            udp_octets_max: self.udp_octets_max,
+            cookies: self.cookies.clone(),
+            forward_for: None,
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 1053))],
             udp_octets_max: 1232,
+            cookies: None,
+            limits: Limits::default(),
             udp_workers: 0,
             udp_calls: UdpCalls::Batched,
             tcp_connections_max: 1_000,

@@ -11,7 +11,8 @@ use std::iter::zip;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::answer::Transport;
+use super::limit::Judgement;
+use super::transport::Transport;
 
 /// Response codes that are told apart (RFC 1035 section 4.1.1, RFC 6891 section 9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,6 +127,32 @@ impl Qtype {
     }
 }
 
+/// What became of replies beyond the rate of their network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limited {
+    /// Sent: nothing is limited in earnest.
+    Observed,
+    /// Sent empty, with TC set.
+    Slipped,
+    /// Not sent.
+    Dropped,
+}
+
+impl Limited {
+    /// All of them, in the order of [`TransportTotals::limited`].
+    pub const ALL: [Self; 3] = [Self::Observed, Self::Slipped, Self::Dropped];
+
+    /// Its name in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Observed => "observed",
+            Self::Slipped => "slipped",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
 /// The counters of one UDP worker, or of one TCP listener. 128 octets, since cores fetch lines in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -134,6 +161,7 @@ pub struct Counters {
     responses: [AtomicU64; Rcode::ALL.len()],
     truncated: AtomicU64,
     dropped: AtomicU64,
+    limited: [AtomicU64; Limited::ALL.len()],
     failed: AtomicU64,
 }
 
@@ -144,6 +172,9 @@ impl Counters {
             add(counter, count);
         }
         for (counter, count) in zip(&self.responses, tally.responses) {
+            add(counter, count);
+        }
+        for (counter, count) in zip(&self.limited, tally.limited) {
             add(counter, count);
         }
         add(&self.truncated, tally.truncated);
@@ -167,8 +198,7 @@ fn add(counter: &AtomicU64, count: u64) {
 /// All counters of the DNS side.
 #[derive(Debug, Default)]
 pub struct Stats {
-    udp: Mutex<Vec<Arc<Counters>>>,
-    tcp: Mutex<Vec<Arc<Counters>>>,
+    transports: [Mutex<Vec<Arc<Counters>>>; Transport::ALL.len()],
     pub(super) connections: Connections,
 }
 
@@ -194,8 +224,7 @@ impl Stats {
     pub fn totals(&self) -> Totals {
         let connections = &self.connections;
         Totals {
-            udp: self.sum(Transport::Udp),
-            tcp: self.sum(Transport::Tcp),
+            transports: Transport::ALL.map(|transport| self.sum(transport)),
             tcp_connections: ConnectionTotals {
                 open: connections.open.load(Relaxed),
                 accepted: connections.accepted.load(Relaxed),
@@ -206,10 +235,7 @@ impl Stats {
     }
 
     fn of(&self, transport: Transport) -> &Mutex<Vec<Arc<Counters>>> {
-        match transport {
-            Transport::Udp => &self.udp,
-            Transport::Tcp => &self.tcp,
-        }
+        &self.transports[transport as usize]
     }
 
     fn sum(&self, transport: Transport) -> TransportTotals {
@@ -219,6 +245,9 @@ impl Stats {
                 *total += counter.load(Relaxed);
             }
             for (total, counter) in sum.responses.iter_mut().zip(&one.responses) {
+                *total += counter.load(Relaxed);
+            }
+            for (total, counter) in sum.limited.iter_mut().zip(&one.limited) {
                 *total += counter.load(Relaxed);
             }
             sum.truncated += one.truncated.load(Relaxed);
@@ -232,12 +261,18 @@ impl Stats {
 /// Sums since the start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// What came in datagrams.
-    pub udp: TransportTotals,
-    /// What came on TCP connections.
-    pub tcp: TransportTotals,
-    /// The connections themselves.
+    /// In the order of [`Transport::ALL`].
+    transports: [TransportTotals; Transport::ALL.len()],
+    /// TCP connections themselves.
     pub tcp_connections: ConnectionTotals,
+}
+
+impl Totals {
+    /// Those of one transport.
+    #[must_use]
+    pub fn of(&self, transport: Transport) -> &TransportTotals {
+        &self.transports[transport as usize]
+    }
 }
 
 /// Sums of one transport; also what is counted over a few queries, before it is added to [`Counters`].
@@ -251,11 +286,24 @@ pub struct TransportTotals {
     pub truncated: u64,
     /// Messages that got no answer, as they deserved.
     pub dropped: u64,
+    /// Replies beyond the rate of their network, in the order of [`Limited::ALL`].
+    pub limited: [u64; Limited::ALL.len()],
     /// Receptions and sendings that failed.
     pub failed: u64,
 }
 
 impl TransportTotals {
+    /// Counts a reply that was judged.
+    pub(super) fn limited(&mut self, judgement: Judgement) {
+        let which = match judgement {
+            Judgement::Pass => return,
+            Judgement::Observed => Limited::Observed,
+            Judgement::Slip => Limited::Slipped,
+            Judgement::Drop => Limited::Dropped,
+        };
+        self.limited[which as usize] += 1;
+    }
+
     /// Counts a query that was answered with that reply.
     pub fn answered(&mut self, query: &[u8], reply: &[u8]) {
         self.requests[Qtype::of(query) as usize] += 1;
@@ -337,11 +385,12 @@ mod tests {
         tally.answered(&query, &message([0x84, 0, 0, 1, 0, 0, 0, 0, 0, 0], &query[12..]));
         tally.answered(&query[..12], &message([0x80, 1, 0, 0, 0, 0, 0, 0, 0, 0], b""));
         other.add(&tally);
-        let udp = stats.totals().udp;
+        let totals = stats.totals();
+        let udp = totals.of(Transport::Udp);
         assert_eq!((udp.requests(Qtype::Srv), udp.requests(Qtype::Other)), (2, 1));
         assert_eq!((udp.responses(Rcode::NxDomain), udp.responses(Rcode::NoError)), (1, 1));
         assert_eq!((udp.responses(Rcode::FormErr), udp.truncated, udp.dropped), (1, 1, 1));
-        assert_eq!(stats.totals().tcp, TransportTotals::default());
+        assert_eq!(totals.of(Transport::Tcp), &TransportTotals::default());
     }
 
     #[test]
@@ -357,6 +406,7 @@ mod tests {
 
     #[test]
     fn an_index_is_its_place_in_the_list() {
+        assert!(Transport::ALL.iter().enumerate().all(|(i, one)| *one as usize == i));
         assert!(Rcode::ALL.iter().enumerate().all(|(i, rcode)| *rcode as usize == i));
         assert!(Qtype::ALL.iter().enumerate().all(|(i, qtype)| *qtype as usize == i));
     }

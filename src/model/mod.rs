@@ -9,9 +9,11 @@
 mod instance;
 mod mapping;
 mod name;
+mod nets;
 mod spec;
 
 pub use instance::{Endpoint, Instance, Transport, limits};
 pub use mapping::{derived_label, map_app, map_label};
 pub use name::{AppName, Label, NameError, Namespace, Protocol, RawId, default_id};
+pub use nets::{NetError, Nets, net};
 pub use spec::{EndpointSpec, FieldError, Spec};

@@ -12,8 +12,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::compiler::Measures;
 use super::readiness::Health;
-use crate::dns::Stats;
 use crate::dns::stats::{Qtype, Rcode, Totals, TransportTotals};
+use crate::dns::{Stats, Transport};
 
 /// Registers everything; the API adds its own.
 pub(super) fn registry(stats: Arc<Stats>, health: Health, measures: &Measures) -> Registry {
@@ -84,8 +84,8 @@ impl Collector for Dns {
     }
 }
 
-fn protos(totals: &Totals) -> [(&'static str, &TransportTotals); 2] {
-    [("udp", &totals.udp), ("tcp", &totals.tcp)]
+fn protos(totals: &Totals) -> [(&'static str, &TransportTotals); Transport::ALL.len()] {
+    Transport::ALL.map(|transport| (transport.as_str(), totals.of(transport)))
 }
 
 fn requests(encoder: &mut DescriptorEncoder<'_>, totals: &Totals) -> Result<(), std::fmt::Error> {

@@ -204,7 +204,8 @@ impl Parts {
             measures,
         };
 
-        dns.run(&published, &stats, tasks)?;
+        let source = dns::Source::new(published.clone(), config.dns.policy(), unix_secs);
+        dns.run(&source, &stats, tasks)?;
         tasks.spawn("compiler", compiler.start(Handle::current())?);
         tasks.spawn("serials", serials::keep(data, saved, tasks.stop_token()));
         // The view is kept up as long as there may be a write that waits to see itself in it; the compiler
@@ -223,7 +224,13 @@ impl Parts {
     }
 }
 
-/// The one place where the server reads the wall clock: for notes that people read.
+/// The time in seconds since 1970, cut to 32 bits (RFC 9018 section 4.3).
+fn unix_secs() -> u32 {
+    let since = wall_time().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    since.as_secs() as u32
+}
+
+/// The one place where the server reads the wall clock: for notes that people read, and for cookies.
 #[expect(clippy::disallowed_methods, reason = "wall time is read in serve and passed on")]
 fn wall_time() -> SystemTime {
     SystemTime::now()

@@ -22,7 +22,7 @@ pub mod statics;
 pub mod wire;
 pub mod zonefile;
 
-pub use block::{A_OCTETS, AAAA_OCTETS, Addresses, Block, Node, Row, Rows, SRV_TARGET};
+pub use block::{A_OCTETS, AAAA_OCTETS, Addresses, Block, Details, Node, Row, Rows, SRV_TARGET};
 pub use catalogue::{Catalogue, Compiled, Oversized};
 pub use directory::{AppView, Directory, InstanceView, Rejected, State};
 pub use event::{Cause, Event};

@@ -4,6 +4,7 @@
 //! so whoever publishes gets the old one back and keeps it until no reader holds it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
@@ -15,6 +16,7 @@ use crate::registry::Revision;
 #[derive(Debug)]
 pub struct Published {
     current: ArcSwap<Snapshot>,
+    stale: AtomicBool,
     position: watch::Sender<Position>,
 }
 
@@ -38,7 +40,11 @@ impl Published {
     #[must_use]
     pub fn new(first: Arc<Snapshot>) -> Self {
         let position = Position::of(&first);
-        Self { current: ArcSwap::new(first), position: watch::Sender::new(position) }
+        Self {
+            current: ArcSwap::new(first),
+            stale: AtomicBool::new(false),
+            position: watch::Sender::new(position),
+        }
     }
 
     /// The current snapshot, for as long as one answer takes.
@@ -59,6 +65,17 @@ impl Published {
         let old = self.current.swap(next);
         self.position.send_replace(position);
         old
+    }
+
+    /// Whether the registry has not been heard of for a while: answers may be out of date.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.stale.load(Relaxed)
+    }
+
+    /// Says whether it has.
+    pub fn set_stale(&self, stale: bool) {
+        self.stale.store(stale, Relaxed);
     }
 
     /// Where the answers stand.

@@ -50,6 +50,7 @@ pub struct Zone {
     pub ttl_secs: u32,
     /// Whether what is registered is known (law 1, docs/architecture.md).
     pub ready: bool,
+    pub(super) has_namespace: bool,
 }
 
 /// What a zone has under a name.
@@ -121,8 +122,27 @@ impl Zone {
         match self.find_app(relative) {
             Some(found) => found,
             None if fixed.is_some() => Found::Between,
+            None if self.statics.has_wildcards() => self.synthesise(relative),
             None => Found::Missing,
         }
+    }
+
+    /// What a name that does not exist has from a wildcard: the one below the nearest name above it that exists, and
+    /// no other (RFC 4592 section 3.3.1).
+    #[cold]
+    fn synthesise(&self, relative: &[u8]) -> Found<'_> {
+        let exists = |name: &[u8]| {
+            name.is_empty() || self.statics.find(name).is_some() || self.find_app(name).is_some()
+        };
+        let encloser = wire::above(relative).chain([&[] as &[u8]]).find(|name| exists(name));
+        let wildcard = encloser.and_then(|encloser| self.statics.wildcard(encloser));
+        wildcard.map_or(Found::Missing, Found::Static)
+    }
+
+    /// Whether it shows what is registered.
+    #[must_use]
+    pub fn has_namespace(&self) -> bool {
+        self.has_namespace
     }
 
     /// The longest part of a name that can be an app.

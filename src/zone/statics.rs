@@ -15,8 +15,15 @@ use super::zonefile::StaticRecord;
 pub const TYPE_SOA: u16 = 6;
 /// NS (RFC 1035 section 3.3.11).
 pub const TYPE_NS: u16 = 2;
+/// CNAME (RFC 1035 section 3.3.1).
+pub const TYPE_CNAME: u16 = 5;
+/// Any type (RFC 1035 section 3.2.3).
+const TYPE_ANY: u16 = 255;
 /// Octets of the five numbers at the end of SOA data; the first is the serial.
 const SOA_NUMBERS_OCTETS: usize = 20;
+
+/// The label of a wildcard.
+const WILDCARD: &[u8] = b"\x01*";
 
 /// Times of the built-in SOA, in seconds: refresh, retry and expire are RFC 1912 section 2.2's smaller values,
 /// since a secondary is told of changes anyway.
@@ -28,6 +35,8 @@ const BUILT_IN_SERVER: &[u8] = b"\x09localhost\x00";
 #[derive(Debug)]
 pub struct Statics {
     names: HashMap<Box<[u8]>, StaticNode, RandomState>,
+    /// Whether any name begins with the label `*`.
+    has_wildcards: bool,
     soa: Soa,
     digest: u64,
 }
@@ -50,6 +59,15 @@ pub struct RrSet {
     pub ttl_secs: u32,
     /// Data of each record in wire form, names uncompressed.
     pub data: Vec<Box<[u8]>>,
+}
+
+/// Another name that a name stands for.
+#[derive(Debug, Clone, Copy)]
+pub struct Alias<'a> {
+    /// Time to live in seconds.
+    pub ttl_secs: u32,
+    /// That name in wire form, in the zone file's case.
+    pub target: &'a [u8],
 }
 
 /// The zone's SOA record.
@@ -116,6 +134,22 @@ impl Statics {
         self.names.get(relative)
     }
 
+    /// Whether the zone has wildcards (RFC 4592 section 2.1.1).
+    pub(super) fn has_wildcards(&self) -> bool {
+        self.has_wildcards
+    }
+
+    /// The wildcard right below a name.
+    pub(super) fn wildcard(&self, encloser: &[u8]) -> Option<&StaticNode> {
+        let mut name = [0; 255];
+        let octets = WILDCARD.len() + encloser.len();
+        let name = name.get_mut(..octets)?;
+        let (label, rest) = name.split_at_mut(WILDCARD.len());
+        label.copy_from_slice(WILDCARD);
+        rest.copy_from_slice(encloser);
+        self.find(name).filter(|node| !node.sets.is_empty())
+    }
+
     /// Where a name has static records; none where it has none of its own.
     pub(super) fn place(&self, relative: &[u8]) -> Option<&str> {
         self.names.get(relative).filter(|node| !node.sets.is_empty()).map(|node| &*node.place)
@@ -155,7 +189,8 @@ impl Statics {
         }
         // A zone file without SOA was refused when it was read.
         let soa = soa.unwrap_or_else(|| Soa::new(0, vec![0; 2 + SOA_NUMBERS_OCTETS].into()));
-        Self { names, soa, digest }
+        let has_wildcards = names.keys().any(|name| name.starts_with(WILDCARD));
+        Self { names, has_wildcards, soa, digest }
     }
 }
 
@@ -164,6 +199,16 @@ impl StaticNode {
     #[must_use]
     pub fn set(&self, rtype: u16) -> Option<&RrSet> {
         self.sets.iter().find(|set| set.rtype == rtype)
+    }
+
+    /// Where to look for records of a type instead; none where it has them itself, or is asked about its alias.
+    #[must_use]
+    pub fn alias(&self, rtype: u16) -> Option<Alias<'_>> {
+        if matches!(rtype, TYPE_CNAME | TYPE_ANY) || self.set(rtype).is_some() {
+            return None;
+        }
+        let set = self.set(TYPE_CNAME)?;
+        Some(Alias { ttl_secs: set.ttl_secs, target: set.data.first()? })
     }
 
     fn add(&mut self, record: &StaticRecord) {

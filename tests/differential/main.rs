@@ -39,6 +39,7 @@ use compare::View;
 use dns::{Server, settings};
 use exchange::{Datagrams, ask_tcp};
 use questions::{Question, question};
+use rollcall::dns::Transport;
 use tokio::task::JoinSet;
 use world::World;
 
@@ -106,7 +107,7 @@ async fn udp_and_tcp_say_the_same_and_the_truth() {
     }
     for server in running {
         let totals = server.stats.totals();
-        assert_eq!((totals.udp.failed, totals.tcp.failed), (0, 0));
+        assert_eq!((totals.of(Transport::Udp).failed, totals.of(Transport::Tcp).failed), (0, 0));
         server.stop().await.unwrap();
     }
     let many = wrong.len();

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rollcall::dns::{Settings, Stats, bind};
+use rollcall::dns::{Settings, Source, Stats, bind};
 use rollcall::supervise::{TaskFailed, Tasks};
 use rollcall::zone::{Published, Snapshot};
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,9 @@ impl Server {
         let stop = CancellationToken::new();
         let tasks = Tasks::new(stop.clone());
         let stats = Arc::<Stats>::default();
-        bound.run(&Arc::new(Published::new(snapshot)), &stats, &tasks).unwrap();
+        let published = Arc::new(Published::new(snapshot));
+        let source = Source::new(published, settings.policy(), || 0);
+        bound.run(&source, &stats, &tasks).unwrap();
         Self { addresses, stats, stop, tasks }
     }
 

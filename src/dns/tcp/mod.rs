@@ -21,11 +21,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::connection::Connection;
 pub(super) use self::table::Table;
-use super::answer::Transport;
 use super::settings::Settings;
+use super::source::Source;
 use super::stats::{Counters, Stats};
+use super::transport::Transport;
 use crate::supervise::panic_message;
-use crate::zone::Published;
 
 /// How long connections may take to finish what is in flight when the server stops (law 10,
 /// docs/architecture.md).
@@ -38,11 +38,11 @@ const PAUSE_STRANGE: Duration = Duration::from_millis(5);
 /// What all connections of a listener share.
 #[derive(Debug)]
 pub(super) struct Service {
-    published: Arc<Published>,
+    source: Source,
+    transport: Transport,
     counters: Arc<Counters>,
     table: Arc<Table>,
     stop: CancellationToken,
-    udp_octets_max: u16,
     /// How long a connection may be idle.
     idle: Duration,
     /// How long a message may take to arrive whole, or replies to be taken.
@@ -52,17 +52,17 @@ pub(super) struct Service {
 impl Service {
     pub(super) fn new(
         settings: &Settings,
-        published: Arc<Published>,
+        source: Source,
         stats: &Stats,
         table: Arc<Table>,
         stop: CancellationToken,
     ) -> Arc<Self> {
         Arc::new(Self {
-            published,
+            source,
+            transport: Transport::Tcp,
             counters: stats.counters(Transport::Tcp),
             table,
             stop,
-            udp_octets_max: settings.udp_octets_max,
             idle: settings.tcp_idle,
             message: settings.tcp_message,
         })
@@ -132,14 +132,17 @@ async fn trouble(error: &io::Error, service: &Service) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dns::policy::Policy;
+    use crate::zone::Published;
 
     #[tokio::test(start_paused = true)]
     async fn running_out_of_descriptors_closes_an_idle_one_and_goes_on() {
         let (settings, stats) = (Settings::default(), Arc::<Stats>::default());
         let table = Table::new(&settings, stats.clone());
         let published = Arc::new(Published::new(Arc::default()));
+        let source = Source::new(published, Policy::default(), || 0);
         let stop = CancellationToken::new();
-        let service = Service::new(&settings, published, &stats, table.clone(), stop);
+        let service = Service::new(&settings, source, &stats, table.clone(), stop);
         let client = std::net::IpAddr::from([192, 0, 2, 1]);
         let (one, two) = (table.enter(client).unwrap(), table.enter(client).unwrap());
         for errno in [Errno::EMFILE, Errno::ECONNABORTED, Errno::EPROTO] {

@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::Service;
-use crate::dns::answer::{Ask, Transport, Verdict, answer};
+use crate::dns::answer::Verdict;
 use crate::dns::reply::Out;
 use crate::dns::stats::TransportTotals;
 
@@ -151,7 +151,8 @@ impl Pipeline {
         out: &mut Out,
         replies: &mut Vec<u8>,
     ) -> (usize, Turn) {
-        let snapshot = self.service.published.load();
+        let service = self.service.clone();
+        let view = service.source.view();
         let mut tally = TransportTotals::default();
         let (mut used, mut turn, mut answered) = (0, Turn::Answered(false), 0);
         replies.clear();
@@ -164,14 +165,8 @@ impl Pipeline {
             let Some(query) = behind.get(..length) else { break };
             used += 2 + length;
             turn = Turn::Answered(true);
-            let ask = Ask {
-                client: self.client,
-                transport: Transport::Tcp,
-                udp_octets_max: self.service.udp_octets_max,
-                draw: fastrand::u64(..),
-            };
-            match answer(&snapshot, &ask, query, out) {
-                Verdict::Drop => tally.dropped += 1,
+            match view.answer(self.client, self.service.transport, fastrand::u64(..), query, out) {
+                Verdict::Drop | Verdict::Forward => tally.dropped += 1,
                 Verdict::Reply(len) => {
                     let reply = out.octets(len);
                     tally.answered(query, reply);
@@ -194,7 +189,7 @@ impl Pipeline {
                 }
             }
         }
-        drop(snapshot);
+        drop(view);
         self.service.counters.add(&tally);
         match self.write(replies) {
             Ok(()) if self.replies.is_empty() => (used, turn),
@@ -238,9 +233,12 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::dns::policy::Policy;
     use crate::dns::settings::Settings;
+    use crate::dns::source::Source;
     use crate::dns::stats::Stats;
     use crate::dns::tcp::Table;
+    use crate::dns::transport::Transport;
     use crate::zone::Published;
 
     /// How long anything may take that happens at once on an idle machine.
@@ -257,7 +255,8 @@ mod tests {
         let settings = Settings::default();
         let table = Table::new(&settings, stats.clone());
         let published = Arc::new(Published::new(Arc::default()));
-        let service = Service::new(&settings, published, stats, table, CancellationToken::new());
+        let source = Source::new(published, Policy::default(), || 0);
+        let service = Service::new(&settings, source, stats, table, CancellationToken::new());
         (Pipeline::new(stream, peer.ip(), service), client)
     }
 
@@ -312,7 +311,7 @@ mod tests {
         let ((blocked, turn), ()) = timeout(DEADLINE, both).await.unwrap();
         assert_eq!(turn, Turn::Unfit);
         assert!(blocked > 0, "the reader is slow");
-        assert_eq!(stats.totals().tcp.requests.iter().sum::<u64>(), 3_000);
+        assert_eq!(stats.totals().of(Transport::Tcp).requests.iter().sum::<u64>(), 3_000);
     }
 
     #[tokio::test]

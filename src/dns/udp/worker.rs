@@ -12,16 +12,19 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use nix::errno::Errno;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Batch, Datagrams, Single, Socket};
 use crate::dns::ahead;
-use crate::dns::answer::{Ask, Transport, Verdict, answer};
+use crate::dns::answer::Verdict;
+use crate::dns::limit::{Judgement, Limiter};
 use crate::dns::reply::Out;
 use crate::dns::settings::{Settings, UdpCalls};
+use crate::dns::source::{Source, View};
 use crate::dns::stats::{Counters, Stats, TransportTotals};
+use crate::dns::transport::Transport;
 use crate::supervise::panic_message;
-use crate::zone::{Published, Snapshot};
 
 /// Failures to receive, with no datagram between them, after which a socket is given up.
 const FAILURES_MAX: usize = 1_000;
@@ -33,9 +36,11 @@ const LAST_QUERIES_MAX: usize = 10_000;
 pub(in crate::dns) struct Worker {
     /// Every address of this server: a reply must not go to ourselves.
     own: Arc<[SocketAddr]>,
-    udp_octets_max: u16,
     calls: UdpCalls,
-    published: Arc<Published>,
+    source: Source,
+    limiter: Option<Arc<Limiter>>,
+    /// What the limiter's time is counted from.
+    start: Instant,
     counters: Arc<Counters>,
     draws: fastrand::Rng,
 }
@@ -44,14 +49,16 @@ impl Worker {
     pub(in crate::dns) fn new(
         own: Arc<[SocketAddr]>,
         settings: &Settings,
-        published: Arc<Published>,
+        source: Source,
+        limiter: Option<Arc<Limiter>>,
         stats: &Stats,
     ) -> Self {
         Self {
             own,
-            udp_octets_max: settings.udp_octets_max,
             calls: settings.udp_calls,
-            published,
+            source,
+            limiter,
+            start: Instant::now(),
             counters: stats.counters(Transport::Udp),
             draws: fastrand::Rng::new(),
         }
@@ -64,7 +71,7 @@ impl Worker {
         socket: Socket,
         stop: CancellationToken,
     ) -> io::Result<impl Future<Output = Result<(), String>> + Send + 'static> {
-        let reply_octets_max = usize::from(self.udp_octets_max);
+        let reply_octets_max = usize::from(self.source.policy().udp_octets_max);
         thread(stop, move |stopping| {
             shorten_turns();
             match self.calls {
@@ -112,14 +119,15 @@ impl Worker {
     /// freed while this thread waits, and counters that others read are touched once.
     fn serve(&mut self, datagrams: &mut impl Datagrams, received: usize, out: &mut Out) {
         let mut tally = TransportTotals::default();
-        let snapshot = self.published.load();
+        let view = self.source.view();
         if received > 1 {
-            ahead::fetch(&snapshot, (0..received).map(|at| datagrams.query(at)));
+            ahead::fetch(view.snapshot(), (0..received).map(|at| datagrams.query(at)));
         }
         for at in 0..received {
-            self.answer(datagrams, at, &snapshot, out, &mut tally);
+            let draw = self.draws.u64(..);
+            self.answer(datagrams, at, (&view, draw), out, &mut tally);
         }
-        drop(snapshot);
+        drop(view);
         // Before anybody can have seen a reply, so that who has seen one finds it counted.
         self.counters.add(&tally);
         let failed = datagrams.send();
@@ -127,10 +135,10 @@ impl Worker {
     }
 
     fn answer(
-        &mut self,
+        &self,
         datagrams: &mut impl Datagrams,
         at: usize,
-        snapshot: &Snapshot,
+        (view, draw): (&View<'_>, u64),
         out: &mut Out,
         tally: &mut TransportTotals,
     ) {
@@ -139,21 +147,42 @@ impl Worker {
             tally.dropped += 1;
             return;
         }
-        let ask = Ask {
-            client: from.ip(),
-            transport: Transport::Udp,
-            udp_octets_max: self.udp_octets_max,
-            draw: self.draws.u64(..),
-        };
         let query = datagrams.query(at);
-        match answer(snapshot, &ask, query, out) {
-            Verdict::Drop => tally.dropped += 1,
+        match view.answer(from.ip(), Transport::Udp, draw, query, out) {
+            Verdict::Drop | Verdict::Forward => tally.dropped += 1,
             Verdict::Reply(len) => {
+                let len = match self.judge(from.ip(), draw, out, len, tally) {
+                    Judgement::Pass | Judgement::Observed => len,
+                    Judgement::Drop => return,
+                    Judgement::Slip => match view.slip(from.ip(), query, out) {
+                        Verdict::Reply(len) => len,
+                        Verdict::Drop | Verdict::Forward => return,
+                    },
+                };
                 let reply = out.octets(len);
                 tally.answered(query, reply);
                 datagrams.reply(at, reply);
             }
         }
+    }
+
+    /// What becomes of a reply, where replies are limited. A client that has brought our cookie back is where it says.
+    #[inline]
+    fn judge(
+        &self,
+        client: IpAddr,
+        draw: u64,
+        out: &Out,
+        len: usize,
+        tally: &mut TransportTotals,
+    ) -> Judgement {
+        let Some(limiter) = self.limiter.as_ref().filter(|_| !out.is_known()) else {
+            return Judgement::Pass;
+        };
+        let micros = self.start.elapsed().as_micros() as u32;
+        let judgement = limiter.judge(client, out.octets(len), micros, draw);
+        tally.limited(judgement);
+        judgement
     }
 
     /// Whether a datagram claims to come from one of our own sockets.
@@ -244,6 +273,8 @@ impl Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dns::policy::Policy;
+    use crate::zone::Published;
 
     #[test]
     fn errors_that_a_stranger_can_cause_are_passing() {
@@ -331,8 +362,9 @@ mod tests {
         let at = |text: &str| text.parse::<SocketAddr>().unwrap();
         let own = [at("127.0.0.1:53"), at("192.0.2.1:53"), at("[::]:5353")].into();
         let published = Arc::new(Published::new(Arc::default()));
+        let source = Source::new(published, Policy::default(), || 0);
         let stats = Stats::default();
-        let mut worker = Worker::new(own, &Settings::default(), published, &stats);
+        let mut worker = Worker::new(own, &Settings::default(), source, None, &stats);
         let mut script = Script {
             senders: vec![
                 at("192.0.2.9:0"),
@@ -348,7 +380,8 @@ mod tests {
         };
         worker.serve(&mut script, 6, &mut Out::new());
         assert_eq!((script.replied, script.sent), (vec![2, 5], true));
-        let udp = stats.totals().udp;
+        let totals = stats.totals();
+        let udp = totals.of(Transport::Udp);
         assert_eq!((udp.dropped, udp.failed, udp.responses.iter().sum::<u64>()), (4, 2, 2));
     }
 }

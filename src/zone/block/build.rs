@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::super::claims::Held;
@@ -17,10 +18,10 @@ use super::super::wire;
 use super::Block;
 use super::branch::{Branches, Built, Made};
 use super::format::{
-    APP_OCTETS, HEADER, KIND_INSTANCE, KIND_TAG, KIND_TARGET, LARGEST, NAME_COUNT, NAMES,
-    ROW_HEADER, SERVICE_COUNT, SERVICES, SRV_TARGET, WHOLE,
+    APP_OCTETS, DETAILS_HEADER, HEADER, KIND_INSTANCE, KIND_TAG, KIND_TARGET, LARGEST, NAME_COUNT,
+    NAMES, ROW_HEADER, ROW_LABEL, ROW_REPEATS, SERVICE_COUNT, SERVICES, SRV_TARGET, WHOLE,
 };
-use crate::model::{Endpoint, Instance as Registered, Label, Protocol, Transport};
+use crate::model::{Endpoint, Instance as Registered, Label, Protocol, Transport, limits};
 
 /// An instance that is to be in answers.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +46,12 @@ pub(in crate::zone) struct Shape<'a> {
 /// The question's name, which stands right behind the header.
 const OWNER: u16 = 0xc000 | 12;
 const TYPE_A: u16 = 1;
+const TYPE_TXT: u16 = 16;
 const TYPE_AAAA: u16 = 28;
+/// The key that says by which version of a protocol's rules the others are to be read (RFC 6763 section 6.7).
+const TXT_VERSION: &str = "txtvers";
+/// Octets of a TXT record at most: what our limits on meta allow, lengths and header included.
+const TXT_OCTETS_MAX: usize = limits::META_OCTETS_MAX + limits::META_PAIRS_MAX + RECORD_HEADER;
 const TYPE_SRV: u16 = 33;
 const CLASS_IN: u16 = 1;
 /// What an instance takes as a rule: room for that many octets is made at first.
@@ -161,10 +167,17 @@ impl<'a> Writer<'a> {
             }
         }
         let rows = first..self.rows.len();
+        self.details(&instance.meta);
+        let text = text.unwrap_or_else(|| {
+            let at = place(&self.octets) + 1;
+            wire::push_label(&mut self.octets, held.label.as_str().as_bytes());
+            at
+        });
+        self.label_rows(rows.clone(), text - 1);
         // At most 16 of them.
         self.names.push(Name {
             label: held.label.as_str(),
-            text,
+            text: Some(text),
             kind: KIND_INSTANCE,
             rows: rows.len() as u8,
             at: own,
@@ -205,6 +218,8 @@ impl<'a> Writer<'a> {
         let (priority, port) = (instance.priority, endpoint.port);
         push(&mut self.octets, target);
         push(&mut self.octets, service);
+        // The label's place, which is known when all rows are written.
+        push(&mut self.octets, 0);
         let length_at = self.octets.len();
         self.octets.extend_from_slice(&[0, 0]);
         let start = self.octets.len();
@@ -240,6 +255,48 @@ impl<'a> Writer<'a> {
         at
     }
 
+    /// Writes into an instance's rows where its label stands, and which of them say nothing new of its services.
+    fn label_rows(&mut self, rows: Range<usize>, label: u32) {
+        for row in rows.clone() {
+            let Made { place, service, .. } = self.rows[row];
+            let repeats = self.rows[rows.start..row].iter().any(|other| other.service == service);
+            let repeats = if repeats { ROW_REPEATS } else { 0 };
+            set(&mut self.octets, place as usize + ROW_LABEL, label | repeats);
+        }
+    }
+
+    /// Writes what an instance says of itself as a TXT record: one string for each pair, `txtvers` first
+    /// (RFC 6763 sections 6.4 and 6.7).
+    fn details(&mut self, meta: &BTreeMap<Arc<str>, Arc<str>>) {
+        let length_at = self.octets.len();
+        self.octets.extend_from_slice(&[0; DETAILS_HEADER]);
+        let start = self.octets.len();
+        let is_version = |key: &str| key.eq_ignore_ascii_case(TXT_VERSION);
+        let (version, others): (Vec<_>, Vec<_>) = meta.iter().partition(|(key, _)| is_version(key));
+        for (key, value) in version.into_iter().chain(others) {
+            let octets = key.len() + 1 + value.len();
+            // Ours are within the limits; what a foreign layout says too much of is left out.
+            let Ok(length) = u8::try_from(octets) else { continue };
+            if !is_txt_key(key) || self.octets.len() - start + octets > TXT_OCTETS_MAX {
+                continue;
+            }
+            if self.octets.len() == start {
+                self.record_header(TYPE_TXT, 0);
+            }
+            self.octets.push(length);
+            for part in [key.as_bytes(), b"=", value.as_bytes()] {
+                self.octets.extend_from_slice(part);
+            }
+        }
+        // Bounded above.
+        let octets = (self.octets.len() - start) as u16;
+        self.octets[length_at..start].copy_from_slice(&octets.to_le_bytes());
+        if let Some(data) = octets.checked_sub(RECORD_HEADER as u16) {
+            self.octets[start + RECORD_HEADER - 2..start + RECORD_HEADER]
+                .copy_from_slice(&data.to_be_bytes());
+        }
+    }
+
     fn record(&mut self, rtype: u16, data: &[u8]) {
         self.record_header(rtype, data.len() as u16);
         self.octets.extend_from_slice(data);
@@ -252,6 +309,11 @@ impl<'a> Writer<'a> {
         self.octets.extend_from_slice(&self.shape.ttl_secs.to_be_bytes());
         self.octets.extend_from_slice(&data_octets.to_be_bytes());
     }
+}
+
+/// Whether a key may stand in a TXT record: printable ASCII but `=` (RFC 6763 section 6.4).
+fn is_txt_key(key: &str) -> bool {
+    !key.is_empty() && key.bytes().all(|octet| matches!(octet, 0x20..=0x7e) && octet != b'=')
 }
 
 /// Owner pointer, type, class, TTL and length (RFC 1035 section 4.1.3).

@@ -42,14 +42,21 @@ pub(super) const BRANCH_COUNT: usize = 3 * NUMBER;
 pub(super) const BRANCH_SERVICES: usize = 4 * NUMBER;
 pub(super) const BRANCH_SERVICE_OCTETS: usize = 2 * NUMBER;
 
-/// A target: how many A and AAAA records follow; they do. Behind an instance's own come its rows.
+/// A target: how many A and AAAA records follow; they do. Behind an instance's own come its rows, then its details.
 pub(super) const TARGET_HEADER: usize = 2;
 
-/// A row: its target, its service, its record's length; then the record.
+/// A row: its target, its service, its instance's label, its record's length; then the record.
 pub(super) const ROW_TARGET: usize = 0;
 pub(super) const ROW_SERVICE: usize = NUMBER;
-pub(super) const ROW_OCTETS: usize = 2 * NUMBER;
-pub(super) const ROW_HEADER: usize = 2 * NUMBER + 2;
+/// The place of the label's length.
+pub(super) const ROW_LABEL: usize = 2 * NUMBER;
+pub(super) const ROW_OCTETS: usize = 3 * NUMBER;
+pub(super) const ROW_HEADER: usize = 3 * NUMBER + 2;
+/// In the place of the label: the row before is of the same instance and service too. Blocks stay far below 2 GiB.
+pub(super) const ROW_REPEATS: u32 = 1 << 31;
+
+/// Details: the length of a TXT record, 0 where there is none; then the record.
+pub(super) const DETAILS_HEADER: usize = 2;
 
 /// Binary search over entries that are no slice.
 #[inline]

@@ -5,7 +5,8 @@
 //! ```text
 //! header     where each part stands, then the app's labels
 //! target     how many addresses, then their records; behind an instance's own its rows follow
-//! row        target, service, then the SRV record
+//! row        target, service, label, then the SRV record
+//! details    behind an instance's rows: its TXT record
 //! services   labels ("_tcp" "_nova"), sorted
 //! choices    as `choice` has them; members are places of rows or address records
 //! branch     of the app, and of each tag: its choices of addresses and rows
@@ -20,6 +21,7 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
 mod branch;
+mod browse;
 mod build;
 mod format;
 mod node;
@@ -28,15 +30,16 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use browse::Details;
 pub(super) use build::{Live, Shape, build};
 pub use format::{A_OCTETS, AAAA_OCTETS, SRV_TARGET};
 pub use node::{Addresses, Node, Row, Rows};
 
 use self::format::{
     APP_OCTETS, BRANCH_COUNT, BRANCH_SERVICE_OCTETS, BRANCH_SERVICES, HEADER, KIND_INSTANCE,
-    KIND_TAG, KIND_TARGET, LARGEST, NAME_COUNT, NAME_OCTETS, NAMES, ROW_HEADER, ROW_OCTETS,
-    ROW_SERVICE, ROW_TARGET, SERVICE_COUNT, SERVICE_OCTETS, SERVICES, TARGET_HEADER, WHOLE,
-    partition_point, search,
+    KIND_TAG, KIND_TARGET, LARGEST, NAME_COUNT, NAME_OCTETS, NAMES, ROW_HEADER, ROW_LABEL,
+    ROW_OCTETS, ROW_REPEATS, ROW_SERVICE, ROW_TARGET, SERVICE_COUNT, SERVICE_OCTETS, SERVICES,
+    TARGET_HEADER, WHOLE, partition_point, search,
 };
 use self::node::Kind;
 use super::choice::Choice;
@@ -75,21 +78,32 @@ impl Block {
         let kind = match wire::split(rest) {
             None => match service {
                 Asked::None => Kind::App,
-                asked => self.branch_service(place_at(&self.octets, WHOLE), asked)?,
-            },
-            Some((label, [])) => {
-                let named = self.named(label)?;
-                match (named.kind, service) {
-                    (KIND_INSTANCE | KIND_TARGET, Asked::None) => Kind::Target(named.at),
-                    (KIND_INSTANCE, asked) => self.instance_service(named, asked)?,
-                    (KIND_TAG, Asked::None) => Kind::Tag(named.at),
-                    (KIND_TAG, asked) => self.branch_service(named.at, asked)?,
-                    _ => return None,
+                asked => {
+                    let own = self.branch_service(place_at(&self.octets, WHOLE), asked);
+                    match own.or_else(|| browse::way(relative))? {
+                        Kind::Service(place) => Kind::AppService(place),
+                        other => other,
+                    }
                 }
-            }
-            Some(_) => return None,
+            },
+            Some((label, [])) => match (self.named(label), service) {
+                (None, _) => browse::types(relative)?,
+                (Some(named), asked) => self.named_service(named, asked)?,
+            },
+            Some((label, behind)) => self.listed(self.named(label)?, behind)?,
         };
         Some(Node { block: self, kind })
+    }
+
+    /// What a label has in front of it.
+    fn named_service(&self, named: Named, asked: Asked<'_>) -> Option<Kind> {
+        match (named.kind, asked) {
+            (KIND_INSTANCE | KIND_TARGET, Asked::None) => Some(Kind::Target(named.at)),
+            (KIND_INSTANCE, asked) => self.instance_service(named, asked),
+            (KIND_TAG, Asked::None) => Some(Kind::Tag(named.at)),
+            (KIND_TAG, asked) => self.branch_service(named.at, asked),
+            _ => None,
+        }
     }
 
     /// One SRV record of [`Rows`].
@@ -102,6 +116,18 @@ impl Block {
             target: u32_at(&self.octets, at + ROW_TARGET),
             record: slice(&self.octets, at + ROW_HEADER, len),
         }
+    }
+
+    /// The label of the instance that a row of [`Node::instances`] belongs to, its length in front; none where a row
+    /// before has said so.
+    #[must_use]
+    pub fn label(&self, member: u32) -> Option<&[u8]> {
+        let at = u32_at(&self.octets, member as usize + ROW_LABEL);
+        if at & ROW_REPEATS != 0 {
+            return None;
+        }
+        let length = *self.octets.get(at as usize)?;
+        Some(slice(&self.octets, at as usize, 1 + usize::from(length)))
     }
 
     /// One address record of [`Addresses::Chosen`], of so many octets.
@@ -221,11 +247,16 @@ impl Block {
         // Behind its own target, which is far below 4 GiB.
         let mut at = (instance.at + TARGET_HEADER + v4.len() + v6.len()) as u32;
         (0..instance.rows).map(move |_| {
-            let (row, place) = (at, at as usize);
-            let octets = ROW_HEADER as u32 + u32::from(u16_at(&self.octets, place + ROW_OCTETS));
-            at = at.saturating_add(octets);
-            (row, u32_at(&self.octets, place + ROW_SERVICE))
+            let row = at;
+            at = self.behind(row);
+            (row, u32_at(&self.octets, row as usize + ROW_SERVICE))
         })
+    }
+
+    /// What stands behind a row.
+    fn behind(&self, row: u32) -> u32 {
+        let octets = u16_at(&self.octets, row as usize + ROW_OCTETS);
+        row.saturating_add(ROW_HEADER as u32 + u32::from(octets))
     }
 
     fn choice(&self, place: usize) -> Choice<'_> {

@@ -21,8 +21,14 @@ pub(super) enum Kind {
     Tag(usize),
     Target(usize),
     /// The choice of its rows.
+    AppService(usize),
+    /// The same, of a tag.
     Service(usize),
     InstanceService(Named, u32),
+    /// The same under the name that it is listed by.
+    Listed(Named, u32),
+    /// The list of the app's services.
+    Types,
     /// On the way to one of the others.
     Between,
 }
@@ -98,11 +104,11 @@ impl<'a> Node<'a> {
                 let branch = place_at(&block.octets, WHOLE);
                 chosen(place_at(&block.octets, branch + BRANCH_SRV))
             }
-            Kind::Service(place) => chosen(place),
-            Kind::InstanceService(instance, service) => {
+            Kind::AppService(place) | Kind::Service(place) => chosen(place),
+            Kind::InstanceService(instance, service) | Kind::Listed(instance, service) => {
                 Some(Rows::Few(Few { block, instance, service }))
             }
-            Kind::Tag(_) | Kind::Target(_) | Kind::Between => None,
+            Kind::Tag(_) | Kind::Target(_) | Kind::Types | Kind::Between => None,
         }
     }
 
@@ -123,7 +129,12 @@ impl<'a> Node<'a> {
                 let own = of_target(block.glue(u32::try_from(at).ok()?));
                 (!own.is_empty()).then_some(Addresses::Own(own))
             }
-            Kind::Service(_) | Kind::InstanceService(..) | Kind::Between => None,
+            Kind::AppService(_)
+            | Kind::Service(_)
+            | Kind::InstanceService(..)
+            | Kind::Listed(..)
+            | Kind::Types
+            | Kind::Between => None,
         }
     }
 }

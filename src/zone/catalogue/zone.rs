@@ -169,6 +169,7 @@ impl ZoneState {
             serial: self.settled.serial,
             ttl_secs: self.settings.ttl_secs,
             ready: self.is_ready(ready),
+            has_namespace: self.settings.namespace.is_some(),
         }
     }
 

@@ -27,7 +27,7 @@ fn an_instance_comes_under_all_its_names_and_goes_from_all() {
             "{name}"
         );
     }
-    for name in ["_http._tcp.greeter", "_udp.greeter", "i-2.greeter", "x.i-1.greeter", "other"] {
+    for name in ["_http._tcp.greeter", "_sctp.greeter", "i-2.greeter", "x.i-1.greeter", "other"] {
         assert!(matches!(zone.find(&wire(name)), Found::Missing), "{name}");
     }
     let serial = zone.serial;
@@ -354,7 +354,7 @@ fn an_app_at_its_limits_is_served_in_full() {
         });
         assert_eq!(targets, [format!("{stem}-{i:04}").into_bytes()], "{name}");
     }
-    assert_eq!(a(zone, "_udp.x"), ["missing"]);
+    assert_eq!(a(zone, "_sctp.x"), ["missing"]);
     assert_eq!(a(zone, "_tcp.x"), ["no data"]);
 }
 

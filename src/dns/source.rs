@@ -1,0 +1,103 @@
+//! What answers on every transport come from: the snapshot that is published, the server's rules, and the time.
+//!
+//! Knows nothing of sockets, nor of what an answer holds.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::Guard;
+
+use super::answer::{Ask, Verdict, answer};
+use super::policy::Policy;
+use super::reply::Out;
+use super::transport::Transport;
+use crate::zone::{Published, Snapshot};
+
+/// Where answers come from. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct Source {
+    published: Arc<Published>,
+    policy: Arc<Policy>,
+    clock: Clock,
+}
+
+/// Tells the time in seconds since 1970.
+pub type Clock = fn() -> u32;
+
+/// All that one batch of queries is answered from.
+#[derive(Debug)]
+pub(super) struct View<'a> {
+    snapshot: Guard<Arc<Snapshot>>,
+    policy: &'a Policy,
+    now_secs: u32,
+    stale: bool,
+}
+
+impl Source {
+    /// Answers from there, by those rules.
+    #[must_use]
+    pub fn new(published: Arc<Published>, policy: Policy, clock: Clock) -> Self {
+        Self { published, policy: Arc::new(policy), clock }
+    }
+
+    /// The rules.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// What holds now. To be dropped before anything is waited for: a snapshot that is held is not freed.
+    #[inline]
+    pub(super) fn view(&self) -> View<'_> {
+        View {
+            snapshot: self.published.load(),
+            policy: &self.policy,
+            // Nothing but cookies asks for it.
+            now_secs: if self.policy.cookies.is_some() { (self.clock)() } else { 0 },
+            stale: self.published.is_stale(),
+        }
+    }
+}
+
+impl View<'_> {
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Answers one query; `draw` is a random number.
+    #[inline]
+    pub(super) fn answer(
+        &self,
+        client: IpAddr,
+        transport: Transport,
+        draw: u64,
+        query: &[u8],
+        out: &mut Out,
+    ) -> Verdict {
+        let ask = Ask {
+            client,
+            transport,
+            now_secs: self.now_secs,
+            draw,
+            stale: self.stale,
+            slip: false,
+            policy: self.policy,
+        };
+        answer(&self.snapshot, &ask, query, out)
+    }
+
+    /// Answers nothing but that TCP knows more.
+    #[cold]
+    pub(super) fn slip(&self, client: IpAddr, query: &[u8], out: &mut Out) -> Verdict {
+        let ask = Ask {
+            client,
+            transport: Transport::Udp,
+            now_secs: self.now_secs,
+            draw: 0,
+            stale: false,
+            slip: true,
+            policy: self.policy,
+        };
+        answer(&self.snapshot, &ask, query, out)
+    }
+}
