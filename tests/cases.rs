@@ -8,6 +8,7 @@ mod case;
 #[path = "support/compile.rs"]
 mod compile;
 #[path = "support/dns.rs"]
+#[allow(dead_code, reason = "these tests use a part of it")]
 mod dns;
 #[path = "support/wire.rs"]
 mod wire;
@@ -21,8 +22,8 @@ use dns::{DEADLINE, Server};
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::Record;
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
-use rollcall::dns::{Out, Policy, Transport, Verdict, answer};
-use rollcall::zone::Snapshot;
+use rollcall::dns::{Out, Source, Transport, Verdict, answer};
+use rollcall::zone::{Published, Snapshot};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::task::JoinSet;
@@ -30,6 +31,8 @@ use tokio::time::timeout;
 
 /// Random orders that a question is asked in straight: what holds for one draw must hold for all.
 const DRAWS: u64 = 20;
+/// The time by which cookies are made: that of RFC 9018 appendix A.1.
+const NOW_SECS: u32 = 1_559_731_985;
 /// A question that always gets a reply, with an id that no other has: it follows one that gets none.
 const SENTINEL: &[u8] =
     b"\xff\xff\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x05final\x04test\x00\x00\x01\x00\x01";
@@ -43,10 +46,13 @@ async fn answers_are_as_the_cases_say() {
         let case = Case::parse(&path, &std::fs::read_to_string(&path).unwrap());
         let snapshot = compile::compile(&case);
         let settings = rollcall::dns::Settings { udp_workers: 1, ..dns::settings() };
-        let server = Server::start(settings, snapshot.clone());
+        let source = Published::new(snapshot.clone());
+        source.set_stale(case.stale);
+        let source = Source::new(Arc::new(source), case.policy.clone(), || NOW_SECS);
+        let server = Server::answering(settings, &source);
         for ask in &case.asks {
             asked += 1;
-            let replies = replies(ask, &snapshot, &server).await;
+            let replies = replies(&case, ask, &snapshot, &server).await;
             let each = replies.iter().find_map(|(transport, reply)| {
                 let why = check(ask, *transport, reply.as_deref()).err()?;
                 Some(format!("over {transport:?}: {why}"))
@@ -110,6 +116,7 @@ fn files() -> Vec<PathBuf> {
 
 /// The replies that come each way; none for silence.
 async fn replies(
+    case: &Case,
     ask: &Ask,
     snapshot: &Arc<Snapshot>,
     server: &Server,
@@ -119,8 +126,9 @@ async fn replies(
         if !wanted {
             continue;
         }
-        replies
-            .extend((0..DRAWS).map(|draw| (transport, straight(ask, snapshot, transport, draw))));
+        replies.extend(
+            (0..DRAWS).map(|draw| (transport, straight(case, ask, snapshot, transport, draw))),
+        );
         let reply = match transport {
             Transport::Udp => over_udp(ask, server).await,
             _ => over_tcp(ask, server).await,
@@ -130,14 +138,20 @@ async fn replies(
     replies
 }
 
-fn straight(ask: &Ask, snapshot: &Snapshot, transport: Transport, draw: u64) -> Option<Vec<u8>> {
+fn straight(
+    case: &Case,
+    ask: &Ask,
+    snapshot: &Snapshot,
+    transport: Transport,
+    draw: u64,
+) -> Option<Vec<u8>> {
     let about = rollcall::dns::Ask {
         client: [192, 0, 2, 1].into(),
         transport,
-        now_secs: 0,
-        stale: false,
+        now_secs: NOW_SECS,
+        stale: case.stale,
         slip: false,
-        policy: &Policy::default(),
+        policy: &case.policy,
         // Spread over all 64 bits, as a random number would be (the multiplier is that of splitmix64).
         draw: draw.wrapping_mul(0x9e37_79b9_7f4a_7c15),
     };
@@ -278,15 +292,20 @@ fn edns(message: &Message, expected: &Expected) -> Result<(), String> {
     let Some(edns) = &message.edns else { return Ok(()) };
     same("EDNS version", &edns.version(), &0)?;
     same("EDNS size", &edns.max_payload(), &1232)?;
-    let mut ede = None;
+    let (mut ede, mut cookie) = (None, None);
     for (code, option) in &edns.options().options {
         match (code, option) {
             (EdnsCode::Unknown(15), EdnsOption::Unknown(_, data)) if data.len() >= 2 => {
                 ede = Some(u16::from_be_bytes([data[0], data[1]]));
             }
+            // The server's part is told apart in unit tests.
+            (EdnsCode::Cookie, EdnsOption::Unknown(_, data)) if data.len() == 24 => {
+                cookie = Some(data[..8].to_vec());
+            }
             other => return Err(format!("option {other:?}")),
         }
     }
+    same("cookie", &cookie, &expected.cookie)?;
     same("EDE", &ede, &expected.ede)
 }
 

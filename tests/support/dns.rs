@@ -24,14 +24,19 @@ pub(crate) struct Server {
 impl Server {
     /// Answers from that snapshot, on 127.0.0.1 unless the settings say otherwise.
     pub(crate) fn start(settings: Settings, snapshot: Arc<Snapshot>) -> Self {
+        let published = Arc::new(Published::new(snapshot));
+        let source = Source::new(published, settings.policy(), || 0);
+        Self::answering(settings, &source)
+    }
+
+    /// Answers from that source.
+    pub(crate) fn answering(settings: Settings, source: &Source) -> Self {
         let bound = bind(&settings).unwrap();
         let addresses = bound.addresses();
         let stop = CancellationToken::new();
         let tasks = Tasks::new(stop.clone());
         let stats = Arc::<Stats>::default();
-        let published = Arc::new(Published::new(snapshot));
-        let source = Source::new(published, settings.policy(), || 0);
-        bound.run(&source, &stats, &tasks).unwrap();
+        bound.run(source, &stats, &tasks).unwrap();
         Self { addresses, stats, stop, tasks }
     }
 
