@@ -10,6 +10,7 @@
 //!
 //! Knows nothing of sockets, tasks, and of how the settings are used.
 
+mod limits;
 mod problem;
 mod reader;
 mod secrets;

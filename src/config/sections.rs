@@ -9,7 +9,9 @@ use super::problem::Problem;
 use super::reader::{Section, nearest};
 use super::secrets::read_secret;
 use super::values::{self, ValueError, duration, filled, flag, list, socket_address, whole, word};
-use super::{Config, LogFormat, Overrides, RegistryChoice, ZONES_DIR_DEFAULT, io_reason, zones};
+use super::{
+    Config, LogFormat, Overrides, RegistryChoice, ZONES_DIR_DEFAULT, io_reason, limits, zones,
+};
 use crate::api::{self, Permission, Token};
 use crate::dns;
 use crate::registry::{EtcdSettings, Tls};
@@ -36,7 +38,7 @@ pub(super) fn read(
     root.set("data", &mut config.data_dir, path);
     root.set("lameduck", &mut config.lameduck, duration(Duration::ZERO..=TIMEOUT_MAX));
     log(root.section("log"), config);
-    dns(root.section("dns"), &mut config.dns);
+    dns(root.section("dns"), &mut config.dns, warnings);
     let http_listen = http(root.section("http"), &mut config.http);
     tokens(root, &mut config.http.tokens, warnings);
     registry(root, config, overrides, warnings);
@@ -60,7 +62,7 @@ fn log(section: Section<'_>, config: &mut Config) {
     section.finish();
 }
 
-fn dns(section: Section<'_>, dns: &mut dns::Settings) {
+fn dns(section: Section<'_>, dns: &mut dns::Settings, warnings: &mut Vec<Problem>) {
     section.set("listen", &mut dns.listen, |value| {
         let listen = list(LIST_MAX, socket_address)(value)?;
         if listen.is_empty() { Err(ValueError::new("must hold at least one")) } else { Ok(listen) }
@@ -76,6 +78,8 @@ fn dns(section: Section<'_>, dns: &mut dns::Settings) {
     );
     section.set("tcp_idle", &mut dns.tcp_idle, from_second());
     section.set("tcp_message", &mut dns.tcp_message, from_second());
+    limits::cookies(&section, dns, warnings);
+    limits::rate_limit(section.section("rate_limit"), &mut dns.limits);
     section.finish();
 }
 
@@ -197,7 +201,7 @@ fn readable(section: &Section<'_>, key: &'static str) -> Option<PathBuf> {
     Some(file)
 }
 
-fn secret(
+pub(super) fn secret(
     section: &Section<'_>,
     key: &'static str,
     file: &std::path::Path,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::cookie::Secrets;
+use super::cookie::{SECRET_OCTETS, Secrets};
 use super::limit::Limits;
 use super::policy::Policy;
 
@@ -14,8 +14,10 @@ pub struct Settings {
     pub listen: Vec<SocketAddr>,
     /// Largest UDP reply in octets, 512 to 8192. The default is DNS Flag Day 2020's: it survives any path.
     pub udp_octets_max: u16,
-    /// What server cookies are made with; none: cookies are ignored.
-    pub cookies: Option<Secrets>,
+    /// Whether cookies are answered; otherwise they are ignored.
+    pub cookies: bool,
+    /// What they are made with; none: a secret of this start's own.
+    pub cookie_secrets: Option<Secrets>,
     /// How replies in datagrams are limited.
     pub limits: Limits,
     /// UDP workers for each address; 0 means one a core.
@@ -42,12 +44,13 @@ pub enum UdpCalls {
 }
 
 impl Settings {
-    /// The rules for answers that these settings make.
+    /// The rules for answers that these settings make. `secret` are random octets.
     #[must_use]
-    pub fn policy(&self) -> Policy {
+    pub fn policy(&self, secret: [u8; SECRET_OCTETS]) -> Policy {
+        let secrets = || self.cookie_secrets.clone().unwrap_or_else(|| Secrets::new(secret, None));
         Policy {
             udp_octets_max: self.udp_octets_max,
-            cookies: self.cookies.clone(),
+            cookies: self.cookies.then(secrets),
             forward_for: None,
         }
     }
@@ -58,7 +61,8 @@ impl Default for Settings {
         Self {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 1053))],
             udp_octets_max: 1232,
-            cookies: None,
+            cookies: true,
+            cookie_secrets: None,
             limits: Limits::default(),
             udp_workers: 0,
             udp_calls: UdpCalls::Batched,

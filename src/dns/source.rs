@@ -8,8 +8,8 @@ use std::sync::Arc;
 use arc_swap::Guard;
 
 use super::answer::{Ask, Verdict, answer};
+use super::out::Out;
 use super::policy::Policy;
-use super::reply::Out;
 use super::transport::Transport;
 use crate::zone::{Published, Snapshot};
 

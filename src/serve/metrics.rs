@@ -12,7 +12,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::compiler::Measures;
 use super::readiness::Health;
-use crate::dns::stats::{Qtype, Rcode, Totals, TransportTotals};
+use crate::dns::kinds::{Limited, Qtype, Rcode};
+use crate::dns::stats::{Totals, TransportTotals};
 use crate::dns::{Stats, Transport};
 
 /// Registers everything; the API adds its own.
@@ -65,6 +66,7 @@ impl Collector for Dns {
                     .encode_counter::<NoLabels, _, f64>(&value(sums), None)?;
             }
         }
+        limited(&mut encoder, totals.of(Transport::Udp))?;
         let tcp = &totals.tcp_connections;
         let help = "TCP connections that were let in, refused for want of room, or closed while idle to make room";
         let mut metric = encoder.encode_descriptor(
@@ -86,6 +88,21 @@ impl Collector for Dns {
 
 fn protos(totals: &Totals) -> [(&'static str, &TransportTotals); Transport::ALL.len()] {
     Transport::ALL.map(|transport| (transport.as_str(), totals.of(transport)))
+}
+
+fn limited(
+    encoder: &mut DescriptorEncoder<'_>,
+    udp: &TransportTotals,
+) -> Result<(), std::fmt::Error> {
+    let help = "UDP replies beyond the rate of the network they go to, by what became of them";
+    let name = "rollcall_dns_rate_limited";
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (action, count) in Limited::ALL.iter().zip(udp.limited) {
+        metric
+            .encode_family(&[("action", action.as_str())])?
+            .encode_counter::<NoLabels, _, f64>(&count, None)?;
+    }
+    Ok(())
 }
 
 fn requests(encoder: &mut DescriptorEncoder<'_>, totals: &Totals) -> Result<(), std::fmt::Error> {

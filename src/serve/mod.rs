@@ -24,6 +24,7 @@ mod parts;
 mod readiness;
 mod serials;
 mod signals;
+mod staleness;
 
 use crate::config::Config;
 use crate::registry::embedded;

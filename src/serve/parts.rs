@@ -14,10 +14,11 @@ use super::compiler::{Compiler, Measures};
 use super::data::{Data, DataError};
 use super::readiness::Health;
 use super::signals::Signals;
-use super::{ServeError, background, metrics, serials};
+use super::{ServeError, background, metrics, serials, staleness};
 use crate::api::{self, Api, History};
 use crate::config::{Config, RegistryChoice};
 use crate::dns;
+use crate::dns::cookie::SECRET_OCTETS;
 use crate::layout::Parsed;
 use crate::layout::native::Keys;
 use crate::registry::embedded::EmbeddedRegistry;
@@ -171,6 +172,7 @@ impl Parts {
         let (save, saved) = watch::channel(catalogue.serials());
         let measures = Measures::default();
         let stats = Arc::new(dns::Stats::default());
+        let status = mirror.status();
         let health = Health {
             registry: match config.registry {
                 RegistryChoice::Embedded => "embedded",
@@ -204,8 +206,11 @@ impl Parts {
             measures,
         };
 
-        let source = dns::Source::new(published.clone(), config.dns.policy(), unix_secs);
+        let mut secret = [0; SECRET_OCTETS];
+        getrandom::fill(&mut secret).map_err(std::io::Error::from)?;
+        let source = dns::Source::new(published.clone(), config.dns.policy(secret), unix_secs);
         dns.run(&source, &stats, tasks)?;
+        tasks.spawn("staleness", staleness::watch(status, published.clone(), tasks.stop_token()));
         tasks.spawn("compiler", compiler.start(Handle::current())?);
         tasks.spawn("serials", serials::keep(data, saved, tasks.stop_token()));
         // The view is kept up as long as there may be a write that waits to see itself in it; the compiler

@@ -25,7 +25,9 @@ impl Server {
     /// Answers from that snapshot, on 127.0.0.1 unless the settings say otherwise.
     pub(crate) fn start(settings: Settings, snapshot: Arc<Snapshot>) -> Self {
         let published = Arc::new(Published::new(snapshot));
-        let source = Source::new(published, settings.policy(), || 0);
+        let policy =
+            rollcall::dns::Policy { udp_octets_max: settings.udp_octets_max, ..Default::default() };
+        let source = Source::new(published, policy, || 0);
         Self::answering(settings, &source)
     }
 

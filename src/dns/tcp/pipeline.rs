@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 
 use super::Service;
 use crate::dns::answer::Verdict;
-use crate::dns::reply::Out;
+use crate::dns::out::Out;
 use crate::dns::stats::TransportTotals;
 
 /// Octets read in one turn: some 300 queries.

@@ -19,7 +19,7 @@ use super::{Batch, Datagrams, Single, Socket};
 use crate::dns::ahead;
 use crate::dns::answer::Verdict;
 use crate::dns::limit::{Judgement, Limiter};
-use crate::dns::reply::Out;
+use crate::dns::out::Out;
 use crate::dns::settings::{Settings, UdpCalls};
 use crate::dns::source::{Source, View};
 use crate::dns::stats::{Counters, Stats, TransportTotals};
