@@ -261,7 +261,7 @@ impl<'o> Reply<'o> {
             let _ = self.put(&[0, t1, t2, s1, s2, high, 0, 0, 0, 0, length]);
             if let Some(cookie) = options.cookie {
                 let [o1, o2] = OPTION_COOKIE.to_be_bytes();
-                let [_, octets] = (COOKIE_OCTETS as u16).to_be_bytes();
+                let [octets, ..] = COOKIE_OCTETS.to_le_bytes();
                 let _ = self.put(&[o1, o2, 0, octets]);
                 let _ = self.put(&cookie);
             }

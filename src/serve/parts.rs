@@ -210,7 +210,7 @@ impl Parts {
         getrandom::fill(&mut secret).map_err(std::io::Error::from)?;
         let source = dns::Source::new(published.clone(), config.dns.policy(secret), unix_secs);
         dns.run(&source, &stats, tasks)?;
-        tasks.spawn("staleness", staleness::watch(status, published.clone(), tasks.stop_token()));
+        tasks.spawn("staleness", staleness::watch(status, published, tasks.stop_token()));
         tasks.spawn("compiler", compiler.start(Handle::current())?);
         tasks.spawn("serials", serials::keep(data, saved, tasks.stop_token()));
         // The view is kept up as long as there may be a write that waits to see itself in it; the compiler
