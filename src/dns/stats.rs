@@ -156,7 +156,7 @@ pub struct TransportTotals {
 
 impl TransportTotals {
     /// Counts a reply that was judged.
-    pub(super) fn limited(&mut self, judgement: Judgement) {
+    pub(super) fn judged(&mut self, judgement: Judgement) {
         let which = match judgement {
             Judgement::Pass => return,
             Judgement::Observed => Limited::Observed,

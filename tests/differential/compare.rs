@@ -248,7 +248,7 @@ impl View<'_> {
                     match all.as_slice() {
                         [] => negative(zone, tcp)?,
                         [(CNAME, alias)] if !matches!(asked.rtype, CNAME | ANY) => {
-                            self.aliased(alias, asked, tcp)?
+                            self.aliased(alias, asked, tcp)?;
                         }
                         _ => positive(&all, &asked.name, &tcp.message.answers)?,
                     }

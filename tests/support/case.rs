@@ -164,7 +164,7 @@ impl Case {
             "not" if rest == "ready" => self.ready = false,
             "stale" => self.stale = true,
             "forwards" => {
-                self.policy.forward_for = Some(Nets::new(vec![net("0.0.0.0/0").unwrap()]))
+                self.policy.forward_for = Some(Nets::new(vec![net("0.0.0.0/0").unwrap()]));
             }
             "cookies" => {
                 let secret = unhex(rest)?.try_into().map_err(|_| "a secret has 16 octets")?;

@@ -181,7 +181,7 @@ impl Worker {
         };
         let micros = self.start.elapsed().as_micros() as u32;
         let judgement = limiter.judge(client, out.octets(len), micros, draw);
-        tally.limited(judgement);
+        tally.judged(judgement);
         judgement
     }
 
