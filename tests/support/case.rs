@@ -29,7 +29,7 @@
 //! ```
 //!
 //! Sections that are not named are empty. Flags: `+udp` and `+tcp` (one transport alone), `+noedns`,
-//! `+bufsize=N`, `+edns=VERSION`, `+ednsopt=CODE:HEX`, `+twoopts`, `+do`, `+opcode=N`, `+norec`, `+aa`, `+tc`,
+//! `+bufsize=N`, `+edns=VERSION`, `+ednsopt=CODE:HEX`, `+twoopts`, `+do`, `+ednsflags=HEX`, `+opcode=N`, `+norec`, `+aa`, `+tc`,
 //! `+ra`, `+ad`, `+cd`, `+z`, `+qr`.
 
 use std::ops::RangeInclusive;
