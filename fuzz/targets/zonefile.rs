@@ -1,17 +1,16 @@
 //! Any text is read as a zone file with an SOA and an NS at its apex, or refused with a line of that text.
 
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use std::path::Path;
 
-use libfuzzer_sys::fuzz_target;
 use rollcall::zone::ZoneName;
 use rollcall::zone::zonefile::ZoneFile;
 
 const SOA: u16 = 6;
 const NS: u16 = 2;
 
-fuzz_target!(|text: &str| {
+libfuzzer_sys::fuzz_target!(|text: &str| {
     match ZoneFile::parse(Path::new("svc.zone"), text, &ZoneName::default()) {
         Ok(file) => {
             let at_apex = |rtype| {
