@@ -136,7 +136,7 @@ impl Parts {
         }
         for zone in &self.config.zones {
             let namespace = zone.namespace.as_ref().map_or("", |namespace| namespace.as_str());
-            let file = zone.file.as_ref().map(|file| file.path.display().to_string());
+            let file = zone.file.as_ref().map(|file| file.path().display().to_string());
             let file = file.as_deref().unwrap_or("none, built-in apex");
             tracing::info!(zone = %zone.name, namespace, file, "zone");
         }
