@@ -72,6 +72,15 @@ impl ZoneName {
         }
         rest.is_empty().then_some(relative)
     }
+
+    /// Those of the zones whose names are below this one, each with its name relative to it.
+    pub(super) fn zones_below<'z>(
+        &self,
+        all: &'z [ZoneSettings],
+    ) -> impl Iterator<Item = (&'z [u8], &'z Self)> {
+        let others = all.iter().map(|zone| &zone.name).filter(move |name| *name != self);
+        others.filter_map(|other| Some((self.relative(other.wire())?, other)))
+    }
 }
 
 impl Default for ZoneName {

@@ -166,6 +166,29 @@ impl Statics {
         }
     }
 
+    /// The names whose records stand elsewhere than they do among the others, or are only here.
+    pub(super) fn moved<'s>(&'s self, others: &'s Self) -> impl Iterator<Item = &'s [u8]> {
+        let names = self.names.keys().map(|name| &**name);
+        names.filter(|name| self.place(name).is_some() && self.place(name) != others.place(name))
+    }
+
+    /// All of it, for comparison.
+    #[cfg(test)]
+    pub(super) fn listing(&self) -> Vec<String> {
+        let mut all: Vec<_> = self
+            .names
+            .iter()
+            .map(|(name, StaticNode { sets, place })| {
+                let mut sets: Vec<_> = sets.iter().map(|set| format!("{set:?}")).collect();
+                sets.sort();
+                format!("{} {place} {sets:?}", name.escape_ascii())
+            })
+            .collect();
+        all.sort();
+        all.push(format!("{:?} {} {}", self.soa, self.digest, self.has_wildcards));
+        all
+    }
+
     /// A number that changes with the content, its order apart.
     pub(super) fn digest(&self) -> u64 {
         self.digest
