@@ -66,7 +66,7 @@ fn print(
         .zones
         .iter()
         .map(|zone| match &zone.file {
-            Some(file) => format!("{} from {}", zone.name, file.path.display()),
+            Some(file) => format!("{} from {}", zone.name, file.path().display()),
             None => format!("{} built in", zone.name),
         })
         .collect();
@@ -78,5 +78,5 @@ fn print(
 }
 
 fn row(problem: &Problem) -> Value {
-    json!({ "file": problem.file, "line": problem.line, "message": problem.message })
+    json!({ "file": problem.file, "line": problem.line, "column": problem.column, "message": problem.message })
 }

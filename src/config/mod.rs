@@ -18,10 +18,12 @@ mod sections;
 #[cfg(test)]
 mod tests;
 mod values;
+mod zonefiles;
 mod zones;
 
 pub use problem::{Problem, Problems, io_reason};
 pub use secrets::{Secret, read_secret};
+pub use zonefiles::read_zone_file;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -222,7 +224,7 @@ fn slow_negatives(zone: &ZoneSettings) -> Option<Problem> {
         None => (zone.negative_ttl_secs, None),
         Some(file) => {
             let soa = file.records.iter().find(|record| record.rtype == zones::TYPE_SOA)?;
-            (zones::negative_ttl_secs(soa)?, Some((&*file.path, soa.line)))
+            (zones::negative_ttl_secs(soa)?, Some((file.path_of(soa), soa.place.line as usize)))
         }
     };
     let message = format!(

@@ -5,13 +5,16 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// One thing to mend. Displays on one line: `file:line: key: what, why, what to do`.
+/// One thing to mend. Displays on one line: `file:line: key: what, why, what to do`, a zone file's with its column
+/// behind the line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The file it is in; none where a flag or the combination of settings is meant.
     pub file: Option<PathBuf>,
     /// The line in it, from 1; 0 where the file as a whole is meant.
     pub line: usize,
+    /// The character in that line, from 1; 0 where the line as a whole is meant.
+    pub column: usize,
     /// What is wrong and what to do, the key's name in front.
     pub message: String,
 }
@@ -19,12 +22,12 @@ pub struct Problem {
 impl Problem {
     /// A problem at that line of that file.
     pub fn at(file: &Path, line: usize, message: impl Into<String>) -> Self {
-        Self { file: Some(file.to_owned()), line, message: message.into() }
+        Self { file: Some(file.to_owned()), line, column: 0, message: message.into() }
     }
 
     /// A problem that is in no file.
     pub fn nowhere(message: impl Into<String>) -> Self {
-        Self { file: None, line: 0, message: message.into() }
+        Self { file: None, line: 0, column: 0, message: message.into() }
     }
 }
 
@@ -32,7 +35,12 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.file, self.line) {
             (Some(file), 0) => write!(f, "{}: {}", file.display(), self.message),
-            (Some(file), line) => write!(f, "{}:{line}: {}", file.display(), self.message),
+            (Some(file), line) if self.column == 0 => {
+                write!(f, "{}:{line}: {}", file.display(), self.message)
+            }
+            (Some(file), line) => {
+                write!(f, "{}:{line}:{}: {}", file.display(), self.column, self.message)
+            }
             (None, _) => f.write_str(&self.message),
         }
     }

@@ -71,7 +71,11 @@ impl Document {
     /// asked for, for the test that holds the documentation complete.
     pub(super) fn finish(self) -> (Vec<Problem>, BTreeSet<String>) {
         let mut problems = self.problems.into_inner();
-        problems.sort_by_key(|problem| (problem.file.as_deref() != Some(&self.path), problem.line));
+        // Those of other files stay in the order in which they were found.
+        problems.sort_by_key(|problem| match problem.file.as_deref() == Some(&self.path) {
+            true => (false, problem.line),
+            false => (true, 0),
+        });
         (problems, self.known.into_inner())
     }
 

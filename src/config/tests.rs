@@ -8,7 +8,9 @@ fn parse(text: &str) -> Result<Loaded, Problems> {
 
 /// A configuration without zone files: `./zones` may have one where the tests are run.
 fn without_zone_files(mut config: Config) -> Config {
-    config.zones.iter_mut().for_each(|zone| zone.file = None);
+    for zone in &mut config.zones {
+        (zone.file, zone.path) = (None, None);
+    }
     config
 }
 
@@ -118,6 +120,9 @@ fn a_full_config_becomes_settings() {
         namespace: None,
         ..ZoneSettings::default()
     };
+    let path = |name: &str| Some(Path::new(name).into());
+    let expected = ZoneSettings { path: path("./zones/b.example.zone"), ..expected };
+    let without = ZoneSettings { path: path("./zones/static.example.zone"), ..without };
     assert_eq!(config.zones, [expected, without]);
     let pin = Pin {
         namespace: "staging".parse().unwrap(),
@@ -131,14 +136,15 @@ fn a_full_config_becomes_settings() {
 
 #[test]
 fn a_zone_files_negative_ttl_is_judged_where_it_stands() {
-    use crate::zone::zonefile::{StaticRecord, ZoneFile};
+    use crate::zone::zonefile::{Place, StaticRecord, ZoneFile};
 
     // RFC 2308 section 5: the smaller of the SOA's own TTL and its last field.
     let warning = |ttl_secs: u32, minimum: u32| {
         let mut data = vec![0; 2 + 16];
         data.extend(minimum.to_be_bytes());
-        let soa = StaticRecord { owner: [].into(), rtype: 6, ttl_secs, data: data.into(), line: 3 };
-        let file = ZoneFile { path: Path::new("zones/svc.zone").into(), records: vec![soa] };
+        let place = Place { file: 0, line: 3, column: 1 };
+        let soa = StaticRecord { owner: [].into(), rtype: 6, ttl_secs, data: data.into(), place };
+        let file = ZoneFile { files: vec![Path::new("zones/svc.zone").into()], records: vec![soa] };
         let zone = ZoneSettings { file: Some(file.into()), ..ZoneSettings::default() };
         slow_negatives(&zone).map(|warning| warning.to_string())
     };

@@ -3,16 +3,18 @@
 //! Knows nothing of how a zone file is read, nor of what is served.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::problem::{Problem, io_reason};
 use super::reader::Section;
 use super::sections::path;
+
 use super::values::{ValueError, list, parsed, socket_address, text, whole, whole_secs};
+use super::zonefiles;
 use crate::model::{AppName, Namespace, limits};
-use crate::zone::zonefile::{StaticRecord, ZoneFile};
+use crate::zone::zonefile::StaticRecord;
 use crate::zone::{Pin, ZoneName, ZoneSettings};
 
 /// The SOA record's type number (RFC 1035 section 3.2.2).
@@ -44,17 +46,18 @@ pub(super) fn zones(root: &Section<'_>, dir: &Path) -> Vec<ZoneSettings> {
                 section.report("name", format!("zone {name} is there twice"));
             }
             zone.name = name;
-            zone.file = match file {
-                Some(file) => zone_file(&section, &dir.join(file), &zone.name),
-                None => usual_file(&section, dir, &zone.name),
-            };
+            match file {
+                Some(file) => zone_file(&section, &dir.join(file), &mut zone),
+                None => usual_file(&section, dir, &mut zone),
+            }
             zones.push(zone);
         }
         section.finish();
     }
     if !root.has("zone") {
-        let zone = ZoneSettings::default();
-        zones.push(ZoneSettings { file: usual_file(root, dir, &zone.name), ..zone });
+        let mut zone = ZoneSettings::default();
+        usual_file(root, dir, &mut zone);
+        zones.push(zone);
     }
     zones
 }
@@ -104,30 +107,35 @@ fn endpoints(value: &toml::de::DeValue<'_>) -> Result<Vec<SocketAddr>, ValueErro
 }
 
 /// The file that a zone has without saying so: `svc.zone` for `svc.`, if it is there.
-fn usual_file(section: &Section<'_>, dir: &Path, zone: &ZoneName) -> Option<Arc<ZoneFile>> {
-    let path = dir.join(format!("{}zone", zone.as_str()));
+fn usual_file(section: &Section<'_>, dir: &Path, zone: &mut ZoneSettings) {
+    let path = dir.join(format!("{}zone", zone.name.as_str()));
     // One that is there and can't be read is not one that is not there.
-    let there = path.try_exists().unwrap_or(true);
-    there.then(|| zone_file(section, &path, zone)).flatten()
+    if path.try_exists().unwrap_or(true) {
+        zone_file(section, &path, zone);
+    }
+    zone.path = Some(path.into());
 }
 
-fn zone_file(section: &Section<'_>, path: &PathBuf, zone: &ZoneName) -> Option<Arc<ZoneFile>> {
-    let text = match std::fs::read_to_string(path) {
+fn zone_file(section: &Section<'_>, path: &Path, zone: &mut ZoneSettings) {
+    zone.path = Some(path.into());
+    let text = match zonefiles::text_of(path) {
         Ok(text) => text,
         Err(error) => {
             let what_to_do = "give an existing file, or leave 'file' out for the built-in zone";
             let message =
                 format!("cannot read {}: {}: {what_to_do}", path.display(), io_reason(&error));
             section.report("file", message);
-            return None;
+            return;
         }
     };
-    match ZoneFile::parse(path, &text, zone) {
-        Ok(file) => Some(Arc::new(file)),
-        Err(error) => {
-            let problem = Problem::at(&error.path, error.line, error.message);
-            section.document().report_elsewhere(problem);
-            None
+    match zonefiles::parse(path, &text, &zone.name, &mut |_| {}) {
+        Ok(file) => zone.file = Some(Arc::new(file)),
+        Err(errors) => {
+            for error in errors.0 {
+                let problem = Problem::at(&error.path, error.line, error.message);
+                let problem = Problem { column: error.column, ..problem };
+                section.document().report_elsewhere(problem);
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::background;
 use super::freshness::Freshness;
@@ -22,7 +22,9 @@ use crate::layout::Parsed;
 use crate::model::AppName;
 use crate::registry::Revision;
 use crate::registry::mirror::Arrived;
-use crate::zone::{Catalogue, Event, Oversized, Published, Retired, SavedSerial, ZoneName};
+use crate::zone::{
+    Catalogue, Contents, Event, Oversized, Published, Retired, SavedSerial, ZoneName,
+};
 
 /// Steps that are taken in before answers are built from them: bounds what one build can hold up.
 const GATHER_MAX: usize = 1_024;
@@ -37,6 +39,8 @@ const WARN_INTERVAL: Duration = Duration::from_secs(3_600);
 pub(super) struct Compiler {
     pub(super) catalogue: Catalogue,
     pub(super) deltas: mpsc::Receiver<Arrived<Parsed>>,
+    /// What zone files hold by now.
+    pub(super) contents: mpsc::Receiver<Contents>,
     pub(super) published: Arc<Published>,
     pub(super) history: Arc<History>,
     pub(super) serials: watch::Sender<Vec<SavedSerial>>,
@@ -103,15 +107,24 @@ impl Compiler {
             // A snapshot that a reader held when it was replaced is let go soon, however quiet the registry is.
             let sweep = (!retired.is_empty()).then(|| Instant::now() + SWEEP_INTERVAL);
             let wake = due.into_iter().chain(sweep).min();
-            let Some(first) = runtime.block_on(next(&mut self.deltas, wake)) else { return };
-            if first.is_none() {
-                retired.sweep();
-                if due.is_none_or(|due| Instant::now() < due) {
-                    continue;
+            let next = next(&mut self.deltas, &mut self.contents, wake);
+            let Some(next) = runtime.block_on(next) else { return };
+            let first = match next {
+                Next::Step(step) => Some(step),
+                Next::Contents(contents) => {
+                    self.catalogue.replace(contents);
+                    None
                 }
-            }
+                Next::Time => {
+                    retired.sweep();
+                    if due.is_none_or(|due| Instant::now() < due) {
+                        continue;
+                    }
+                    None
+                }
+            };
             // What comes within the interval is gathered; a lone change after a quiet time is not held up.
-            runtime.block_on(tokio::time::sleep_until(next_publish));
+            runtime.block_on(sleep_until(next_publish));
             let told: Vec<Told> = gather(first, &mut self.deltas)
                 .map(|Arrived { delta, at }| {
                     freshness.arrived(delta.epoch, delta.revision, at);
@@ -180,17 +193,32 @@ fn gather(
     first.into_iter().chain(std::iter::from_fn(|| deltas.try_recv().ok())).take(GATHER_MAX)
 }
 
-/// The next step, or nothing but the time that apps which were put off are due; none at the end.
+/// What there is to do.
+enum Next {
+    Step(Arrived<Parsed>),
+    Contents(Contents),
+    /// Apps that were put off are due, or replaced snapshots to be looked at.
+    Time,
+}
+
+/// The next of these; none when there are no more steps.
 async fn next(
     deltas: &mut mpsc::Receiver<Arrived<Parsed>>,
-    due: Option<Instant>,
-) -> Option<Option<Arrived<Parsed>>> {
-    match due {
-        None => deltas.recv().await.map(Some),
-        Some(due) => match timeout_at(due, deltas.recv()).await {
-            Ok(delta) => delta.map(Some),
-            Err(_) => Some(None),
-        },
+    contents: &mut mpsc::Receiver<Contents>,
+    wake: Option<Instant>,
+) -> Option<Next> {
+    let time = async {
+        match wake {
+            Some(wake) => sleep_until(wake).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        // Those that are few come first, or a flood of the others would keep them waiting.
+        biased;
+        Some(contents) = contents.recv() => Some(Next::Contents(contents)),
+        step = deltas.recv() => step.map(Next::Step),
+        () = time => Some(Next::Time),
     }
 }
 
@@ -213,9 +241,11 @@ mod tests {
         }
         drop(send);
         let mut taken = Vec::new();
-        while let Some(first) = next(&mut deltas, None).await {
+        let (_, mut contents) = mpsc::channel(1);
+        while let Some(next) = next(&mut deltas, &mut contents, None).await {
+            let Next::Step(first) = next else { panic!("there are steps only") };
             let before = taken.len();
-            taken.extend(gather(first, &mut deltas).map(|step| step.delta.revision));
+            taken.extend(gather(Some(first), &mut deltas).map(|step| step.delta.revision));
             assert!(taken.len() - before <= GATHER_MAX);
         }
         assert!(taken.into_iter().eq(1..=last));

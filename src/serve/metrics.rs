@@ -12,12 +12,18 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::compiler::Measures;
 use super::readiness::Health;
+use super::reload;
 use crate::dns::kinds::{Limited, Qtype, Rcode};
 use crate::dns::stats::{Totals, TransportTotals};
 use crate::dns::{Stats, Transport};
 
 /// Registers everything; the API adds its own.
-pub(super) fn registry(stats: Arc<Stats>, health: Health, measures: &Measures) -> Registry {
+pub(super) fn registry(
+    stats: Arc<Stats>,
+    health: Health,
+    measures: &Measures,
+    reload: &reload::Measures,
+) -> Registry {
     let mut registry = Registry::default();
     registry.register(
         "rollcall_compile_duration_seconds",
@@ -33,6 +39,21 @@ pub(super) fn registry(stats: Arc<Stats>, health: Health, measures: &Measures) -
         "rollcall_answers_oversized",
         "Sets built that do not fit a TCP message, of which each client gets a sample",
         measures.oversized.clone(),
+    );
+    registry.register(
+        "rollcall_zone_reloads",
+        "Times that a zone file was read again, by outcome: loaded, or failed and the zone left as it was",
+        reload.reloads.clone(),
+    );
+    registry.register(
+        "rollcall_zone_last_reload_successful",
+        "Whether the zone's file could be served when it was read last",
+        reload.good.clone(),
+    );
+    registry.register(
+        "rollcall_zone_loaded_timestamp_seconds",
+        "When what the zone serves of its file was read",
+        reload.loaded.clone(),
     );
     registry.register_collector(Box::new(Dns { stats }));
     registry.register_collector(Box::new(View { health }));

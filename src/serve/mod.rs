@@ -1,13 +1,16 @@
 //! Puts the server together: config, bind, run, drain.
 //!
 //! ```text
+//! zone files --reload--> contents --+
+//!                                   |
 //! registry --mirror--> deltas --compiler thread--> published snapshot --> dns workers, api
 //!     ^                                               events --> api watchers
 //!     +------------------------- api (writes)
 //! ```
 //!
 //! All sockets are bound before anything runs, so that a server that starts is one that can serve. Parts
-//! that must go on are tasks of one group: if one of them ends, the process ends loudly. On SIGTERM
+//! that must go on are tasks of one group: if one of them ends, the process ends loudly. On SIGHUP, and when they
+//! change, zone files are read again; a zone is answered as before until they can be served. On SIGTERM
 //! readiness goes first, then `lameduck` passes, then what is in flight is finished (laws 9 and 10,
 //! docs/architecture.md).
 //!
@@ -22,6 +25,7 @@ mod logging;
 mod metrics;
 mod parts;
 mod readiness;
+mod reload;
 mod serials;
 mod signals;
 mod staleness;
@@ -67,8 +71,9 @@ pub fn run(config: Config) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         let signals = signals::Signals::install()?;
+        let hangups = signals::Hangups::install()?;
         let parts = parts::Parts::bind(config).await?;
-        parts.run(signals).await
+        parts.run(signals, hangups).await
     });
     // Whatever still runs is past its deadline.
     runtime.shutdown_background();

@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use super::compiler::{Compiler, Measures};
 use super::data::{Data, DataError};
 use super::readiness::Health;
-use super::signals::Signals;
+use super::reload::{self, Reload};
+use super::signals::{Hangups, Signals};
 use super::{ServeError, background, metrics, serials, staleness};
 use crate::api::{self, Api, History};
 use crate::config::{Config, RegistryChoice};
@@ -30,6 +31,8 @@ use crate::zone::{Catalogue, Guard, Published};
 
 /// Steps of the mirror that wait for the compiler; beyond that the mirror waits.
 const DELTAS_MAX: usize = 1_024;
+/// Contents of zone files that wait for it.
+const CONTENTS_MAX: usize = 4;
 /// What is in flight at the end may take this long (law 10, docs/architecture.md).
 const DRAIN: Duration = Duration::from_secs(5);
 /// And all tasks together a little longer, to notice.
@@ -93,14 +96,18 @@ impl Parts {
     }
 
     /// Serves until a signal comes, then stops in order.
-    pub(super) async fn run(self, mut signals: Signals) -> Result<(), ServeError> {
+    pub(super) async fn run(
+        self,
+        mut signals: Signals,
+        hangups: Hangups,
+    ) -> Result<(), ServeError> {
         let draining = Arc::new(AtomicBool::new(false));
         let stop = CancellationToken::new();
         let tasks = Tasks::new(stop.clone());
         let listening = self.listening();
         let (data, lameduck) = (self.data.clone(), self.config.lameduck);
         self.tell();
-        self.start(&tasks, draining.clone())?;
+        self.start(&tasks, hangups, draining.clone())?;
         let listed = Listed::new(data, &listening)?;
         tracing::info!(dns = ?listening.dns, http = %listening.http, "serving");
         let mut running = std::pin::pin!(tasks.join(END));
@@ -137,7 +144,7 @@ impl Parts {
         }
         for zone in &self.config.zones {
             let namespace = zone.namespace.as_ref().map_or("", |namespace| namespace.as_str());
-            let file = zone.file.as_ref().map(|file| file.path.display().to_string());
+            let file = zone.file.as_ref().map(|file| file.path().display().to_string());
             let file = file.as_deref().unwrap_or("none, built-in apex");
             tracing::info!(zone = %zone.name, namespace, file, "zone");
         }
@@ -152,10 +159,16 @@ impl Parts {
         }
     }
 
-    fn start(self, tasks: &Tasks, draining: Arc<AtomicBool>) -> Result<(), ServeError> {
+    fn start(
+        self,
+        tasks: &Tasks,
+        hangups: Hangups,
+        draining: Arc<AtomicBool>,
+    ) -> Result<(), ServeError> {
         let Self { config, data, registry, dns, http } = self;
         let keys = Keys::new(&config.prefix);
         let (send, deltas) = mpsc::channel(DELTAS_MAX);
+        let (send_contents, contents) = mpsc::channel(CONTENTS_MAX);
         let layout = keys.clone();
         let parse = Arc::new(move |entry: &Entry| {
             // A listing has very many, and those who answer come first, as in the compiler.
@@ -182,13 +195,21 @@ impl Parts {
             published: published.clone(),
             draining,
         };
-        let mut exposition = metrics::registry(stats.clone(), health.clone(), &measures);
+        let guard = Guard::new(&config.zones);
+        let reload = Reload {
+            guard: guard.clone(),
+            contents: send_contents,
+            measures: reload::Measures::default(),
+            wall_clock: wall_time,
+        };
+        let mut exposition =
+            metrics::registry(stats.clone(), health.clone(), &measures, &reload.measures);
         let api = Api {
             registry,
             shared_registry: matches!(config.registry, RegistryChoice::Etcd(_)),
             keys,
             published: published.clone(),
-            guard: Guard::new(&config.zones),
+            guard,
             history: history.clone(),
             readiness: Arc::new(move || health.readiness()),
             metrics: api::Metrics::new(&mut exposition),
@@ -200,6 +221,7 @@ impl Parts {
         let compiler = Compiler {
             catalogue,
             deltas,
+            contents,
             published: published.clone(),
             history,
             serials,
@@ -212,6 +234,9 @@ impl Parts {
         dns.run(&source, &stats, tasks)?;
         tasks.spawn("staleness", staleness::watch(status, published, tasks.stop_token()));
         tasks.spawn("compiler", compiler.start(Handle::current())?);
+        let reload = reload.run(config.zones, hangups.subscribe(), tasks.stop_token());
+        tasks.spawn("reload", reload);
+        tasks.spawn("hangups", hangups.pass_on(tasks.stop_token()));
         tasks.spawn("serials", serials::keep(data, saved, tasks.stop_token()));
         // The view is kept up as long as there may be a write that waits to see itself in it; the compiler
         // ends with the mirror, and the serials' keeper with the compiler.

@@ -1,14 +1,27 @@
 //! Whether a registration onto a name can be served here at all, asked before it is written.
 
-use super::settings::ZoneSettings;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::contents::Contents;
+use super::settings::{ZoneName, ZoneSettings};
 use super::statics::Statics;
 use super::wire;
 use crate::model::{AppName, Label, Namespace};
 
-/// The names that are taken whatever is registered.
-#[derive(Debug)]
+/// The names that are taken whatever is registered. Clones are one: what is replaced in one is replaced in all.
+#[derive(Debug, Clone)]
 pub struct Guard {
-    zones: Vec<(Option<Namespace>, Statics)>,
+    zones: Arc<[Guarded]>,
+}
+
+/// One zone's.
+#[derive(Debug)]
+struct Guarded {
+    zone: ZoneName,
+    namespace: Option<Namespace>,
+    statics: ArcSwap<Statics>,
 }
 
 /// Why a registration would not be served as written.
@@ -31,8 +44,18 @@ impl Guard {
     /// The guard of these zones.
     #[must_use]
     pub fn new(zones: &[ZoneSettings]) -> Self {
-        Self {
-            zones: zones.iter().map(|zone| (zone.namespace.clone(), Statics::new(zone))).collect(),
+        let guarded = zones.iter().map(|zone| Guarded {
+            zone: zone.name.clone(),
+            namespace: zone.namespace.clone(),
+            statics: ArcSwap::from_pointee(Statics::new(zone)),
+        });
+        Self { zones: guarded.collect() }
+    }
+
+    /// Guards what a zone file holds from now on.
+    pub fn replace(&self, contents: &Contents) {
+        if let Some(guarded) = self.zones.iter().find(|guarded| guarded.zone == contents.zone) {
+            guarded.statics.store(contents.statics.clone());
         }
     }
 
@@ -49,8 +72,9 @@ impl Guard {
         let name = wire::relative(app);
         let refusal = |name: String, place: &str| Refusal::Static { name, place: place.to_owned() };
         let mut served = false;
-        for (_, statics) in self.zones.iter().filter(|(zone, _)| zone.as_ref() == Some(namespace)) {
+        for zone in self.zones.iter().filter(|zone| zone.namespace.as_ref() == Some(namespace)) {
             served = true;
+            let statics = zone.statics.load();
             if let Some(place) = statics.place(&name) {
                 return Err(refusal(app.to_string(), place));
             }

@@ -8,6 +8,7 @@ mod block;
 mod catalogue;
 pub mod choice;
 mod claims;
+mod contents;
 pub mod directory;
 pub mod event;
 pub mod guard;
@@ -24,6 +25,7 @@ pub mod zonefile;
 
 pub use block::{A_OCTETS, AAAA_OCTETS, Addresses, Block, Details, Node, Row, Rows, SRV_TARGET};
 pub use catalogue::{Catalogue, Compiled, Oversized};
+pub use contents::Contents;
 pub use directory::{AppView, Directory, InstanceView, Rejected, State};
 pub use event::{Cause, Event};
 pub use guard::{Guard, Refusal};

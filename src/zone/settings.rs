@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -71,6 +72,15 @@ impl ZoneName {
         }
         rest.is_empty().then_some(relative)
     }
+
+    /// Those of the zones whose names are below this one, each with its name relative to it.
+    pub(super) fn zones_below<'z>(
+        &self,
+        all: &'z [ZoneSettings],
+    ) -> impl Iterator<Item = (&'z [u8], &'z Self)> {
+        let others = all.iter().map(|zone| &zone.name).filter(move |name| *name != self);
+        others.filter_map(|other| Some((self.relative(other.wire())?, other)))
+    }
 }
 
 impl Default for ZoneName {
@@ -119,8 +129,10 @@ pub struct ZoneSettings {
     pub name: ZoneName,
     /// The namespace whose apps it serves; none: static records only.
     pub namespace: Option<Namespace>,
-    /// Its zone file, if it has one: what was written in the configuration, and the parsed content.
+    /// What its zone file holds, if it has one.
     pub file: Option<Arc<super::zonefile::ZoneFile>>,
+    /// Where that file is, or would be: it is read again when it changes.
+    pub path: Option<Arc<Path>>,
     /// Time to live of registered records, in seconds.
     pub ttl_secs: u32,
     /// Time to live of negative answers in seconds, where no zone file says otherwise.
@@ -136,6 +148,7 @@ impl Default for ZoneSettings {
             name: ZoneName::default(),
             namespace: Some(Namespace::default()),
             file: None,
+            path: None,
             ttl_secs: TTL_SECS_DEFAULT,
             negative_ttl_secs: NEGATIVE_TTL_SECS_DEFAULT,
             srv_weight_scale: 1,

@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 
 use super::settings::{ZoneName, ZoneSettings};
 use super::wire;
-use super::zonefile::StaticRecord;
+use super::zonefile::{Place, StaticRecord};
 
 /// SOA (RFC 1035 section 3.3.13).
 pub const TYPE_SOA: u16 = 6;
@@ -112,13 +112,16 @@ impl Statics {
     pub fn new(settings: &ZoneSettings) -> Self {
         match &settings.file {
             Some(file) => {
-                let path = file.path.display().to_string();
-                Self::from_records(&file.records, &path)
+                let place = |record: &StaticRecord| {
+                    format!("{}:{}", file.path_of(record).display(), record.place.line)
+                };
+                Self::from_records(&file.records, &place)
             }
-            None => Self::from_records(
-                &built_in(&settings.name, settings.negative_ttl_secs),
-                "built-in apex",
-            ),
+            None => {
+                Self::from_records(&built_in(&settings.name, settings.negative_ttl_secs), &|_| {
+                    "built-in apex".to_owned()
+                })
+            }
         }
     }
 
@@ -139,7 +142,8 @@ impl Statics {
         self.has_wildcards
     }
 
-    /// The wildcard right below a name.
+    /// The wildcard right below a name; one without records of its own too, for which the answer is that there are
+    /// none (RFC 4592 section 4.9).
     pub(super) fn wildcard(&self, encloser: &[u8]) -> Option<&StaticNode> {
         let mut name = [0; 255];
         let octets = WILDCARD.len() + encloser.len();
@@ -147,7 +151,7 @@ impl Statics {
         let (label, rest) = name.split_at_mut(WILDCARD.len());
         label.copy_from_slice(WILDCARD);
         rest.copy_from_slice(encloser);
-        self.find(name).filter(|node| !node.sets.is_empty())
+        self.find(name)
     }
 
     /// Where a name has static records; none where it has none of its own.
@@ -162,12 +166,35 @@ impl Statics {
         }
     }
 
+    /// The names whose records stand elsewhere than they do among the others, or are only here.
+    pub(super) fn moved<'s>(&'s self, others: &'s Self) -> impl Iterator<Item = &'s [u8]> {
+        let names = self.names.keys().map(|name| &**name);
+        names.filter(|name| self.place(name).is_some() && self.place(name) != others.place(name))
+    }
+
+    /// All of it, for comparison.
+    #[cfg(test)]
+    pub(super) fn listing(&self) -> Vec<String> {
+        let mut all: Vec<_> = self
+            .names
+            .iter()
+            .map(|(name, StaticNode { sets, place })| {
+                let mut sets: Vec<_> = sets.iter().map(|set| format!("{set:?}")).collect();
+                sets.sort();
+                format!("{} {place} {sets:?}", name.escape_ascii())
+            })
+            .collect();
+        all.sort();
+        all.push(format!("{:?} {} {}", self.soa, self.digest, self.has_wildcards));
+        all
+    }
+
     /// A number that changes with the content, its order apart.
     pub(super) fn digest(&self) -> u64 {
         self.digest
     }
 
-    fn from_records(records: &[StaticRecord], path: &str) -> Self {
+    fn from_records(records: &[StaticRecord], place: &dyn Fn(&StaticRecord) -> String) -> Self {
         let mut names: HashMap<Box<[u8]>, StaticNode, RandomState> = HashMap::default();
         let mut soa = None;
         let mut digest = 0_u64;
@@ -183,7 +210,7 @@ impl Statics {
             }
             let node = names.entry(record.owner.clone()).or_default();
             if node.sets.is_empty() {
-                node.place = format!("{path}:{}", record.line);
+                node.place = place(record);
             }
             node.add(record);
         }
@@ -237,7 +264,7 @@ fn built_in(zone: &ZoneName, negative_ttl_secs: u32) -> Vec<StaticRecord> {
         rtype,
         ttl_secs: BUILT_IN_TIMES[0],
         data: data.into(),
-        line: 0,
+        place: Place::default(),
     };
     vec![record(TYPE_SOA, soa), record(TYPE_NS, BUILT_IN_SERVER.to_vec())]
 }

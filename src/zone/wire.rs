@@ -19,6 +19,16 @@ pub(super) fn relative(app: &AppName) -> Box<[u8]> {
     wire.into()
 }
 
+/// The app that has a relative name, if that is a name that an app may have.
+pub(super) fn app(name: &[u8]) -> Option<AppName> {
+    let labels =
+        std::iter::successors(split(name), |(_, rest)| split(rest)).map(|(label, _)| label);
+    // A dot in a label is none between labels.
+    let legal = labels.map(|label| str::from_utf8(label).ok().filter(|text| !text.contains('.')));
+    let labels: Option<Vec<&str>> = legal.collect();
+    AppName::new(&labels?.join(".")).ok()
+}
+
 /// The same name with one label in front.
 pub(super) fn child(label: &str, parent: &[u8]) -> Vec<u8> {
     let mut wire = Vec::with_capacity(1 + label.len() + parent.len());

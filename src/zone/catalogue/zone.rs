@@ -8,6 +8,7 @@ use foldhash::quality::FixedState;
 use crate::model::Namespace;
 use crate::registry::Revision;
 use crate::zone::block::{Block, Shape};
+use crate::zone::contents::Contents;
 use crate::zone::index::Index;
 use crate::zone::serial::{self, SavedSerial};
 use crate::zone::settings::{ZoneName, ZoneSettings};
@@ -53,12 +54,9 @@ impl ZoneState {
         all: &[ZoneSettings],
         saved: &[SavedSerial],
     ) -> Self {
-        let mut statics = Statics::new(settings);
-        let others = all.iter().map(|zone| &zone.name).filter(|name| **name != settings.name);
-        let below: Vec<(Box<[u8]>, ZoneName)> = others
-            .filter_map(|other| Some((settings.name.relative(other.wire())?.into(), other.clone())))
-            .collect();
-        below.iter().for_each(|(relative, _)| statics.lead_to(relative));
+        let Contents { statics, .. } = Contents::new(settings, all);
+        let below = settings.name.zones_below(all);
+        let below = below.map(|(relative, zone)| (relative.into(), zone.clone())).collect();
         let settled = saved.iter().find(|saved| saved.zone == settings.name).cloned();
         Self {
             settled: settled.unwrap_or_else(|| SavedSerial {
@@ -67,9 +65,10 @@ impl ZoneState {
                 digest: None,
             }),
             digest: statics.digest().wrapping_add(settings.ttl_secs.into()),
-            statics: Arc::new(statics),
+            statics,
             below,
-            settings: settings.clone(),
+            // What was read of the file is in the static part by now, and may be large.
+            settings: ZoneSettings { file: None, ..settings.clone() },
             apps: Index::default(),
             by_labels: Vec::new(),
         }
@@ -83,8 +82,15 @@ impl ZoneState {
         self.settings.namespace.as_ref()
     }
 
-    pub(super) fn statics(&self) -> &Statics {
+    pub(super) fn statics(&self) -> &Arc<Statics> {
         &self.statics
+    }
+
+    /// Puts a static part in the place of what there was, which it gives back.
+    pub(super) fn replace(&mut self, statics: Arc<Statics>) -> Arc<Statics> {
+        let digest = self.digest.wrapping_sub(self.statics.digest());
+        self.digest = digest.wrapping_add(statics.digest());
+        std::mem::replace(&mut self.statics, statics)
     }
 
     /// The zone below this one that a name belongs to.

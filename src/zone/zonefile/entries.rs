@@ -1,4 +1,4 @@
-//! A zone file's text as entries: the tokens of one record or directive, with the line of each.
+//! A zone file's text as entries: the tokens of one record or directive, with the place of each.
 //!
 //! Here comments, parentheses, quotes and escapes end (RFC 1035 section 5.1): what comes after sees tokens.
 //! A token keeps its escapes as written, since only its reader knows whether it is a name or a text.
@@ -6,9 +6,9 @@
 //! Knows nothing of what tokens mean.
 
 use std::iter::Peekable;
-use std::str::CharIndices;
+use std::str::Chars;
 
-use super::Fault;
+use super::{Fault, Place};
 
 /// One record or directive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,36 +26,49 @@ pub(super) struct Token {
     pub(super) text: String,
     /// Whether it stood in quotes.
     pub(super) quoted: bool,
-    /// Its line, from 1.
-    pub(super) line: usize,
+    /// Where it begins.
+    pub(super) place: Place,
 }
 
-/// Cuts a text into entries. After an error it must not be asked again.
+/// Cuts a text into entries. After an error it goes on with the next one.
 #[derive(Debug)]
 pub(super) struct Entries<'a> {
-    chars: Peekable<CharIndices<'a>>,
-    line: usize,
+    chars: Peekable<Chars<'a>>,
+    /// The place of the next character.
+    here: Place,
+    /// Where the parenthesis stands that is open.
+    open: Option<Place>,
 }
 
 impl<'a> Entries<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    /// The entries of that file's text.
+    pub(super) fn new(file: u16, text: &'a str) -> Self {
         // Some editors begin a file with a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        Self { chars: text.char_indices().peekable(), line: 1 }
+        Self {
+            chars: text.chars().peekable(),
+            here: Place { file, line: 1, column: 1 },
+            open: None,
+        }
     }
 
     /// The next entry, or none at the end.
     pub(super) fn next(&mut self) -> Result<Option<Entry>, Fault> {
+        let entry = self.entry();
+        if entry.is_err() {
+            self.recover();
+        }
+        entry
+    }
+
+    fn entry(&mut self) -> Result<Option<Entry>, Fault> {
         let mut entry = Entry { indented: false, tokens: Vec::new() };
-        // Line of the parenthesis that is open.
-        let mut open = None;
         let mut at_start = true;
-        while let Some(&(_, c)) = self.chars.peek() {
+        while let Some(c) = self.peek() {
             match c {
                 '\n' => {
-                    self.chars.next();
-                    self.line += 1;
-                    if open.is_none() {
+                    self.bump();
+                    if self.open.is_none() {
                         if !entry.tokens.is_empty() {
                             return Ok(Some(entry));
                         }
@@ -65,65 +78,86 @@ impl<'a> Entries<'a> {
                     }
                 }
                 ' ' | '\t' | '\r' | '\x0c' => {
-                    self.chars.next();
+                    self.bump();
                     entry.indented |= at_start;
                 }
                 ';' => self.skip_comment(),
-                '(' if open.is_some() => {
+                '(' if self.open.is_some() => {
                     return Err(self.fault("'(' inside parentheses: they do not nest"));
                 }
                 '(' => {
-                    self.chars.next();
-                    open = Some(self.line);
+                    self.open = Some(self.here);
+                    self.bump();
                 }
-                ')' if open.is_none() => return Err(self.fault("')' without '('")),
+                ')' if self.open.is_none() => return Err(self.fault("')' without '('")),
                 ')' => {
-                    self.chars.next();
-                    open = None;
+                    self.bump();
+                    self.open = None;
                 }
                 '"' => entry.tokens.push(self.quoted()?),
                 _ => entry.tokens.push(self.word()?),
             }
             at_start = false;
         }
-        if let Some(line) = open {
-            return Err(Fault::new(line, "'(' is never closed"));
+        if let Some(place) = self.open {
+            return Err(Fault::new(place, "'(' is never closed"));
         }
         Ok((!entry.tokens.is_empty()).then_some(entry))
     }
 
+    /// Goes to the end of what could not be read, parentheses included, lest the rest be read amiss.
+    fn recover(&mut self) {
+        let mut open = self.open.take().is_some();
+        while let Some(c) = self.bump_if(|c| open || c != '\n') {
+            match c {
+                ';' => self.skip_comment(),
+                c => open &= c != ')',
+            }
+        }
+    }
+
     fn skip_comment(&mut self) {
-        while self.chars.next_if(|(_, c)| *c != '\n').is_some() {}
+        while self.bump_if(|c| c != '\n').is_some() {}
     }
 
     /// A token in quotes. Octets outside ASCII become escapes: a text may hold any octets.
     fn quoted(&mut self) -> Result<Token, Fault> {
+        let place = self.here;
         let mut text = String::new();
-        self.chars.next();
+        self.bump();
         loop {
-            match self.chars.next() {
-                None | Some((_, '\n')) => {
-                    return Err(self.fault("quote is not closed before the end of the line"));
+            match self.peek() {
+                None | Some('\n') => {
+                    let message = "quote is not closed before the end of the line";
+                    return Err(Fault::new(place, message));
                 }
-                Some((_, '"')) => break,
-                Some((_, '\\')) => self.escape(&mut text)?,
-                Some((_, '\t')) => text.push_str("\\009"),
-                Some((_, c)) if c.is_ascii_control() => return Err(self.control(c)),
-                Some((_, c)) if !c.is_ascii() => {
+                Some('\\') => {
+                    self.escape(&mut text)?;
+                    continue;
+                }
+                Some('"') => {
+                    self.bump();
+                    break;
+                }
+                Some('\t') => text.push_str("\\009"),
+                Some(c) if c.is_ascii_control() => return Err(self.control(c)),
+                Some(c) if !c.is_ascii() => {
                     for octet in c.encode_utf8(&mut [0; 4]).bytes() {
                         push_decimal(&mut text, octet);
                     }
                 }
-                Some((_, c)) => text.push(c),
+                Some(c) => text.push(c),
             }
+            self.bump();
         }
-        Ok(Token { text, quoted: true, line: self.line })
+        Ok(Token { text, quoted: true, place })
     }
 
     /// A token without quotes.
     fn word(&mut self) -> Result<Token, Fault> {
+        let place = self.here;
         let mut text = String::new();
-        while let Some(&(_, c)) = self.chars.peek() {
+        while let Some(c) = self.peek() {
             match c {
                 '\n' | ' ' | '\t' | '\r' | '\x0c' | ';' | '(' | ')' => break,
                 '"' => {
@@ -131,10 +165,7 @@ impl<'a> Entries<'a> {
                         "quote inside a word: put the whole word in quotes, or write the quote as \\\"",
                     ));
                 }
-                '\\' => {
-                    self.chars.next();
-                    self.escape(&mut text)?;
-                }
+                '\\' => self.escape(&mut text)?,
                 c if c.is_ascii_control() => return Err(self.control(c)),
                 c if !c.is_ascii() => {
                     return Err(self.fault(format!(
@@ -142,18 +173,20 @@ impl<'a> Entries<'a> {
                     )));
                 }
                 c => {
-                    self.chars.next();
+                    self.bump();
                     text.push(c);
                 }
             }
         }
-        Ok(Token { text, quoted: false, line: self.line })
+        Ok(Token { text, quoted: false, place })
     }
 
-    /// What follows a backslash: three digits up to 255, or one character that stands for itself.
+    /// A backslash and what follows it: three digits up to 255, or one character that stands for itself.
     fn escape(&mut self, text: &mut String) -> Result<(), Fault> {
-        let Some((_, first)) = self.chars.next_if(|(_, c)| *c != '\n') else {
-            return Err(self.fault("backslash at the end of a line escapes nothing"));
+        let place = self.here;
+        self.bump();
+        let Some(first) = self.bump_if(|c| c != '\n') else {
+            return Err(Fault::new(place, "backslash at the end of a line escapes nothing"));
         };
         if !first.is_ascii_digit() {
             return match first {
@@ -162,21 +195,44 @@ impl<'a> Entries<'a> {
                     text.push(first);
                     Ok(())
                 }
-                _ => Err(self.fault(format!("\\{first:?} is no escape: write octets as \\DDD"))),
+                _ => {
+                    let message = format!("\\{first:?} is no escape: write octets as \\DDD");
+                    Err(Fault::new(place, message))
+                }
             };
         }
         let mut value = first as u32 - '0' as u32;
         for _ in 0..2 {
-            let Some((_, digit)) = self.chars.next_if(|(_, c)| c.is_ascii_digit()) else {
-                return Err(self.fault("escape has fewer than three digits: write it as \\DDD"));
+            let Some(digit) = self.bump_if(|c| c.is_ascii_digit()) else {
+                let message = "escape has fewer than three digits: write it as \\DDD";
+                return Err(Fault::new(place, message));
             };
             value = value * 10 + digit as u32 - '0' as u32;
         }
         let Ok(octet) = u8::try_from(value) else {
-            return Err(self.fault(format!("escape \\{value} is above \\255")));
+            return Err(Fault::new(place, format!("escape \\{value} is above \\255")));
         };
         push_decimal(text, octet);
         Ok(())
+    }
+
+    fn peek(&mut self) -> Option<char> {
+        self.chars.peek().copied()
+    }
+
+    fn bump(&mut self) -> Option<char> {
+        self.bump_if(|_| true)
+    }
+
+    fn bump_if(&mut self, wanted: impl Fn(char) -> bool) -> Option<char> {
+        let c = self.chars.next_if(|c| wanted(*c))?;
+        if c == '\n' {
+            self.here.line += 1;
+            self.here.column = 1;
+        } else {
+            self.here.column += 1;
+        }
+        Some(c)
     }
 
     fn control(&self, c: char) -> Fault {
@@ -184,7 +240,7 @@ impl<'a> Entries<'a> {
     }
 
     fn fault(&self, message: impl Into<String>) -> Fault {
-        Fault::new(self.line, message)
+        Fault::new(self.here, message)
     }
 }
 

@@ -2,6 +2,7 @@
 //! `turns` when apps are built, `property` that the way there does not matter.
 
 mod property;
+mod reload;
 mod serials;
 mod serving;
 mod turns;
@@ -21,6 +22,7 @@ use crate::registry::{Entry, LeaseId};
 use crate::zone::Zone;
 use crate::zone::block::{A_OCTETS, Addresses, SRV_TARGET};
 use crate::zone::snapshot::Found;
+use crate::zone::zonefile::ZoneFile;
 
 /// A registry's keys, and the deltas that lead a catalogue along.
 struct History {
@@ -82,6 +84,15 @@ impl History {
         let entry = Entry { key: key.clone(), value, revision: 0, lease: None };
         let parsed = self.keys.parse(&entry);
         self.step(&[(key, offline.then_some(parsed))])
+    }
+
+    /// The first zone's file is written anew: the apex, and then this.
+    fn file(&mut self, body: &str) {
+        let text = format!("$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\n{body}");
+        let zone = &mut self.zones[0];
+        let file = ZoneFile::parse("svc.zone".as_ref(), &text, &zone.name).unwrap();
+        zone.file = Some(Arc::new(file));
+        self.catalogue.replace(Contents::new(&self.zones[0], &self.zones));
     }
 
     fn snapshot(&mut self) -> Arc<Snapshot> {
@@ -148,7 +159,7 @@ fn app_of<'s>(snapshot: &'s Snapshot, app: &str) -> &'s crate::zone::AppView {
 fn wire(name: &str) -> Vec<u8> {
     let mut wire = Vec::new();
     name.split('.').filter(|label| !label.is_empty()).for_each(|label| {
-        crate::zone::wire::push_label(&mut wire, label.as_bytes());
+        wire::push_label(&mut wire, label.as_bytes());
     });
     wire
 }
@@ -161,7 +172,7 @@ fn address(record: &[u8]) -> String {
 
 /// The first label of the target in an SRV record.
 fn target_label(record: &[u8]) -> &[u8] {
-    crate::zone::wire::split(&record[SRV_TARGET..]).unwrap().0
+    wire::split(&record[SRV_TARGET..]).unwrap().0
 }
 
 fn a(zone: &Zone, name: &str) -> Vec<String> {

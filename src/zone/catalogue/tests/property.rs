@@ -12,7 +12,7 @@ fn answers(snapshot: &Snapshot) -> impl PartialEq + std::fmt::Debug + use<> {
         .iter()
         .map(|zone| {
             let apps: BTreeMap<_, _> = zone.apps.entries().into_iter().collect();
-            (zone.name.clone(), zone.app_labels, zone.ready, apps)
+            (zone.name.clone(), zone.app_labels, zone.ready, apps, zone.statics.listing())
         })
         .collect();
     let directory: Vec<_> = snapshot.directory.apps.values().cloned().collect();
@@ -32,12 +32,24 @@ const BODIES: [&str; 6] = [
     r#"{"address":"10.0.0.1","endpoints":[{"port":1},{"port":2,"weight":7}],"tags":["t"]}"#,
 ];
 
+/// Zone files that take names of these, or move their records to other lines.
+const FILES: [&str; 7] = [
+    "",
+    "x A 192.0.2.1\n",
+    "b.x A 192.0.2.1\n",
+    "\nb.x TXT moved\nt.x A 192.0.2.1\n",
+    "_nova._tcp.x SRV 1 2 3 x\n* TXT any\n",
+    "deep.c.b.x A 192.0.2.1\ni.y A 192.0.2.1\n",
+    "y A 192.0.2.1\nb-1.x CNAME y\nb-ldmiko.x TXT derived\n",
+];
+
 #[derive(Debug, Clone)]
 enum Op {
     Put(usize, usize, usize),
     Delete(usize, usize),
     Mark(usize, Option<usize>, bool),
     Bad(usize, bool),
+    File(usize),
     Compile,
     /// At a time when all that was built before must rest.
     CompileEarly,
@@ -49,6 +61,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (0..APPS.len(), 0..IDS.len()).prop_map(|(a, i)| Op::Delete(a, i)),
         1 => (0..APPS.len(), proptest::option::of(0..3_usize), any::<bool>()).prop_map(|(a, i, on)| Op::Mark(a, i, on)),
         1 => (0..3_usize, any::<bool>()).prop_map(|(i, there)| Op::Bad(i, there)),
+        1 => (0..FILES.len()).prop_map(Op::File),
         3 => Just(Op::Compile),
         3 => Just(Op::CompileEarly),
     ]
@@ -64,6 +77,7 @@ fn run(history: &mut History, op: &Op) {
             let parsed = Parsed::Rejected("not readable".into());
             history.step(&[(key, there.then_some(parsed))]);
         }
+        Op::File(which) => history.file(FILES[*which]),
         // The property looks at what these give.
         Op::Compile | Op::CompileEarly => {}
     }

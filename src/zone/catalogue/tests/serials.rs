@@ -46,7 +46,7 @@ fn another_time_to_live_is_another_serial_and_another_order_of_lines_is_not() {
     };
     let file = |text: &str| {
         let name = ZoneName::default();
-        let file = crate::zone::zonefile::ZoneFile::parse("svc.zone".as_ref(), text, &name);
+        let file = ZoneFile::parse("svc.zone".as_ref(), text, &name);
         ZoneSettings { file: Some(Arc::new(file.unwrap())), ..ZoneSettings::default() }
     };
     let one = file("@ 60 SOA ns h 7 2 3 4 5\n@ 60 NS ns\nns 60 A 192.0.2.1\nns 60 A 192.0.2.2\n");

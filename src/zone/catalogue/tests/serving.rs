@@ -209,7 +209,7 @@ fn static_records_on_a_service_name_are_listed_as_its_loss() {
     let text =
         "@ 60 SOA ns h 1 2 3 4 5\n@ 60 NS ns\n_nova._tcp.x 60 TXT a\n_http._udp.i.x 60 TXT b\n";
     let name = ZoneName::default();
-    let file = crate::zone::zonefile::ZoneFile::parse("svc.zone".as_ref(), text, &name).unwrap();
+    let file = ZoneFile::parse("svc.zone".as_ref(), text, &name).unwrap();
     let zones = [ZoneSettings { file: Some(Arc::new(file)), ..ZoneSettings::default() }];
     let mut history = History::of(&zones, &[]);
     let body = r#"{"address":"10.0.0.7","endpoints":[{"port":1},{"protocol":"http","transport":"udp","port":2}]}"#;

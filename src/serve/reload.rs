@@ -1,0 +1,244 @@
+//! Reads zone files again when they change, or when SIGHUP says so. One that can't be served leaves its zone as it
+//! was, with one warning.
+//!
+//! Files are looked at every other second: that works on every file system and for included files alike, also
+//! where a watch would follow the old file of those that are replaced. A change is read at the look after the one that
+//! saw it, if nothing has changed since: a file that is being written is not taken for a finished one.
+//!
+//! Knows nothing of what zone files hold.
+
+use std::collections::BTreeMap;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, SystemTime};
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::read_zone_file;
+use crate::zone::zonefile::ZoneFileErrors;
+use crate::zone::{Contents, Guard, ZoneSettings};
+
+/// Between two looks at the files.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// What is measured of it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Measures {
+    /// Times that a zone file was read again, by outcome.
+    pub(super) reloads: Family<[(&'static str, &'static str); 1], Counter>,
+    /// Whether each zone's file could be served when it was read last.
+    pub(super) good: Family<[(&'static str, String); 1], Gauge>,
+    /// When what each zone serves of its file was read, in seconds since 1970.
+    pub(super) loaded: Family<[(&'static str, String); 1], Gauge<f64, AtomicU64>>,
+}
+
+impl Measures {
+    fn note(&self, zone: &ZoneSettings, good: bool, now: SystemTime) {
+        let label = [("zone", zone.name.to_string())];
+        self.good.get_or_create(&label).set(good.into());
+        if good {
+            let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            self.loaded.get_or_create(&label).set(since.as_secs_f64());
+        }
+    }
+}
+
+/// Keeps zones as their files say.
+pub(super) struct Reload {
+    pub(super) guard: Guard,
+    /// To the compiler.
+    pub(super) contents: mpsc::Sender<Contents>,
+    pub(super) measures: Measures,
+    pub(super) wall_clock: fn() -> SystemTime,
+}
+
+impl Reload {
+    /// Looks at the files of these zones, which were read just before, until it is told to stop.
+    pub(super) async fn run(
+        self,
+        zones: Vec<ZoneSettings>,
+        mut hangups: watch::Receiver<()>,
+        stop: CancellationToken,
+    ) -> Result<(), String> {
+        let now = (self.wall_clock)();
+        zones.iter().filter(|zone| zone.file.is_some()).for_each(|zone| {
+            self.measures.note(zone, true, now);
+        });
+        let mut watched = blocking(move || Watched::new(zones)).await?;
+        let mut looks = interval(LOOK_INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let asked = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                _ = looks.tick() => false,
+                told = hangups.changed() => {
+                    told.map_err(|_| "nobody passes signals on any more")?;
+                    true
+                }
+            };
+            // A file system that hangs must not keep the server from ending.
+            let look = blocking(move || {
+                let found = watched.look(asked);
+                (watched, found)
+            });
+            let (back, found) = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                looked = look => looked?,
+            };
+            watched = back;
+            for found in found {
+                let contents = self.take(found);
+                let Some(contents) = contents else { continue };
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(()),
+                    // The compiler has gone only when the server ends.
+                    _ = self.contents.send(contents) => {}
+                }
+            }
+        }
+    }
+
+    /// Says what became of a file, and gives what is to be served of it.
+    fn take(&self, found: Found) -> Option<Contents> {
+        let Found { zone, outcome } = found;
+        let good = outcome.is_ok();
+        self.measures.note(&zone, good, (self.wall_clock)());
+        let outcome_label = if good { "loaded" } else { "failed" };
+        self.measures.reloads.get_or_create(&[("outcome", outcome_label)]).inc();
+        match outcome {
+            Ok((contents, records)) => {
+                tracing::info!(zone = %zone.name, records, "zone file was read again");
+                self.guard.replace(&contents);
+                Some(contents)
+            }
+            Err(ZoneFileErrors(errors)) => {
+                let error = errors.first().map(ToString::to_string).unwrap_or_default();
+                let more = errors.len().saturating_sub(1);
+                tracing::warn!(
+                    zone = %zone.name, error, more,
+                    "zone file can't be served; the zone stays as it was: mend the file ('rollcall check' names all faults)"
+                );
+                None
+            }
+        }
+    }
+}
+
+/// Runs what may wait for a file system.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    spawn_blocking(work).await.map_err(|error| error.to_string())
+}
+
+/// The zones, and how their files were when they were read last.
+struct Watched {
+    zones: Vec<ZoneSettings>,
+    files: Vec<Files>,
+}
+
+/// The files of one zone: its own, then those that were included.
+#[derive(Default)]
+struct Files {
+    /// As they were just before they were read.
+    read: BTreeMap<PathBuf, Option<Stamp>>,
+    /// As the last look saw them, where that differs.
+    changed: Option<Vec<Option<Stamp>>>,
+    /// Whether the zone is served from its file.
+    served: bool,
+}
+
+/// What changes with a file. Times alone are too coarse on some file systems, or are set back by whoever copies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    node: (u64, u64),
+    octets: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// What a look found of one zone.
+struct Found {
+    zone: ZoneSettings,
+    /// What is to be served, and of how many records; or why it can't.
+    outcome: Result<(Contents, usize), ZoneFileErrors>,
+}
+
+impl Stamp {
+    /// None where there is no file, or none that may be looked at.
+    fn of(path: &Path) -> Option<Self> {
+        let of = |of: Metadata| Self {
+            node: (of.dev(), of.ino()),
+            octets: of.len(),
+            modified: (of.mtime(), of.mtime_nsec()),
+            changed: (of.ctime(), of.ctime_nsec()),
+        };
+        std::fs::metadata(path).ok().map(of)
+    }
+}
+
+impl Watched {
+    fn new(mut zones: Vec<ZoneSettings>) -> Self {
+        let files = zones.iter_mut().map(|zone| {
+            // What was read of it is the catalogue's, and may be large.
+            let file = zone.file.take();
+            let included = file.iter().flat_map(|file| file.files.iter());
+            let all = zone.path.iter().chain(included);
+            let read = all.map(|path| (path.to_path_buf(), Stamp::of(path))).collect();
+            Files { read, changed: None, served: file.is_some() }
+        });
+        Self { files: files.collect(), zones }
+    }
+
+    /// Looks at all files and reads those again that changed; or all, if asked to.
+    fn look(&mut self, asked: bool) -> Vec<Found> {
+        let mut found = Vec::new();
+        for (zone, files) in self.zones.iter().zip(&mut self.files) {
+            let Some(path) = &zone.path else { continue };
+            if files.is_due(asked) {
+                found.push(files.read_again(zone, path, &self.zones));
+            }
+        }
+        found
+    }
+}
+
+impl Files {
+    fn is_due(&mut self, asked: bool) -> bool {
+        let now: Vec<Option<Stamp>> = self.read.keys().map(|path| Stamp::of(path)).collect();
+        if asked {
+            // A zone whose apex is built in has no file to miss.
+            return self.served || now.iter().any(Option::is_some);
+        }
+        if now.iter().eq(self.read.values()) {
+            self.changed = None;
+            return false;
+        }
+        let settled = self.changed.as_ref() == Some(&now);
+        self.changed = Some(now);
+        settled
+    }
+
+    fn read_again(&mut self, zone: &ZoneSettings, path: &Arc<Path>, all: &[ZoneSettings]) -> Found {
+        let mut read = BTreeMap::new();
+        let outcome = read_zone_file(path, &zone.name, &mut |path| {
+            read.entry(path.to_owned()).or_insert_with(|| Stamp::of(path));
+        });
+        *self = Self { read, changed: None, served: self.served || outcome.is_ok() };
+        let outcome = outcome.map(|file| {
+            let records = file.records.len();
+            let settings = ZoneSettings { file: Some(Arc::new(file)), ..zone.clone() };
+            (Contents::new(&settings, all), records)
+        });
+        Found { zone: zone.clone(), outcome }
+    }
+}
