@@ -25,6 +25,7 @@ use crate::registry::etcd::EtcdRegistry;
 use crate::registry::mirror::{Mirror, Pacing};
 use crate::registry::{Entry, Registry};
 use crate::supervise::Tasks;
+use crate::tls;
 use crate::zone::{Catalogue, Guard, Published};
 
 /// Steps of the mirror that wait for the compiler; beyond that the mirror waits.
@@ -50,6 +51,8 @@ pub(super) struct Parts {
 struct Listening {
     pid: u32,
     dns: Vec<SocketAddr>,
+    dns_tls: Vec<SocketAddr>,
+    dns_https: Vec<SocketAddr>,
     http: SocketAddr,
     http_health: Option<SocketAddr>,
 }
@@ -146,6 +149,8 @@ impl Parts {
         Listening {
             pid: std::process::id(),
             dns: self.dns.addresses(),
+            dns_tls: self.dns.addresses_of(dns::Transport::Tls),
+            dns_https: self.dns.addresses_of(dns::Transport::Https),
             http: self.http.address(),
             http_health: self.http.health_address(),
         }
@@ -206,6 +211,9 @@ impl Parts {
 
         let source = dns::Source::new(published.clone(), config.dns.policy(), unix_secs);
         dns.run(&source, &stats, tasks)?;
+        if !config.identities.is_empty() {
+            tasks.spawn("certificates", tls::keep(config.identities, tasks.stop_token()));
+        }
         tasks.spawn("compiler", compiler.start(Handle::current())?);
         tasks.spawn("serials", serials::keep(data, saved, tasks.stop_token()));
         // The view is kept up as long as there may be a write that waits to see itself in it; the compiler
