@@ -30,8 +30,10 @@ use crate::supervise::panic_message;
 
 /// Octets of a request's head: a message of 11 KiB fits a GET, and longer ones want POST.
 const HEAD_OCTETS_MAX: u32 = 16 << 10;
-/// Requests at once on a connection of HTTP/2. Each may hold a message and a reply of 64 KiB.
-const STREAMS_MAX: u32 = 32;
+/// Requests at once on a connection of HTTP/2, each of which may hold a message and a reply of 64 KiB. With fewer,
+/// clients would be refused that begin before they have heard the limit, and count on this one (RFC 9113 section
+/// 6.5.2).
+const STREAMS_MAX: u32 = 100;
 /// How long a client may take to hear that its connection ends, when nothing is in flight.
 const FAREWELL: Duration = Duration::from_millis(500);
 
