@@ -5,11 +5,16 @@
 
 #[path = "support/case.rs"]
 mod case;
+#[path = "support/certificates.rs"]
+mod certificates;
 #[path = "support/compile.rs"]
 mod compile;
 #[path = "support/dns.rs"]
 #[allow(dead_code, reason = "these tests use a part of it")]
 mod dns;
+#[allow(dead_code, reason = "each test program uses a part of this")]
+#[path = "support/encrypted.rs"]
+mod encrypted;
 #[path = "support/wire.rs"]
 mod wire;
 
@@ -19,6 +24,7 @@ use std::sync::Arc;
 
 use case::{Ask, Case, Expected, SECTIONS, Section};
 use dns::{DEADLINE, Server};
+use encrypted::World;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::Record;
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
@@ -42,6 +48,7 @@ async fn answers_are_as_the_cases_say() {
     let mut wrong = Vec::new();
     let mut stopping = JoinSet::new();
     let mut asked = 0;
+    let world = World::new();
     for path in files() {
         let case = Case::parse(&path, &std::fs::read_to_string(&path).unwrap());
         let snapshot = compile::compile(&case);
@@ -49,10 +56,11 @@ async fn answers_are_as_the_cases_say() {
         let source = Published::new(snapshot.clone());
         source.set_stale(case.stale);
         let source = Source::new(Arc::new(source), case.policy.clone(), || NOW_SECS);
+        let settings = world.settings(settings);
         let server = Server::answering(settings, &source);
         for ask in &case.asks {
             asked += 1;
-            let replies = replies(&case, ask, &snapshot, &server).await;
+            let replies = replies(&case, ask, &snapshot, &server, &world).await;
             let each = replies.iter().find_map(|(transport, reply)| {
                 let why = check(ask, *transport, reply.as_deref()).err()?;
                 Some(format!("over {transport:?}: {why}"))
@@ -67,12 +75,9 @@ async fn answers_are_as_the_cases_say() {
             }
         }
         let totals = server.stats.totals();
-        assert_eq!(
-            (totals.of(Transport::Udp).failed, totals.of(Transport::Tcp).failed),
-            (0, 0),
-            "{}",
-            case.title
-        );
+        for transport in Transport::ALL {
+            assert_eq!(totals.of(transport).failed, 0, "{}: {transport:?}", case.title);
+        }
         stopping.spawn(server.stop());
     }
     for stopped in stopping.join_all().await {
@@ -120,6 +125,7 @@ async fn replies(
     ask: &Ask,
     snapshot: &Arc<Snapshot>,
     server: &Server,
+    world: &World,
 ) -> Vec<(Transport, Option<Vec<u8>>)> {
     let mut replies = Vec::new();
     for (transport, wanted) in [(Transport::Udp, ask.udp), (Transport::Tcp, ask.tcp)] {
@@ -129,13 +135,33 @@ async fn replies(
         replies.extend(
             (0..DRAWS).map(|draw| (transport, straight(case, ask, snapshot, transport, draw))),
         );
-        let reply = match transport {
-            Transport::Udp => over_udp(ask, server).await,
-            _ => over_tcp(ask, server).await,
-        };
-        replies.push((transport, reply));
+        match transport {
+            Transport::Udp => replies.push((transport, over_udp(ask, server).await)),
+            _ => {
+                replies.push((transport, over_tcp(ask, server).await));
+                let encrypted = encrypted_replies(ask, server, world);
+                replies.extend(timeout(DEADLINE, encrypted).await.expect("all replies"));
+            }
+        }
     }
     replies
+}
+
+/// What holds for TCP holds for all that is not a datagram.
+async fn encrypted_replies(
+    ask: &Ask,
+    server: &Server,
+    world: &World,
+) -> Vec<(Transport, Option<Vec<u8>>)> {
+    let at = server.address_of(Transport::Tls);
+    let reply = world.over_tls(at, &[&ask.query, SENTINEL]).await;
+    let tls = Some(reply).filter(|reply| reply[..2] != SENTINEL[..2]);
+    let at = server.address_of(Transport::Https);
+    vec![
+        (Transport::Tls, tls),
+        (Transport::Https, world.get(at, &ask.query).await),
+        (Transport::Https, world.post(at, &ask.query).await),
+    ]
 }
 
 fn straight(

@@ -17,6 +17,7 @@ mod secrets;
 mod sections;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod values;
 mod zonefiles;
 mod zones;
@@ -27,11 +28,13 @@ pub use zonefiles::read_zone_file;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use toml::de::DeTable;
 
 use crate::registry::EtcdSettings;
+use crate::tls::Identity;
 use crate::zone::{Pin, ZoneSettings};
 use crate::{api, dns};
 use reader::Document;
@@ -53,6 +56,8 @@ pub struct Config {
     pub dns: dns::Settings,
     /// The HTTP side, tokens included.
     pub http: api::Settings,
+    /// The certificates of both, each pair of files once.
+    pub identities: Vec<Arc<Identity>>,
     /// Where registrations live.
     pub registry: RegistryChoice,
     /// Where in the registry: ends in `/`.
@@ -125,6 +130,7 @@ impl Default for Config {
         Self {
             dns: dns::Settings::default(),
             http: api::Settings::default(),
+            identities: Vec::new(),
             registry: RegistryChoice::Embedded,
             prefix: PREFIX_DEFAULT.into(),
             zones: vec![ZoneSettings::default()],

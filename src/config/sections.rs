@@ -2,12 +2,14 @@
 //!
 //! The bounds of a setting stand where it is read, and in the comments of `default.toml`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::problem::Problem;
 use super::reader::{Section, nearest};
 use super::secrets::read_secret;
+use super::tls::{self, Identities};
 use super::values::{self, ValueError, duration, filled, flag, list, socket_address, whole, word};
 use super::{
     Config, LogFormat, Overrides, RegistryChoice, ZONES_DIR_DEFAULT, io_reason, limits, zones,
@@ -38,8 +40,10 @@ pub(super) fn read(
     root.set("data", &mut config.data_dir, path);
     root.set("lameduck", &mut config.lameduck, duration(Duration::ZERO..=TIMEOUT_MAX));
     log(root.section("log"), config);
-    dns(root.section("dns"), &mut config.dns, warnings);
+    let mut identities = Identities::read(root);
+    dns(root.section("dns"), &mut config.dns, &mut identities, warnings);
     let http_listen = http(root.section("http"), &mut config.http);
+    config.identities = identities.into_all();
     tokens(root, &mut config.http.tokens, warnings);
     registry(root, config, overrides, warnings);
     let mut zones_dir = PathBuf::from(ZONES_DIR_DEFAULT);
@@ -62,11 +66,19 @@ fn log(section: Section<'_>, config: &mut Config) {
     section.finish();
 }
 
-fn dns(section: Section<'_>, dns: &mut dns::Settings, warnings: &mut Vec<Problem>) {
-    section.set("listen", &mut dns.listen, |value| {
-        let listen = list(LIST_MAX, socket_address)(value)?;
-        if listen.is_empty() { Err(ValueError::new("must hold at least one")) } else { Ok(listen) }
-    });
+/// Addresses to listen on.
+pub(super) fn listen(value: &DeValue<'_>) -> Result<Vec<SocketAddr>, ValueError> {
+    let listen = list(LIST_MAX, socket_address)(value)?;
+    if listen.is_empty() { Err(ValueError::new("must hold at least one")) } else { Ok(listen) }
+}
+
+fn dns(
+    section: Section<'_>,
+    dns: &mut dns::Settings,
+    identities: &mut Identities,
+    warnings: &mut Vec<Problem>,
+) {
+    section.set("listen", &mut dns.listen, listen);
     // RFC 6891 section 6.2.3 for the lower bound; above the upper one fragments are certain.
     section.set("udp_octets_max", &mut dns.udp_octets_max, whole(512..=8_192));
     section.set("udp_workers", &mut dns.udp_workers, whole(0..=1_024));
@@ -80,6 +92,7 @@ fn dns(section: Section<'_>, dns: &mut dns::Settings, warnings: &mut Vec<Problem
     section.set("tcp_message", &mut dns.tcp_message, from_second());
     limits::cookies(&section, dns, warnings);
     limits::rate_limit(section.section("rate_limit"), &mut dns.limits);
+    tls::dns(&section, dns, identities);
     section.finish();
 }
 
@@ -149,7 +162,7 @@ fn registry(
         etcd.endpoints.clone_from(endpoints);
     }
     etcd.credentials = credentials(&section, warnings);
-    etcd.tls = tls(&section);
+    etcd.tls = etcd_tls(&section);
     let short = || duration(Duration::from_millis(100)..=Duration::from_secs(60));
     section.set("connect_timeout", &mut etcd.connect_timeout, short());
     section.set("call_timeout", &mut etcd.call_timeout, short());
@@ -176,7 +189,7 @@ fn credentials(section: &Section<'_>, warnings: &mut Vec<Problem>) -> Option<(St
     Some((user?, password))
 }
 
-fn tls(section: &Section<'_>) -> Option<Tls> {
+fn etcd_tls(section: &Section<'_>) -> Option<Tls> {
     let tls = Tls {
         ca_file: readable(section, "ca_file"),
         cert_file: readable(section, "cert_file"),

@@ -9,10 +9,12 @@ use std::sync::Arc;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use super::encrypted::Doors;
 use super::limit::Limiter;
 use super::settings::Settings;
 use super::source::Source;
 use super::stats::Stats;
+use super::transport::Transport;
 use super::{tcp, udp};
 use crate::supervise::Tasks;
 
@@ -65,6 +67,7 @@ fn advice(error: &io::Error) -> String {
 pub struct Bound {
     settings: Settings,
     listeners: Vec<Listener>,
+    doors: Doors,
 }
 
 /// The sockets of one address.
@@ -75,7 +78,8 @@ struct Listener {
     tcp: TcpListener,
 }
 
-/// Binds a UDP socket for each worker and a TCP socket on every address of the settings.
+/// Binds a UDP socket for each worker and a TCP socket on every address of the settings, and one socket on every
+/// address of another transport.
 ///
 /// # Errors
 /// The first address that can't be bound.
@@ -92,7 +96,7 @@ pub fn bind(settings: &Settings) -> Result<Bound, BindError> {
                 .map_err(|source| BindError { address: *address, source })
         })
         .collect::<Result<_, _>>()?;
-    Ok(Bound { settings: settings.clone(), listeners })
+    Ok(Bound { settings: settings.clone(), listeners, doors: Doors::bind(settings)? })
 }
 
 impl Bound {
@@ -102,6 +106,12 @@ impl Bound {
         self.listeners.iter().map(|listener| listener.address).collect()
     }
 
+    /// Those of a transport besides UDP and TCP.
+    #[must_use]
+    pub fn addresses_of(&self, transport: Transport) -> Vec<SocketAddr> {
+        self.doors.addresses(transport)
+    }
+
     /// Answers on all sockets until the group of tasks is stopped. Must be called within a runtime.
     ///
     /// # Errors
@@ -109,7 +119,8 @@ impl Bound {
     pub fn run(self, source: &Source, stats: &Arc<Stats>, tasks: &Tasks) -> Result<(), BindError> {
         let own: Arc<[SocketAddr]> = self.addresses().into();
         let limiter = Limiter::new(&self.settings.limits).map(Arc::new);
-        let table = tcp::Table::new(&self.settings, stats.clone());
+        let (transport, stop) = (Transport::Tcp, tasks.stop_token());
+        let service = tcp::Service::new(transport, &self.settings, source.clone(), stats, stop);
         for Listener { address, udp, tcp } in self.listeners {
             let failed = |source| BindError { address, source };
             for (number, socket) in udp.into_iter().enumerate() {
@@ -119,16 +130,9 @@ impl Bound {
                 tasks.spawn(format!("dns udp {address} worker {number}"), ended);
             }
             let listener = tokio::net::TcpListener::from_std(tcp).map_err(failed)?;
-            let service = tcp::Service::new(
-                &self.settings,
-                source.clone(),
-                stats,
-                table.clone(),
-                tasks.stop_token(),
-            );
-            tasks.spawn(format!("dns tcp {address}"), tcp::serve(listener, service));
+            tasks.spawn(format!("dns tcp {address}"), tcp::serve(listener, service.clone()));
         }
-        Ok(())
+        self.doors.run(&self.settings, source, stats, tasks)
     }
 }
 
@@ -149,7 +153,7 @@ fn listener(address: SocketAddr, workers: usize, octets_max: u16) -> io::Result<
     }
 }
 
-fn tcp_socket(address: SocketAddr) -> io::Result<TcpListener> {
+pub(super) fn tcp_socket(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket(address, Type::STREAM, Protocol::TCP)?;
     // So that a restart need not wait for old connections to be forgotten.
     socket.set_reuse_address(true)?;

@@ -1,11 +1,13 @@
 //! What an operator says about the DNS side.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::cookie::{SECRET_OCTETS, Secrets};
 use super::limit::Limits;
 use super::policy::Policy;
+use crate::tls::Identity;
 
 /// DNS settings. The bounds of each field are beside its default.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +34,35 @@ pub struct Settings {
     pub tcp_idle: Duration,
     /// How long one message may take to arrive whole, or one reply to be taken.
     pub tcp_message: Duration,
+    /// DNS over TLS (RFC 7858), with the limits of TCP but connections of its own; none: off.
+    pub tls: Option<Secure>,
+    /// DNS over HTTPS (RFC 8484), likewise; none: off.
+    pub https: Option<Https>,
+}
+
+/// A transport under TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secure {
+    /// Addresses to listen on. Port 0 takes a free one.
+    pub listen: Vec<SocketAddr>,
+    /// Who we are.
+    pub identity: Arc<Identity>,
+}
+
+/// DNS over HTTPS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Https {
+    /// Addresses to listen on. Port 0 takes a free one.
+    pub listen: Vec<SocketAddr>,
+    /// Where messages are sent to.
+    pub path: String,
+    /// Who we are; none: HTTP without TLS, for a proxy that has it.
+    pub identity: Option<Arc<Identity>>,
+}
+
+impl Https {
+    /// The path that clients try (RFC 8484 section 4.1, by its examples).
+    pub const PATH: &str = "/dns-query";
 }
 
 /// How datagrams are received and sent.
@@ -70,6 +101,8 @@ impl Default for Settings {
             tcp_connections_per_client_max: 100,
             tcp_idle: Duration::from_secs(10),
             tcp_message: Duration::from_secs(10),
+            tls: None,
+            https: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Counters of the DNS side, summed when somebody asks for them.
 //!
-//! Each UDP worker has a set of its own and TCP one for each listener, on cache lines of their own, so that no
-//! two cores write the same line. What is counted is read from the octets of query and reply: whoever answers
+//! Each UDP worker has a set of its own, and every other transport one, on cache lines of their own, so that no
+//! two workers write the same line. What is counted is read from the octets of query and reply: whoever answers
 //! need not know that it is counted. Label values are closed sets; no name or address that a client sends
 //! becomes one.
 //!
@@ -15,7 +15,7 @@ use super::kinds::{Limited, Qtype, Rcode};
 use super::limit::Judgement;
 use super::transport::Transport;
 
-/// The counters of one UDP worker, or of one TCP listener. 128 octets, since cores fetch lines in pairs.
+/// The counters of one UDP worker, or of another transport. 128 octets, since cores fetch lines in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct Counters {
@@ -61,16 +61,27 @@ fn add(counter: &AtomicU64, count: u64) {
 #[derive(Debug, Default)]
 pub struct Stats {
     transports: [Mutex<Vec<Arc<Counters>>>; Transport::ALL.len()],
-    pub(super) connections: Connections,
+    connections: [Connections; Transport::ALL.len()],
 }
 
-/// What happens to TCP connections.
+/// What happens to the TCP connections of a transport.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     pub(super) open: AtomicU64,
     pub(super) accepted: AtomicU64,
     pub(super) refused: AtomicU64,
     pub(super) evicted: AtomicU64,
+}
+
+impl Connections {
+    fn totals(&self) -> ConnectionTotals {
+        ConnectionTotals {
+            open: self.open.load(Relaxed),
+            accepted: self.accepted.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+            evicted: self.evicted.load(Relaxed),
+        }
+    }
 }
 
 impl Stats {
@@ -84,16 +95,14 @@ impl Stats {
     /// The sums as they stand.
     #[must_use]
     pub fn totals(&self) -> Totals {
-        let connections = &self.connections;
         Totals {
             transports: Transport::ALL.map(|transport| self.sum(transport)),
-            tcp_connections: ConnectionTotals {
-                open: connections.open.load(Relaxed),
-                accepted: connections.accepted.load(Relaxed),
-                refused: connections.refused.load(Relaxed),
-                evicted: connections.evicted.load(Relaxed),
-            },
+            connections: Transport::ALL.map(|transport| self.connections(transport).totals()),
         }
+    }
+
+    pub(super) fn connections(&self, transport: Transport) -> &Connections {
+        &self.connections[transport as usize]
     }
 
     fn of(&self, transport: Transport) -> &Mutex<Vec<Arc<Counters>>> {
@@ -125,8 +134,8 @@ impl Stats {
 pub struct Totals {
     /// In the order of [`Transport::ALL`].
     transports: [TransportTotals; Transport::ALL.len()],
-    /// TCP connections themselves.
-    pub tcp_connections: ConnectionTotals,
+    /// In the same order.
+    connections: [ConnectionTotals; Transport::ALL.len()],
 }
 
 impl Totals {
@@ -134,6 +143,12 @@ impl Totals {
     #[must_use]
     pub fn of(&self, transport: Transport) -> &TransportTotals {
         &self.transports[transport as usize]
+    }
+
+    /// The TCP connections of one transport, where it has them.
+    #[must_use]
+    pub fn connections(&self, transport: Transport) -> &ConnectionTotals {
+        &self.connections[transport as usize]
     }
 }
 

@@ -14,7 +14,10 @@ const OTHERS: usize = 512;
 
 /// Raises the soft limit to what the configuration needs, as far as the hard one lets us.
 pub(super) fn make_room(config: &Config) {
-    let connections = config.dns.tcp_connections_max.saturating_add(config.http.connections_max);
+    let over_tcp =
+        1 + usize::from(config.dns.tls.is_some()) + usize::from(config.dns.https.is_some());
+    let dns = config.dns.tcp_connections_max.saturating_mul(over_tcp);
+    let connections = dns.saturating_add(config.http.connections_max);
     let wanted = u64::try_from(connections.saturating_add(OTHERS)).unwrap_or(u64::MAX);
     let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
         let limit = wanted.min(hard).max(soft);

@@ -88,23 +88,41 @@ impl Collector for Dns {
             }
         }
         limited(&mut encoder, totals.of(Transport::Udp))?;
-        let tcp = &totals.tcp_connections;
-        let help = "TCP connections that were let in, refused for want of room, or closed while idle to make room";
-        let mut metric = encoder.encode_descriptor(
-            "rollcall_dns_tcp_connections",
-            help,
-            None,
-            MetricType::Counter,
-        )?;
+        connections(&mut encoder, &totals)
+    }
+}
+
+/// Of the transports that have TCP connections which are ours.
+fn connections(
+    encoder: &mut DescriptorEncoder<'_>,
+    totals: &Totals,
+) -> Result<(), std::fmt::Error> {
+    let over_tcp = [Transport::Tcp, Transport::Tls, Transport::Https];
+    let help = "TCP connections that were let in, refused for want of room, or closed while idle to make room";
+    let mut metric = encoder.encode_descriptor(
+        "rollcall_dns_tcp_connections",
+        help,
+        None,
+        MetricType::Counter,
+    )?;
+    for transport in over_tcp {
+        let sums = totals.connections(transport);
         for (outcome, count) in
-            [("accepted", tcp.accepted), ("refused", tcp.refused), ("evicted", tcp.evicted)]
+            [("accepted", sums.accepted), ("refused", sums.refused), ("evicted", sums.evicted)]
         {
             metric
-                .encode_family(&[("outcome", outcome)])?
+                .encode_family(&[("proto", transport.as_str()), ("outcome", outcome)])?
                 .encode_counter::<NoLabels, _, f64>(&count, None)?;
         }
-        gauge(&mut encoder, "rollcall_dns_tcp_open", "TCP connections open", tcp.open as f64)
     }
+    let help = "TCP connections open";
+    let mut metric =
+        encoder.encode_descriptor("rollcall_dns_tcp_open", help, None, MetricType::Gauge)?;
+    for transport in over_tcp {
+        let open = totals.connections(transport).open as f64;
+        metric.encode_family(&[("proto", transport.as_str())])?.encode_gauge(&open)?;
+    }
+    Ok(())
 }
 
 fn protos(totals: &Totals) -> [(&'static str, &TransportTotals); Transport::ALL.len()] {

@@ -27,6 +27,7 @@ use crate::registry::etcd::EtcdRegistry;
 use crate::registry::mirror::{Mirror, Pacing};
 use crate::registry::{Entry, Registry};
 use crate::supervise::Tasks;
+use crate::tls;
 use crate::zone::{Catalogue, Guard, Published};
 
 /// Steps of the mirror that wait for the compiler; beyond that the mirror waits.
@@ -54,6 +55,8 @@ pub(super) struct Parts {
 struct Listening {
     pid: u32,
     dns: Vec<SocketAddr>,
+    dns_tls: Vec<SocketAddr>,
+    dns_https: Vec<SocketAddr>,
     http: SocketAddr,
     http_health: Option<SocketAddr>,
 }
@@ -154,6 +157,8 @@ impl Parts {
         Listening {
             pid: std::process::id(),
             dns: self.dns.addresses(),
+            dns_tls: self.dns.addresses_of(dns::Transport::Tls),
+            dns_https: self.dns.addresses_of(dns::Transport::Https),
             http: self.http.address(),
             http_health: self.http.health_address(),
         }
@@ -233,6 +238,9 @@ impl Parts {
         let source = dns::Source::new(published.clone(), config.dns.policy(secret), unix_secs);
         dns.run(&source, &stats, tasks)?;
         tasks.spawn("staleness", staleness::watch(status, published, tasks.stop_token()));
+        if !config.identities.is_empty() {
+            tasks.spawn("certificates", tls::keep(config.identities, tasks.stop_token()));
+        }
         tasks.spawn("compiler", compiler.start(Handle::current())?);
         let reload = reload.run(config.zones, hangups.subscribe(), tasks.stop_token());
         tasks.spawn("reload", reload);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rollcall::dns::{Settings, Source, Stats, bind};
+use rollcall::dns::{Settings, Source, Stats, Transport, bind};
 use rollcall::supervise::{TaskFailed, Tasks};
 use rollcall::zone::{Published, Snapshot};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 /// The server. Without [`Server::stop`] it ends with the runtime.
 pub(crate) struct Server {
     pub(crate) addresses: Vec<SocketAddr>,
+    /// Those of TLS, HTTPS and so on.
+    encrypted: Vec<(Transport, SocketAddr)>,
     /// What it has counted.
     pub(crate) stats: Arc<Stats>,
     stop: CancellationToken,
@@ -35,16 +37,25 @@ impl Server {
     pub(crate) fn answering(settings: Settings, source: &Source) -> Self {
         let bound = bind(&settings).unwrap();
         let addresses = bound.addresses();
+        let of =
+            |transport| bound.addresses_of(transport).into_iter().map(move |at| (transport, at));
+        let encrypted = Transport::ALL.into_iter().flat_map(of).collect();
         let stop = CancellationToken::new();
         let tasks = Tasks::new(stop.clone());
         let stats = Arc::<Stats>::default();
         bound.run(source, &stats, &tasks).unwrap();
-        Self { addresses, stats, stop, tasks }
+        Self { addresses, encrypted, stats, stop, tasks }
     }
 
     /// The first address.
     pub(crate) fn address(&self) -> SocketAddr {
         self.addresses[0]
+    }
+
+    /// The first address of an encrypted transport.
+    pub(crate) fn address_of(&self, wanted: Transport) -> SocketAddr {
+        let mut all = self.encrypted.iter().filter(|(transport, _)| *transport == wanted);
+        all.next().expect("a transport that the settings turn on").1
     }
 
     /// Stops it and waits until all its tasks have ended.

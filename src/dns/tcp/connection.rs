@@ -1,4 +1,4 @@
-//! The life of one TCP connection: how long it may wait for what, and how it ends.
+//! The life of one connection, TCP or TLS on it: how long it may wait for what, and how it ends.
 //!
 //! ```text
 //!            +-- nothing of a message: idle, may be closed to make room ---+
@@ -14,19 +14,18 @@
 //!
 //! Knows nothing of messages.
 
-use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::Service;
 use super::pipeline::{Pipeline, Turn};
+use super::stream::Stream;
 use super::table::Place;
 
 /// How long to read away what a client still sends after the last reply: closing over unread octets would
@@ -37,8 +36,8 @@ const LINGER_OCTETS_MAX: usize = 64 << 10;
 
 /// The connection.
 #[derive(Debug)]
-pub(super) struct Connection {
-    pipeline: Pipeline,
+pub(super) struct Connection<S> {
+    pipeline: Pipeline<S>,
     place: Place,
     service: Arc<Service>,
     /// When the message that is not yet whole began to arrive.
@@ -57,13 +56,8 @@ enum End {
     Cut,
 }
 
-impl Connection {
-    pub(super) fn new(
-        stream: TcpStream,
-        client: IpAddr,
-        place: Place,
-        service: Arc<Service>,
-    ) -> Self {
+impl<S: Stream> Connection<S> {
+    pub(super) fn new(stream: S, client: IpAddr, place: Place, service: Arc<Service>) -> Self {
         Self {
             pipeline: Pipeline::new(stream, client, service.clone()),
             began: None,
@@ -142,22 +136,20 @@ impl Connection {
 }
 
 /// Ends in order.
-async fn close(mut stream: TcpStream) {
-    if stream.shutdown().await.is_err() {
-        return;
-    }
-    let read_away = async {
+async fn close(mut stream: impl Stream) {
+    let end = async {
+        if stream.shutdown().await.is_err() {
+            return;
+        }
         let mut left = LINGER_OCTETS_MAX;
         let mut scrap = [0; 512];
-        while left > 0 && stream.readable().await.is_ok() {
-            match stream.try_read(&mut scrap) {
-                Ok(0) => return,
+        while left > 0 {
+            match stream.read(&mut scrap).await {
+                Ok(0) | Err(_) => return,
                 Ok(read) => left = left.saturating_sub(read),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(_) => return,
             }
         }
     };
-    // Whoever goes on sending is cut.
-    let _ = timeout(LINGER, read_away).await;
+    // Whoever goes on sending, or does not take what TLS has to say at the end, is cut.
+    let _ = timeout(LINGER, end).await;
 }

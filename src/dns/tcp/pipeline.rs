@@ -1,4 +1,4 @@
-//! The stream of one TCP connection: octets in, messages answered in the order in which they were asked, octets
+//! The stream of one connection, TCP or TLS on it: octets in, messages answered in the order in which they were asked, octets
 //! out (RFC 7766 section 6.2.1.1).
 //!
 //! A turn reads what has arrived, answers every message that is whole, and writes the replies together: one
@@ -10,17 +10,17 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::mem::take;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncWriteExt, ReadBuf};
 
 use super::Service;
+use super::stream::Stream;
 use crate::dns::answer::Verdict;
 use crate::dns::out::Out;
 use crate::dns::stats::TransportTotals;
@@ -55,8 +55,8 @@ impl Room {
 
 /// The stream, and what is left over from its last turn.
 #[derive(Debug)]
-pub(super) struct Pipeline {
-    stream: TcpStream,
+pub(super) struct Pipeline<S> {
+    stream: S,
     client: IpAddr,
     service: Arc<Service>,
     /// What has arrived and is not answered: less than a message, unless `replies` holds something.
@@ -80,8 +80,8 @@ pub(super) enum Turn {
     Broken,
 }
 
-impl Pipeline {
-    pub(super) fn new(stream: TcpStream, client: IpAddr, service: Arc<Service>) -> Self {
+impl<S: Stream> Pipeline<S> {
+    pub(super) fn new(stream: S, client: IpAddr, service: Arc<Service>) -> Self {
         Self { stream, client, service, read: Vec::new(), replies: Vec::new() }
     }
 
@@ -98,16 +98,24 @@ impl Pipeline {
     /// Waits until the client has taken what was left over, and goes on. The caller bounds the wait in time.
     pub(super) async fn unblock(&mut self) -> Turn {
         tokio::task::yield_now().await;
-        let written = self.stream.write_all(&self.replies).await;
+        let mut written = self.stream.write_all(&self.replies).await;
         self.replies = Vec::new();
+        if written.is_ok() {
+            written = self.stream.flush().await;
+        }
         if written.is_err() {
             return self.broken();
         }
-        ROOM.with_borrow_mut(|Room { out, replies, .. }| self.answer_kept(out, replies))
+        poll_fn(|context| {
+            ROOM.with_borrow_mut(|Room { out, replies, .. }| {
+                Poll::Ready(self.answer_kept(context, out, replies))
+            })
+        })
+        .await
     }
 
     /// The stream, with nothing left over.
-    pub(super) fn into_stream(self) -> TcpStream {
+    pub(super) fn into_stream(self) -> S {
         self.stream
     }
 
@@ -121,21 +129,26 @@ impl Pipeline {
                 Err(_) => Turn::Broken,
                 Ok(()) if arrived.is_empty() => Turn::End,
                 Ok(()) if self.read.is_empty() => {
-                    let (used, turn) = self.answer_whole(arrived, out, replies);
+                    let (used, turn) = self.answer_whole(context, arrived, out, replies);
                     self.read.extend_from_slice(&arrived[used..]);
                     turn
                 }
                 Ok(()) => {
                     self.read.extend_from_slice(arrived);
-                    self.answer_kept(out, replies)
+                    self.answer_kept(context, out, replies)
                 }
             })
         })
     }
 
-    fn answer_kept(&mut self, out: &mut Out, replies: &mut Vec<u8>) -> Turn {
+    fn answer_kept(
+        &mut self,
+        context: &mut Context<'_>,
+        out: &mut Out,
+        replies: &mut Vec<u8>,
+    ) -> Turn {
         let mut read = take(&mut self.read);
-        let (used, turn) = self.answer_whole(&read, out, replies);
+        let (used, turn) = self.answer_whole(context, &read, out, replies);
         if used < read.len() {
             read.drain(..used);
             self.read = read;
@@ -147,6 +160,7 @@ impl Pipeline {
     /// were, and what it came to.
     fn answer_whole(
         &mut self,
+        context: &mut Context<'_>,
         octets: &[u8],
         out: &mut Out,
         replies: &mut Vec<u8>,
@@ -182,37 +196,29 @@ impl Pipeline {
                     self.replies.append(replies);
                     return (used, Turn::Blocked);
                 }
-                match self.write(replies) {
-                    Ok(()) if self.replies.is_empty() => {}
-                    Ok(()) => return (used, Turn::Blocked),
+                match self.write(context, replies) {
+                    Ok(true) => {}
+                    Ok(false) => return (used, Turn::Blocked),
                     Err(_) => return (used, self.broken()),
                 }
             }
         }
         drop(view);
         self.service.counters.add(&tally);
-        match self.write(replies) {
-            Ok(()) if self.replies.is_empty() => (used, turn),
+        match self.write(context, replies) {
+            Ok(true) => (used, turn),
             // An unfit length is met again when all is written.
-            Ok(()) => (used, Turn::Blocked),
+            Ok(false) => (used, Turn::Blocked),
             Err(_) => (used, self.broken()),
         }
     }
 
-    /// Writes as much as the client takes now; the rest is left over.
-    fn write(&mut self, replies: &mut Vec<u8>) -> io::Result<()> {
-        let mut left = replies.as_slice();
-        while !left.is_empty() {
-            match self.stream.try_write(left) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(written) => left = &left[written..],
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
-            }
-        }
-        self.replies.extend_from_slice(left);
+    /// Writes as much as the client takes now; the rest is left over. Whether there is none.
+    fn write(&mut self, context: &mut Context<'_>, replies: &mut Vec<u8>) -> io::Result<bool> {
+        let pushed = self.stream.push(context, replies)?;
+        self.replies.extend_from_slice(&replies[pushed.taken..]);
         replies.clear();
-        Ok(())
+        Ok(pushed.gone)
     }
 
     fn broken(&self) -> Turn {
@@ -228,7 +234,7 @@ mod tests {
 
     use socket2::SockRef;
     use tokio::io::AsyncReadExt;
-    use tokio::net::{TcpListener, TcpSocket};
+    use tokio::net::{TcpListener, TcpSocket, TcpStream};
     use tokio::time::timeout;
     use tokio_util::sync::CancellationToken;
 
@@ -237,7 +243,6 @@ mod tests {
     use crate::dns::settings::Settings;
     use crate::dns::source::Source;
     use crate::dns::stats::Stats;
-    use crate::dns::tcp::Table;
     use crate::dns::transport::Transport;
     use crate::zone::Published;
 
@@ -245,7 +250,7 @@ mod tests {
     const DEADLINE: Duration = Duration::from_secs(20);
 
     /// A connection that holds little on its way, and its other end.
-    async fn narrow(stats: &Arc<Stats>) -> (Pipeline, TcpStream) {
+    async fn narrow(stats: &Arc<Stats>) -> (Pipeline<TcpStream>, TcpStream) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4_096).unwrap();
@@ -253,10 +258,10 @@ mod tests {
         let (stream, peer) = listener.accept().await.unwrap();
         SockRef::from(&stream).set_send_buffer_size(4_096).unwrap();
         let settings = Settings::default();
-        let table = Table::new(&settings, stats.clone());
         let published = Arc::new(Published::new(Arc::default()));
         let source = Source::new(published, Policy::default(), || 0);
-        let service = Service::new(&settings, source, stats, table, CancellationToken::new());
+        let stop = CancellationToken::new();
+        let service = Service::new(Transport::Tcp, &settings, source, stats, stop);
         (Pipeline::new(stream, peer.ip(), service), client)
     }
 
@@ -269,7 +274,7 @@ mod tests {
     }
 
     /// Takes turns, and counts those that were blocked.
-    async fn run(mut pipeline: Pipeline) -> (usize, Turn) {
+    async fn run(mut pipeline: Pipeline<TcpStream>) -> (usize, Turn) {
         let mut blocked = 0;
         loop {
             let mut turn = pipeline.turn().await;
