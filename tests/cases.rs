@@ -10,9 +10,7 @@ mod certificates;
 #[path = "support/compile.rs"]
 mod compile;
 #[path = "support/dns.rs"]
-#[allow(dead_code, reason = "these tests use a part of it")]
 mod dns;
-#[allow(dead_code, reason = "each test program uses a part of this")]
 #[path = "support/encrypted.rs"]
 mod encrypted;
 #[path = "support/wire.rs"]

@@ -1,7 +1,6 @@
 //! Reply-rate limiting on sockets: what a stranger is sent who asks in others' names, and what a true client still gets.
 
 #[path = "support/dns.rs"]
-#[allow(dead_code, reason = "these tests use a part of it")]
 mod dns;
 #[path = "support/world.rs"]
 #[allow(dead_code, reason = "these tests use a part of it")]

@@ -1,4 +1,5 @@
 //! A DNS server in this process, on ports of its own.
+#![allow(dead_code, reason = "each test program uses a part of this")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

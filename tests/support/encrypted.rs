@@ -1,4 +1,5 @@
 //! Clients of the encrypted transports, none of them ours: rustls, hyper.
+#![allow(dead_code, reason = "each test program uses a part of this")]
 
 use std::net::SocketAddr;
 use std::path::Path;
