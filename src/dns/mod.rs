@@ -11,6 +11,7 @@ pub mod answer;
 pub mod bind;
 mod browse;
 pub mod cookie;
+pub mod forward;
 pub mod limit;
 pub mod policy;
 pub mod query;

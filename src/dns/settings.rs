@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::cookie::Secrets;
+use super::forward;
 use super::limit::Limits;
 use super::policy::Policy;
 
@@ -16,6 +17,8 @@ pub struct Settings {
     pub udp_octets_max: u16,
     /// What server cookies are made with; none: cookies are ignored.
     pub cookies: Option<Secrets>,
+    /// Where names of others are looked up; none: nowhere.
+    pub forward: Option<forward::Settings>,
     /// How replies in datagrams are limited.
     pub limits: Limits,
     /// UDP workers for each address; 0 means one a core.
@@ -59,6 +62,7 @@ impl Default for Settings {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 1053))],
             udp_octets_max: 1232,
             cookies: None,
+            forward: None,
             limits: Limits::default(),
             udp_workers: 0,
             udp_calls: UdpCalls::Batched,
