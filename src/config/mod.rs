@@ -10,6 +10,7 @@
 //!
 //! Knows nothing of sockets, tasks, and of how the settings are used.
 
+mod forward;
 mod problem;
 mod reader;
 mod secrets;
@@ -19,6 +20,7 @@ mod tests;
 mod values;
 mod zones;
 
+pub use forward::Choice as ForwardChoice;
 pub use problem::{Problem, Problems, io_reason};
 pub use secrets::{Secret, read_secret};
 
@@ -100,6 +102,8 @@ pub struct Overrides {
     pub etcd: Option<Vec<String>>,
     /// DNS addresses.
     pub dns: Option<Vec<SocketAddr>>,
+    /// Whom to ask for names of others.
+    pub forward: Option<ForwardChoice>,
     /// The API's address.
     pub http: Option<SocketAddr>,
     /// The data directory.

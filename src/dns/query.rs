@@ -181,7 +181,8 @@ struct Record<'q> {
 impl<'q> Record<'q> {
     fn read(message: &'q [u8], at: usize) -> Option<Self> {
         let behind = skip_name(message, at)?;
-        let [t1, t2, c1, c2, _, version, flags, _, l1, l2] = *message.get(behind..)?.first_chunk()?;
+        let [t1, t2, c1, c2, _, version, flags, _, l1, l2] =
+            *message.get(behind..)?.first_chunk()?;
         let start = behind + 10;
         let end = start + usize::from(u16::from_be_bytes([l1, l2]));
         Some(Self {

@@ -18,6 +18,7 @@ use super::{ServeError, background, metrics, serials};
 use crate::api::{self, Api, History};
 use crate::config::{Config, RegistryChoice};
 use crate::dns;
+use crate::dns::forward::{self, ForwardError, Forwarder};
 use crate::layout::Parsed;
 use crate::layout::native::Keys;
 use crate::registry::embedded::EmbeddedRegistry;
@@ -180,7 +181,9 @@ impl Parts {
             published: published.clone(),
             draining,
         };
-        let mut exposition = metrics::registry(stats.clone(), health.clone(), &measures);
+        let forwarded = Arc::default();
+        let mut exposition =
+            metrics::registry(stats.clone(), Arc::clone(&forwarded), health.clone(), &measures);
         let api = Api {
             registry,
             shared_registry: matches!(config.registry, RegistryChoice::Etcd(_)),
@@ -205,6 +208,7 @@ impl Parts {
         };
 
         let source = dns::Source::new(published.clone(), config.dns.policy(), unix_secs);
+        let source = forwarding(source, config.dns.forward, dns.addresses(), forwarded)?;
         dns.run(&source, &stats, tasks)?;
         tasks.spawn("compiler", compiler.start(Handle::current())?);
         tasks.spawn("serials", serials::keep(data, saved, tasks.stop_token()));
@@ -222,6 +226,18 @@ impl Parts {
         });
         Ok(())
     }
+}
+
+/// Answers from there, and from other servers if the configuration names some.
+fn forwarding(
+    own: dns::Source,
+    settings: Option<forward::Settings>,
+    listeners: Vec<SocketAddr>,
+    stats: Arc<forward::stats::Stats>,
+) -> Result<dns::Source, ForwardError> {
+    let Some(settings) = settings else { return Ok(own) };
+    let forwarder = Forwarder::new(settings, own.clone(), listeners, stats)?;
+    Ok(own.with_forwarder(forwarder))
 }
 
 /// The time in seconds since 1970, cut to 32 bits (RFC 9018 section 4.3).

@@ -188,8 +188,7 @@ impl<'a> Chain<'a> {
         }
         let is_asked = self.rtype.is_any() || rtype == self.rtype || rtype.is_cname();
         number == TYPE_DNAME
-            || owners.contains(&record.name)
-                && (is_asked || self.dnssec_ok && number == TYPE_RRSIG)
+            || owners.contains(&record.name) && (is_asked || self.dnssec_ok && number == TYPE_RRSIG)
     }
 
     fn is_own(&self, lower: &[u8]) -> bool {

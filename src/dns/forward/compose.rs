@@ -103,7 +103,8 @@ impl Writer<'_> {
         let ttl = record.ttl.min(MAX_TTL);
         let owner = wire(&record.name);
         let lower = owner.to_ascii_lowercase();
-        let place = self.names.iter().find_map(|(place, name)| Some(place + suffix_at(name, &lower)?));
+        let place =
+            self.names.iter().find_map(|(place, name)| Some(place + suffix_at(name, &lower)?));
         let data_place = if let Some(place) = place {
             self.reply.record(section, place, rtype, ttl, &[&data])?
         } else {

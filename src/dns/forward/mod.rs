@@ -276,10 +276,8 @@ impl Inner {
         forwarder: Forwarder,
     ) -> Result<Heard, Refusal> {
         let deadline = Instant::now() + self.settings.timeout;
-        let wishes = Wishes {
-            dnssec_ok: asked.dnssec_ok,
-            checking_disabled: asked.header.flags & CD != 0,
-        };
+        let wishes =
+            Wishes { dnssec_ok: asked.dnssec_ok, checking_disabled: asked.header.flags & CD != 0 };
         let unreadable = Refusal::Failure(Failure::Unreachable);
         let mut chain = self.chain(asked, client).ok_or(unreadable)?;
         while let Some(ask) = chain.next() {

@@ -85,10 +85,8 @@ mod tests {
 
     #[test]
     fn the_longest_domain_wins_and_the_rest_goes_to_the_others() {
-        let domain = |text, n| Domain {
-            name: DomainName::new(text).unwrap(),
-            upstreams: vec![address(n)],
-        };
+        let domain =
+            |text, n| Domain { name: DomainName::new(text).unwrap(), upstreams: vec![address(n)] };
         let routes = Routes::new(&Settings {
             upstreams: Upstreams::Listed(vec![address(1)]),
             domains: vec![domain("Example.", 2), domain("corp.example", 3)],

@@ -41,12 +41,11 @@ pub(super) fn answer(name: &Name, lower: &[u8], rtype: RecordType) -> Option<Hea
     if let Some(at) = below(LOOPBACK_V4).or_else(|| below(LOOPBACK_V6)) {
         return Some(match rtype {
             // The zone itself is no address.
-            RecordType::PTR if at > 0 || lower == LOOPBACK_V6 => {
-                Name::from_ascii("localhost.").map_or_else(
+            RecordType::PTR if at > 0 || lower == LOOPBACK_V6 => Name::from_ascii("localhost.")
+                .map_or_else(
                     |_| negative(name, lower, at, NOERROR),
                     |localhost| found(RData::PTR(PTR(localhost))),
-                )
-            }
+                ),
             _ => negative(name, lower, at, NOERROR),
         });
     }
@@ -58,9 +57,8 @@ pub(super) fn answer(name: &Name, lower: &[u8], rtype: RecordType) -> Option<Hea
 fn negative(name: &Name, lower: &[u8], at: usize, rcode: u16) -> Heard {
     let labels = lower.get(at..).map_or(0, label_count);
     let zone = name.trim_to(labels);
-    let soa = Name::from_ascii("nobody.invalid.").map(|nobody| {
-        SOA::new(zone.clone(), nobody, 1, 3_600, 1_200, 604_800, TTL_SECS)
-    });
+    let soa = Name::from_ascii("nobody.invalid.")
+        .map(|nobody| SOA::new(zone.clone(), nobody, 1, 3_600, 1_200, 604_800, TTL_SECS));
     let soa = soa.map(|soa| Record::from_rdata(zone, TTL_SECS, RData::SOA(soa)));
     Heard { authorities: soa.into_iter().collect(), ..Heard::bare(rcode) }
 }

@@ -78,7 +78,8 @@ pub(super) enum Failure {
 
 impl Group {
     pub(super) fn new(addresses: &[SocketAddr]) -> Arc<Self> {
-        let server = |address: &SocketAddr| Server { address: *address, shunned: AtomicU64::new(0) };
+        let server =
+            |address: &SocketAddr| Server { address: *address, shunned: AtomicU64::new(0) };
         Arc::new(Self { servers: addresses.iter().map(server).collect(), start: Instant::now() })
     }
 

@@ -8,9 +8,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use nix::libc;
-use nix::sys::socket::{
-    ControlMessage, MsgFlags, SockaddrStorage, sendmsg, setsockopt, sockopt,
-};
+use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg, setsockopt, sockopt};
 
 /// How long to wait for a datagram at most: so soon does a worker see that it is to stop.
 const WAIT: Duration = Duration::from_millis(100);
