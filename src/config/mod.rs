@@ -10,6 +10,7 @@
 //!
 //! Knows nothing of sockets, tasks, and of how the settings are used.
 
+mod forward;
 mod limits;
 mod problem;
 mod reader;
@@ -22,6 +23,7 @@ mod values;
 mod zonefiles;
 mod zones;
 
+pub use forward::Choice as ForwardChoice;
 pub use problem::{Problem, Problems, io_reason};
 pub use secrets::{Secret, read_secret};
 pub use zonefiles::read_zone_file;
@@ -108,6 +110,8 @@ pub struct Overrides {
     pub etcd: Option<Vec<String>>,
     /// DNS addresses.
     pub dns: Option<Vec<SocketAddr>>,
+    /// Whom to ask for names of others.
+    pub forward: Option<ForwardChoice>,
     /// The API's address.
     pub http: Option<SocketAddr>,
     /// The data directory.

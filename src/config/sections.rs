@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::forward::forward;
 use super::problem::Problem;
 use super::reader::{Section, nearest};
 use super::secrets::read_secret;
@@ -50,6 +51,7 @@ pub(super) fn read(
     root.set("zones", &mut zones_dir, path);
     config.zones = zones::zones(root, &zones_dir);
     config.pins = zones::pins(root, &config.zones);
+    config.dns.forward = forward(root, overrides, &config.zones);
     http_listen
 }
 

@@ -81,6 +81,7 @@ fn overrides_beat_the_file() {
 
     let overrides = Overrides {
         etcd: Some(vec!["http://b:2379".into()]),
+        forward: Some(ForwardChoice::System),
         dns: Some(vec!["127.0.0.1:3".parse().unwrap()]),
         http: Some("127.0.0.1:4".parse().unwrap()),
         data_dir: Some("b".into()),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::encrypted::Doors;
+use super::forward::{self, Queue};
 use super::limit::Limiter;
 use super::settings::Settings;
 use super::source::Source;
@@ -121,11 +122,18 @@ impl Bound {
         let limiter = Limiter::new(&self.settings.limits).map(Arc::new);
         let (transport, stop) = (Transport::Tcp, tasks.stop_token());
         let service = tcp::Service::new(transport, &self.settings, source.clone(), stats, stop);
+        let queue = forwarding(source, stats, tasks);
         for Listener { address, udp, tcp } in self.listeners {
             let failed = |source| BindError { address, source };
             for (number, socket) in udp.into_iter().enumerate() {
                 let (own, source, limiter) = (own.clone(), source.clone(), limiter.clone());
-                let worker = udp::Worker::new(own, &self.settings, source, limiter, stats);
+                let forward = queue.clone().map(|queue| {
+                    let replier = Arc::new(socket.replier()?);
+                    Ok(udp::Forward { queue, replier })
+                });
+                let forward = forward.transpose().map_err(failed)?;
+                let worker = udp::Worker::new(own, &self.settings, source, limiter, stats)
+                    .with_forward(forward);
                 let ended = worker.start(socket, tasks.stop_token()).map_err(failed)?;
                 tasks.spawn(format!("dns udp {address} worker {number}"), ended);
             }
@@ -134,6 +142,20 @@ impl Bound {
         }
         self.doors.run(&self.settings, source, stats, tasks)
     }
+}
+
+/// Starts what looks up names of others, if anything does; the queue to it.
+fn forwarding(source: &Source, stats: &Stats, tasks: &Tasks) -> Option<Queue> {
+    let forwarder = source.forwarder()?;
+    let (queue, jobs) = Queue::new(forwarder.clone());
+    let counters = stats.counters(Transport::Udp);
+    let serve = forward::serve(forwarder.clone(), jobs, counters, tasks.stop_token());
+    tasks.spawn("dns forward", serve);
+    if let Some(file) = forwarder.file() {
+        let follow = forward::follow(forwarder.clone(), file, tasks.stop_token());
+        tasks.spawn("dns forward upstreams", follow);
+    }
+    Some(queue)
 }
 
 fn listener(address: SocketAddr, workers: usize, octets_max: u16) -> io::Result<Listener> {

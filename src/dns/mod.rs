@@ -12,6 +12,7 @@ pub mod bind;
 mod browse;
 pub mod cookie;
 mod encrypted;
+pub mod forward;
 mod https;
 pub mod kinds;
 pub mod limit;

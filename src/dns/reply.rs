@@ -32,12 +32,18 @@ const CLASS_IN: u16 = 1;
 pub enum ExtendedError {
     /// 4.4: the registry has not been heard of for a while.
     StaleAnswer = 3,
+    /// 4.14: it failed a moment ago.
+    CachedError = 13,
     /// 4.15: the server has not read its registry yet.
     NotReady = 14,
     /// 4.20: the same for a name that does not exist.
     StaleNxdomain = 19,
     /// 4.21: the name is in none of our zones.
     NotAuthoritative = 20,
+    /// 4.23: nobody answers who could say.
+    NoReachableAuthority = 22,
+    /// 4.24: nobody can be reached, or understood, who could say.
+    NetworkError = 23,
 }
 
 /// The sections that records are counted in.

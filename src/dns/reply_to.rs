@@ -12,11 +12,6 @@ use super::source::Source;
 use super::stats::{Counters, TransportTotals};
 use super::transport::Transport;
 
-/// Where a header ends and the question begins (RFC 1035 section 4.1.1).
-const HEADER_OCTETS: usize = 12;
-/// Response code: no answer can be had at the moment.
-const SERVFAIL: u8 = 2;
-
 thread_local! {
     static OUT: RefCell<Out> = RefCell::new(Out::new());
 }
@@ -35,7 +30,7 @@ impl Responder {
         let reply = match self.own(client, query) {
             Own::Reply(reply) => Some(reply),
             Own::Drop => None,
-            Own::Forward => Some(self.forward(query).await),
+            Own::Forward => self.forward(client, query).await,
         };
         let mut tally = TransportTotals::default();
         match &reply {
@@ -58,9 +53,11 @@ impl Responder {
         })
     }
 
-    /// What others would know: with nobody to ask, a failure, so that the client asks another server.
-    async fn forward(&self, query: &[u8]) -> Vec<u8> {
-        failure(query)
+    /// What others know. Where nobody is asked, no query is to be forwarded.
+    async fn forward(&self, client: IpAddr, query: &[u8]) -> Option<Vec<u8>> {
+        let forwarder = self.source.forwarder()?.clone();
+        let reply = forwarder.forward(query, client, self.transport).await;
+        Some(reply).filter(|reply| !reply.is_empty())
     }
 }
 
@@ -69,47 +66,4 @@ enum Own {
     Reply(Vec<u8>),
     Drop,
     Forward,
-}
-
-/// A reply that says that there is none: the question, if it can be read, and nothing else.
-fn failure(query: &[u8]) -> Vec<u8> {
-    let question = question_octets(query).unwrap_or(0);
-    let mut reply = query.get(..HEADER_OCTETS + question).unwrap_or_default().to_vec();
-    if let Some([_, _, first, second, counts @ ..]) = reply.first_chunk_mut::<HEADER_OCTETS>() {
-        // Opcode and RD as they came, then CD.
-        *first = 0x80 | (*first & 0x79);
-        *second = (*second & 0x10) | SERVFAIL;
-        *counts = [0, u8::from(question > 0), 0, 0, 0, 0, 0, 0];
-    }
-    reply
-}
-
-/// How long the one question is, its name not compressed.
-fn question_octets(query: &[u8]) -> Option<usize> {
-    let mut at = HEADER_OCTETS;
-    loop {
-        match *query.get(at)? {
-            0 => break,
-            length @ 1..=63 => at += usize::from(length) + 1,
-            _ => return None,
-        }
-    }
-    let octets = at + 5 - HEADER_OCTETS;
-    query.get(..HEADER_OCTETS + octets).map(|_| octets)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failure_repeats_the_question_and_nothing_else() {
-        let query = b"\x12\x34\x05\x30\x00\x01\x00\x00\x00\x00\x00\x01\x01a\x00\x00\x01\x00\x01\
-                      \x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00";
-        let reply = failure(query);
-        assert_eq!(reply[..12], *b"\x12\x34\x81\x12\x00\x01\x00\x00\x00\x00\x00\x00");
-        assert_eq!(reply[12..], *b"\x01a\x00\x00\x01\x00\x01");
-        let cut = failure(&query[..15]);
-        assert_eq!(cut, b"\x12\x34\x81\x12\x00\x00\x00\x00\x00\x00\x00\x00");
-    }
 }

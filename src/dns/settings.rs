@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cookie::{SECRET_OCTETS, Secrets};
+use super::forward;
 use super::limit::Limits;
 use super::policy::Policy;
 use crate::tls::Identity;
@@ -20,6 +21,8 @@ pub struct Settings {
     pub cookies: bool,
     /// What they are made with; none: a secret of this start's own.
     pub cookie_secrets: Option<Secrets>,
+    /// Where names of others are looked up; none: nowhere.
+    pub forward: Option<forward::Settings>,
     /// How replies in datagrams are limited.
     pub limits: Limits,
     /// UDP workers for each address; 0 means one a core.
@@ -94,6 +97,7 @@ impl Default for Settings {
             udp_octets_max: 1232,
             cookies: true,
             cookie_secrets: None,
+            forward: None,
             limits: Limits::default(),
             udp_workers: 0,
             udp_calls: UdpCalls::Batched,

@@ -6,9 +6,17 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
 
+/// How the names of the resolver's crates begin.
+const RESOLVER: &str = "hickory";
+
 /// Starts logging, and sends panics to the log too: the process's standard error may be read by nobody.
 pub(super) fn start(log: &Log) {
-    let filter = EnvFilter::new(&log.filter);
+    let mut filter = log.filter.clone();
+    // The resolver's library warns of every datagram that is no answer, which strangers can send at will.
+    if !filter.contains(RESOLVER) {
+        filter = format!("{filter},{RESOLVER}_net=off,{RESOLVER}_resolver=off");
+    }
+    let filter = EnvFilter::new(filter);
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

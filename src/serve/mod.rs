@@ -50,6 +50,9 @@ pub enum ServeError {
     /// The DNS side can't listen.
     #[error(transparent)]
     Dns(#[from] dns::BindError),
+    /// Names of others can't be looked up as configured.
+    #[error(transparent)]
+    Forward(#[from] dns::forward::ForwardError),
     /// The HTTP side can't listen.
     #[error(transparent)]
     Http(#[from] api::BindError),

@@ -20,6 +20,7 @@ use crate::api::{self, Api, History};
 use crate::config::{Config, RegistryChoice};
 use crate::dns;
 use crate::dns::cookie::SECRET_OCTETS;
+use crate::dns::forward::{self, ForwardError, Forwarder};
 use crate::layout::Parsed;
 use crate::layout::native::Keys;
 use crate::registry::embedded::EmbeddedRegistry;
@@ -207,8 +208,14 @@ impl Parts {
             measures: reload::Measures::default(),
             wall_clock: wall_time,
         };
-        let mut exposition =
-            metrics::registry(stats.clone(), health.clone(), &measures, &reload.measures);
+        let forwarded = Arc::default();
+        let mut exposition = metrics::registry(
+            stats.clone(),
+            Arc::clone(&forwarded),
+            health.clone(),
+            &measures,
+            &reload.measures,
+        );
         let api = Api {
             registry,
             shared_registry: matches!(config.registry, RegistryChoice::Etcd(_)),
@@ -236,6 +243,7 @@ impl Parts {
         let mut secret = [0; SECRET_OCTETS];
         getrandom::fill(&mut secret).map_err(std::io::Error::from)?;
         let source = dns::Source::new(published.clone(), config.dns.policy(secret), unix_secs);
+        let source = forwarding(source, config.dns.forward, dns.addresses(), forwarded)?;
         dns.run(&source, &stats, tasks)?;
         tasks.spawn("staleness", staleness::watch(status, published, tasks.stop_token()));
         if !config.identities.is_empty() {
@@ -260,6 +268,18 @@ impl Parts {
         });
         Ok(())
     }
+}
+
+/// Answers from there, and from other servers if the configuration names some.
+fn forwarding(
+    own: dns::Source,
+    settings: Option<forward::Settings>,
+    listeners: Vec<SocketAddr>,
+    stats: Arc<forward::stats::Stats>,
+) -> Result<dns::Source, ForwardError> {
+    let Some(settings) = settings else { return Ok(own) };
+    let forwarder = Forwarder::new(settings, own.clone(), listeners, stats)?;
+    Ok(own.with_forwarder(forwarder))
 }
 
 /// The time in seconds since 1970, cut to 32 bits (RFC 9018 section 4.3).

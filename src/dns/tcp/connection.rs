@@ -27,6 +27,7 @@ use super::Service;
 use super::pipeline::{Pipeline, Turn};
 use super::stream::Stream;
 use super::table::Place;
+use crate::dns::forward::Forwarder;
 
 /// How long to read away what a client still sends after the last reply: closing over unread octets would
 /// reset the connection and destroy replies on their way (RFC 9293 section 3.10.4).
@@ -93,7 +94,7 @@ impl<S: Stream> Connection<S> {
                 turn = next;
             }
             match turn {
-                Turn::Unfit | Turn::End => return End::Close,
+                Turn::Unfit | Turn::End => return self.finish().await,
                 Turn::Broken => return End::Cut,
                 Turn::Answered(any) if any => self.began = None,
                 Turn::Answered(_) | Turn::Blocked => {}
@@ -104,13 +105,36 @@ impl<S: Stream> Connection<S> {
         }
     }
 
+    /// Waits for what others are still asked for: everything asked is answered.
+    async fn finish(&mut self) -> End {
+        self.place.busy();
+        // Each wait ends with the forwarder's time-out, and their number with the connection's bound.
+        while self.pipeline.is_waiting() {
+            let mut turn = self.pipeline.forwarded().await;
+            if turn == Turn::Blocked {
+                let unblock = timeout(self.service.message, self.pipeline.unblock());
+                turn = unblock.await.unwrap_or(Turn::Broken);
+            }
+            if turn == Turn::Broken {
+                return End::Cut;
+            }
+        }
+        End::Close
+    }
+
     /// Waits for a turn, within the deadline that holds now.
     async fn wait(&mut self) -> Result<Turn, End> {
         let now = Instant::now();
-        let idle = self.pipeline.is_empty();
+        let waiting = self.pipeline.is_waiting();
+        let idle = self.pipeline.is_empty() && !waiting;
         let deadline = if idle {
             self.place.idle();
             now + self.service.idle
+        } else if self.pipeline.is_empty() {
+            self.place.busy();
+            // Others answer, or are given up, before that.
+            let forwarder = self.service.source.forwarder();
+            now + self.service.idle + forwarder.map_or(Duration::ZERO, Forwarder::timeout)
         } else {
             self.place.busy();
             *self.began.get_or_insert(now) + self.service.message

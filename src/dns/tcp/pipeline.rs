@@ -1,10 +1,13 @@
-//! The stream of one connection, TCP or TLS on it: octets in, messages answered in the order in which they were asked, octets
-//! out (RFC 7766 section 6.2.1.1).
+//! The stream of one connection, TCP or TLS on it: octets in, messages answered in the order in which they were asked,
+//! octets out.
 //!
 //! A turn reads what has arrived, answers every message that is whole, and writes the replies together: one
 //! call to read and one to write, however many queries there are. It runs in buffers that belong to the thread.
 //! A connection keeps only what is left over: the beginning of a message, or replies that the client does not
 //! take. So an idle one holds no buffer, and one that is not grows with what really came.
+//!
+//! Names of others are looked up meanwhile, and their replies written as they are ready, whatever was asked before
+//! (RFC 7766 section 6.2.1.1): nobody waits behind them. They end with the connection.
 //!
 //! Knows nothing of deadlines, nor of what an answer holds.
 
@@ -13,15 +16,18 @@ use std::future::poll_fn;
 use std::io;
 use std::mem::take;
 use std::net::IpAddr;
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncWriteExt, ReadBuf};
+use tokio::task::{JoinError, JoinSet};
 
 use super::Service;
 use super::stream::Stream;
 use crate::dns::answer::Verdict;
+use crate::dns::forward;
 use crate::dns::out::Out;
 use crate::dns::stats::TransportTotals;
 
@@ -63,6 +69,8 @@ pub(super) struct Pipeline<S> {
     read: Vec<u8>,
     /// What is answered and not written, since the client does not take it.
     replies: Vec<u8>,
+    /// Replies that others are asked for.
+    forwarded: JoinSet<Vec<u8>>,
 }
 
 /// What a turn came to.
@@ -82,7 +90,8 @@ pub(super) enum Turn {
 
 impl<S: Stream> Pipeline<S> {
     pub(super) fn new(stream: S, client: IpAddr, service: Arc<Service>) -> Self {
-        Self { stream, client, service, read: Vec::new(), replies: Vec::new() }
+        let (read, replies, forwarded) = (Vec::new(), Vec::new(), JoinSet::new());
+        Self { stream, client, service, read, replies, forwarded }
     }
 
     /// Whether no message has begun to arrive.
@@ -90,7 +99,19 @@ impl<S: Stream> Pipeline<S> {
         self.read.is_empty()
     }
 
-    /// Waits until something has arrived, and takes a turn. May be dropped while it waits.
+    /// Whether others are being asked.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.forwarded.is_empty()
+    }
+
+    /// Waits for the next reply from others, and writes it; at once where there is none. May be dropped while it
+    /// waits.
+    pub(super) async fn forwarded(&mut self) -> Turn {
+        poll_fn(|context| self.poll_forwarded(context)).await
+    }
+
+    /// Waits until something has arrived, from the client or from others, and takes a turn. May be dropped while it
+    /// waits.
     pub(super) async fn turn(&mut self) -> Turn {
         poll_fn(|context| self.poll_turn(context)).await
     }
@@ -119,7 +140,31 @@ impl<S: Stream> Pipeline<S> {
         self.stream
     }
 
+    fn poll_forwarded(&mut self, context: &mut Context<'_>) -> Poll<Turn> {
+        let mut replies = Vec::new();
+        let ended = ready!(self.forwarded.poll_join_next(context));
+        if let Some(ended) = ended {
+            push_forwarded(&mut replies, ended);
+        }
+        // Those that are ready too go with it.
+        while replies.len() < WRITE_OCTETS
+            && let Some(ended) = self.forwarded.try_join_next()
+        {
+            push_forwarded(&mut replies, ended);
+        }
+        Poll::Ready(match self.write(context, &mut replies) {
+            Ok(true) => Turn::Answered(false),
+            Ok(false) => Turn::Blocked,
+            Err(_) => self.broken(),
+        })
+    }
+
     fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Turn> {
+        if self.is_waiting()
+            && let Poll::Ready(turn) = self.poll_forwarded(context)
+        {
+            return Poll::Ready(turn);
+        }
         ROOM.with_borrow_mut(|Room { arrived, out, replies }| {
             let mut arrived = ReadBuf::new(arrived);
             // Unlike `try_read` this notices that it has read all there is, and saves a call that says so.
@@ -180,13 +225,12 @@ impl<S: Stream> Pipeline<S> {
             used += 2 + length;
             turn = Turn::Answered(true);
             match view.answer(self.client, self.service.transport, fastrand::u64(..), query, out) {
-                Verdict::Drop | Verdict::Forward => tally.dropped += 1,
+                Verdict::Drop => tally.dropped += 1,
+                Verdict::Forward => self.forward(query, replies, &mut tally),
                 Verdict::Reply(len) => {
                     let reply = out.octets(len);
                     tally.answered(query, reply);
-                    // A reply has at most 65,535 octets, since the buffer has no more.
-                    replies.extend_from_slice(&(len as u16).to_be_bytes());
-                    replies.extend_from_slice(reply);
+                    push(replies, reply);
                 }
             }
             if replies.len() >= WRITE_OCTETS {
@@ -213,6 +257,27 @@ impl<S: Stream> Pipeline<S> {
         }
     }
 
+    /// Has a query looked up; where there is no place for it, the client hears that at once.
+    #[cold]
+    fn forward(&mut self, query: &[u8], replies: &mut Vec<u8>, tally: &mut TransportTotals) {
+        let (client, transport) = (self.client, self.service.transport);
+        let Some(forwarder) = self.service.source.forwarder() else {
+            tally.dropped += 1;
+            return;
+        };
+        if self.forwarded.len() >= forwarder.per_connection_max() {
+            let reply = forwarder.refuse(query, client, transport);
+            tally.answered(query, &reply);
+            push(replies, &reply);
+            return;
+        }
+        let (forwarder, query) = (forwarder.clone(), query.to_vec());
+        let counters = self.service.counters.clone();
+        self.forwarded.spawn(async move {
+            forward::look_up(&forwarder, &query, (client, transport), &counters).await
+        });
+    }
+
     /// Writes as much as the client takes now; the rest is left over. Whether there is none.
     fn write(&mut self, context: &mut Context<'_>, replies: &mut Vec<u8>) -> io::Result<bool> {
         let pushed = self.stream.push(context, replies)?;
@@ -224,6 +289,21 @@ impl<S: Stream> Pipeline<S> {
     fn broken(&self) -> Turn {
         self.service.counters.failed(1);
         Turn::Broken
+    }
+}
+
+/// Appends a message and, in front of it, its length. It has at most 65,535 octets, since no reply has more.
+fn push(replies: &mut Vec<u8>, reply: &[u8]) {
+    replies.extend_from_slice(&(reply.len() as u16).to_be_bytes());
+    replies.extend_from_slice(reply);
+}
+
+/// Appends a reply that others were asked for. A panic goes on here, and ends the server, as any of a connection.
+fn push_forwarded(replies: &mut Vec<u8>, ended: Result<Vec<u8>, JoinError>) {
+    match ended.map_err(JoinError::try_into_panic) {
+        Ok(reply) if !reply.is_empty() => push(replies, &reply),
+        Err(Ok(panic)) => resume_unwind(panic),
+        Ok(_) | Err(Err(_)) => {}
     }
 }
 
