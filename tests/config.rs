@@ -301,10 +301,47 @@ fn check_fails_with_line_numbers() {
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1));
     let first = serde_json::json!({
-        "file": "rollcall.toml", "line": 3, "message": "dns.udp_workers: must be 0 to 1024, got -1"
+        "file": "rollcall.toml", "line": 3, "column": 0,
+        "message": "dns.udp_workers: must be 0 to 1024, got -1"
     });
     assert_eq!(json["problems"][0], first);
     assert_eq!(json["warnings"], serde_json::json!([]));
+}
+
+#[test]
+fn check_names_all_that_is_wrong_with_zone_files() {
+    let scene = Scene::new(
+        "version = 1\n[dns]\nudp_workers = -1\n[[zone]]\nname = \"svc.\"\n\
+         [[reverse]]\nnetwork = \"10.9.0.0/16\"\nfile = \"reverse.zone\"",
+    );
+    let apex = "$TTL 60\n@ SOA ns.example. host 1 2 3 4 5\n@ NS ns.example.\n";
+    scene.file("zones/svc.zone", &format!("{apex}$INCLUDE more/hosts\na A 192.0.2.300\nb NS c\n"));
+    scene.file("zones/more/hosts", "a A 192.0.2.1\nd TXT (\n  \\999 )\n");
+    scene.file("zones/reverse.zone", &format!("{apex}1.1 PTR\n"));
+    let (text, code) = scene.check();
+    let places: Vec<&str> = text.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    let expected = [
+        "rollcall.toml:3",
+        "./zones/svc.zone:5:5",
+        "./zones/svc.zone:6:1",
+        "./zones/more/hosts:3:3",
+        "./zones/reverse.zone:4:1",
+    ];
+    assert_eq!((places, code), (expected.to_vec(), 1), "{text}");
+    let output = scene.rollcall(&["check", "rollcall.toml", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let second = &json["problems"][1];
+    assert_eq!((&second["line"], &second["column"]), (&5.into(), &5.into()), "{second}");
+
+    scene.file("zones/svc.zone", apex);
+    scene.file("zones/reverse.zone", apex);
+    scene.file(
+        "rollcall.toml",
+        "version = 1\n[[reverse]]\nnetwork = \"10.9.0.0/16\"\nfile = \"reverse.zone\"",
+    );
+    let good = "rollcall.toml is good: zones svc. from ./zones/svc.zone, 9.10.in-addr.arpa. from ./zones/reverse.zone; \
+                registry embedded in ./rollcall-data\n";
+    assert_eq!(scene.check(), (good.into(), 0));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
 
 use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::RecordType::{A, SOA, SRV, TXT};
+use hickory_proto::rr::RecordType::{A, PTR, SOA, SRV, TXT};
 use serde_json::{Value, json};
 use support::ask::{Vigil, ask, ask_tcp, try_ask};
 use support::http::{Begun, Http};
@@ -64,7 +64,7 @@ async fn a_taken_port_is_named() {
 async fn a_broken_zone_file_is_named_with_its_line() {
     let home = Home::new();
     home.write("zones/svc.zone", "$TTL 60\n@ SOA ns host 1 2 3 4 5\n@ NS ns\nns A 192.0.2.300\n");
-    home.refuse(&[]).await.says(&["zones/svc.zone:4: "]);
+    home.refuse(&[]).await.says(&["zones/svc.zone:4:6: "]);
 }
 
 #[tokio::test]
@@ -336,6 +336,27 @@ async fn zones_share_a_namespace_or_have_their_own() {
     assert_eq!((ttl("greeter.svc").await, ttl("greeter.lb.example").await), (5, 60));
     let outside = server.ask("greeter.example", A).await;
     assert_eq!((outside.status(), outside.extended_error()), (ResponseCode::Refused, Some(20)));
+}
+
+#[tokio::test]
+async fn addresses_of_instances_point_to_them() {
+    let home = Home::with_config(
+        "[[zone]]\nname = \"svc.\"\n[[zone]]\nname = \"longer.example.\"\n[[reverse]]\nnetwork = \"10.9.0.0/16\"\n",
+    );
+    let server = home.start(&[]).await;
+    let points = async |name: &str| server.ask(name, PTR).await.records();
+    let (name, path) = ("5.1.9.10.in-addr.arpa", "/v1/apps/greeter/instances/i-1");
+    assert_eq!(server.ask(name, PTR).await.status(), ResponseCode::NXDomain);
+    server.register("greeter", "i-1", json!({"address": "10.9.1.5", "port": 9000})).await;
+    // In the zone that is configured first, whichever has the longer name.
+    let record = "5.1.9.10.in-addr.arpa. PTR i-1.greeter.svc.";
+    assert_eq!(points(name).await, [record]);
+    assert_eq!(server.put(&format!("{path}/offline"), json!({})).await.status, 200);
+    assert_eq!(points(name).await, [""; 0]);
+    assert_eq!(server.put(&format!("{path}/online"), json!({})).await.status, 200);
+    assert_eq!(points(name).await, [record]);
+    assert_eq!(server.delete(path).await.status, 200);
+    assert_eq!(server.ask(name, PTR).await.status(), ResponseCode::NXDomain);
 }
 
 #[tokio::test]

@@ -67,7 +67,7 @@ fn every_example_has_the_right_form() {
     let Problems(problems) = parse(&uncommented(true)).unwrap_err();
     let wrong: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
     let missing = |line: &&str| line.contains("no such file or directory");
-    assert_eq!(wrong.len(), 10, "{wrong:#?}");
+    assert_eq!(wrong.len(), 11, "{wrong:#?}");
     assert!(wrong.iter().all(missing), "{wrong:#?}");
 }
 
@@ -133,6 +133,33 @@ fn a_full_config_becomes_settings() {
         endpoints: vec!["127.0.0.1:9000".parse().unwrap(), "[::1]:9000".parse().unwrap()],
     };
     assert_eq!(config.pins, [pin]);
+}
+
+#[test]
+fn a_reverse_zone_is_named_after_its_network() {
+    let zones = |text: &str| {
+        parse(&format!("version = 1\n[[reverse]]\n{text}")).map(|loaded| loaded.config.zones)
+    };
+    let [_, reverse] = &zones("network = \"10.9.0.0/16\"\nttl = \"1m\"").unwrap()[..] else {
+        panic!("the default zone and a reverse one")
+    };
+    assert_eq!((reverse.name.as_str(), reverse.ttl_secs), ("9.10.in-addr.arpa.", 60));
+    assert_eq!(reverse.path.as_deref(), Some(Path::new("./zones/9.10.in-addr.arpa.zone")));
+    assert_eq!(reverse.namespace, None);
+    let refused = |text: &str| zones(text).unwrap_err().to_string();
+    let boundary = refused("network = \"10.9.0.0/20\"");
+    assert!(
+        boundary.starts_with("test.toml:3: reverse[0].network: must end where a label"),
+        "{boundary}"
+    );
+    assert!(boundary.contains("/8, /16 or /24"), "{boundary}");
+    let unserved = refused("network = \"10.9.0.0/16\"\nnamespaces = [\"default\", \"other\"]");
+    assert_eq!(
+        unserved,
+        "test.toml:4: reverse[0].namespaces: no zone here serves namespace other: add a [[zone]] for it"
+    );
+    let twice = refused("network = \"10.0.0.0/8\"\n[[reverse]]\nnetwork = \"10.0.0.0/8\"");
+    assert_eq!(twice, "test.toml:5: reverse[1].network: zone 10.in-addr.arpa. is there twice");
 }
 
 #[test]

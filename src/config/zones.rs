@@ -15,10 +15,12 @@ use super::values::{ValueError, list, parsed, socket_address, text, whole, whole
 use super::zonefiles;
 use crate::model::{AppName, Namespace, limits};
 use crate::zone::zonefile::StaticRecord;
-use crate::zone::{Pin, ZoneName, ZoneSettings};
+use crate::zone::{Network, Pin, ZoneName, ZoneSettings};
 
 /// The SOA record's type number (RFC 1035 section 3.2.2).
 pub(super) const TYPE_SOA: u16 = 6;
+/// Most namespaces that an operator lists by hand.
+const NAMESPACES_MAX: usize = 1_000;
 /// Longest time to live: what lives longer than a day is not what a live registry is for.
 const TTL_MAX: Duration = Duration::from_secs(86_400);
 
@@ -60,6 +62,44 @@ pub(super) fn zones(root: &Section<'_>, dir: &Path) -> Vec<ZoneSettings> {
         zones.push(zone);
     }
     zones
+}
+
+/// Adds the reverse zones.
+pub(super) fn reverse_zones(root: &Section<'_>, dir: &Path, zones: &mut Vec<ZoneSettings>) {
+    for section in root.sections("reverse") {
+        let network = section.need("network", "\"10.9.0.0/16\"", parsed::<Network>);
+        let namespaces = section.get("namespaces", list(NAMESPACES_MAX, parsed::<Namespace>));
+        let file = section.get("file", path);
+        let mut zone = ZoneSettings::default();
+        section.set("ttl", &mut zone.ttl_secs, whole_secs(Duration::ZERO..=TTL_MAX));
+        section.set(
+            "negative_ttl",
+            &mut zone.negative_ttl_secs,
+            whole_secs(Duration::ZERO..=TTL_MAX),
+        );
+        let served = |namespace: &Namespace| {
+            zones.iter().any(|zone| zone.namespace.as_ref() == Some(namespace))
+        };
+        for namespace in namespaces.iter().flatten().filter(|namespace| !served(namespace)) {
+            let message =
+                format!("no zone here serves namespace {namespace}: add a [[zone]] for it");
+            section.report("namespaces", message);
+        }
+        if let Some(network) = network {
+            let ZoneSettings { ttl_secs, negative_ttl_secs, .. } = zone;
+            let reverse = ZoneSettings::reverse(network, namespaces);
+            let mut zone = ZoneSettings { ttl_secs, negative_ttl_secs, ..reverse };
+            if zones.iter().any(|other| other.name == zone.name) {
+                section.report("network", format!("zone {} is there twice", zone.name));
+            }
+            match file {
+                Some(file) => zone_file(&section, &dir.join(file), &mut zone),
+                None => usual_file(&section, dir, &mut zone),
+            }
+            zones.push(zone);
+        }
+        section.finish();
+    }
 }
 
 /// The pins; `zones` says which namespaces there are.

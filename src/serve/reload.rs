@@ -78,6 +78,8 @@ impl Reload {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let asked = tokio::select! {
+                // First: who passes signals on stops at the same time.
+                biased;
                 () = stop.cancelled() => return Ok(()),
                 _ = looks.tick() => false,
                 told = hangups.changed() => {

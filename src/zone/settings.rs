@@ -6,6 +6,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::reverse::Network;
 use crate::model::{AppName, NameError, Namespace, Protocol, Transport};
 
 /// Time to live of records, in seconds: forwarders hold a removed address that long.
@@ -33,6 +34,12 @@ impl ZoneName {
         if text.len() > ZONE_OCTETS_MAX {
             return Err(NameError::TooLong { got: text.len(), max: ZONE_OCTETS_MAX });
         }
+        Self::long(text)
+    }
+
+    /// The same without that bound: a reverse zone has no apps whose names must fit in front of it.
+    fn long(text: &str) -> Result<Self, NameError> {
+        let text = text.strip_suffix('.').unwrap_or(text);
         let labels = AppName::new(text)?;
         let mut wire = Vec::with_capacity(text.len() + 2);
         for label in labels.labels() {
@@ -42,6 +49,11 @@ impl ZoneName {
         }
         wire.push(0);
         Ok(Self { text: format!("{labels}.").into(), wire: wire.into() })
+    }
+
+    /// The name with these labels, which are legal.
+    pub(super) fn of_labels(text: &str) -> Self {
+        Self::long(text).expect("at most 34 labels of letters and digits, 70 octets")
     }
 
     /// The name with its final dot.
@@ -118,7 +130,7 @@ impl serde::Serialize for ZoneName {
 impl<'de> serde::Deserialize<'de> for ZoneName {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        Self::new(&text).map_err(|rule| serde::de::Error::custom(format_args!("{text:?} {rule}")))
+        Self::long(&text).map_err(|rule| serde::de::Error::custom(format_args!("{text:?} {rule}")))
     }
 }
 
@@ -139,6 +151,44 @@ pub struct ZoneSettings {
     pub negative_ttl_secs: u32,
     /// SRV weights are multiplied by this (256 for HAProxy, which divides by it) and cut at 65535.
     pub srv_weight_scale: u16,
+    /// What it shows if it is a reverse zone; it serves no namespace then.
+    pub reverse: Option<Reverse>,
+}
+
+/// What a reverse zone shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reverse {
+    /// The addresses.
+    pub network: Network,
+    /// The namespaces whose instances it names; none: all that have a zone.
+    pub namespaces: Option<Vec<Namespace>>,
+}
+
+impl Reverse {
+    /// Whether it names instances of that namespace.
+    #[must_use]
+    pub fn shows(&self, namespace: &Namespace) -> bool {
+        self.namespaces.as_ref().is_none_or(|shown| shown.contains(namespace))
+    }
+}
+
+impl ZoneSettings {
+    /// The reverse zone of a network, with the built-in apex.
+    #[must_use]
+    pub fn reverse(network: Network, namespaces: Option<Vec<Namespace>>) -> Self {
+        Self {
+            name: network.zone(),
+            namespace: None,
+            reverse: Some(Reverse { network, namespaces }),
+            ..Self::default()
+        }
+    }
+
+    /// Whether it shows anything that is registered.
+    #[must_use]
+    pub fn shows_registered(&self) -> bool {
+        self.namespace.is_some() || self.reverse.is_some()
+    }
 }
 
 impl Default for ZoneSettings {
@@ -152,6 +202,7 @@ impl Default for ZoneSettings {
             ttl_secs: TTL_SECS_DEFAULT,
             negative_ttl_secs: NEGATIVE_TTL_SECS_DEFAULT,
             srv_weight_scale: 1,
+            reverse: None,
         }
     }
 }

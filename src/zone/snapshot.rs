@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::block::Node;
 use super::directory::Directory;
 use super::index::{Index, Walk};
+use super::reverse::Pointers;
 use super::settings::ZoneName;
 use super::statics::{StaticNode, Statics};
 use super::wire;
@@ -40,6 +41,8 @@ pub struct Zone {
     pub(super) name: ZoneName,
     pub(super) statics: Arc<Statics>,
     pub(super) apps: Index,
+    /// The names of addresses, if it is a reverse zone; it has no apps then.
+    pub(super) pointers: Option<Pointers>,
     /// How many apps there are.
     pub(super) app_count: usize,
     /// A bit for each number of labels that an app has: names of other lengths need not be looked for.
@@ -56,7 +59,7 @@ pub struct Zone {
 /// What a zone has under a name.
 #[derive(Debug, Clone, Copy)]
 pub enum Found<'a> {
-    /// Static records, possibly none of them.
+    /// Static records, possibly none of them, or what an address points to.
     Static(&'a StaticNode),
     /// An app's name.
     App(Node<'a>),
@@ -119,7 +122,7 @@ impl Zone {
         if !self.ready {
             return Found::Unknown;
         }
-        match self.find_app(relative) {
+        match self.registered(relative) {
             Some(found) => found,
             None if fixed.is_some() => Found::Between,
             None if self.statics.has_wildcards() => self.synthesise(relative),
@@ -132,7 +135,7 @@ impl Zone {
     #[cold]
     fn synthesise(&self, relative: &[u8]) -> Found<'_> {
         let exists = |name: &[u8]| {
-            name.is_empty() || self.statics.find(name).is_some() || self.find_app(name).is_some()
+            name.is_empty() || self.statics.find(name).is_some() || self.registered(name).is_some()
         };
         let encloser = wire::above(relative).chain([&[] as &[u8]]).find(|name| exists(name));
         let wildcard = encloser.and_then(|encloser| self.statics.wildcard(encloser));
@@ -165,6 +168,14 @@ impl Zone {
     /// Whether a name of so many labels can be on the way to an app.
     fn has_apps_below(&self, labels: usize) -> bool {
         self.app_labels.checked_shr(labels as u32 + 1).is_some_and(|apps| apps > 0)
+    }
+
+    /// What a name has of what is registered.
+    fn registered(&self, relative: &[u8]) -> Option<Found<'_>> {
+        match &self.pointers {
+            None => self.find_app(relative),
+            Some(pointers) => pointers.find(relative),
+        }
     }
 
     /// The nearest app at or above the name decides; names with an underscore are never apps.

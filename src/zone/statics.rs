@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
@@ -17,6 +18,8 @@ pub const TYPE_SOA: u16 = 6;
 pub const TYPE_NS: u16 = 2;
 /// CNAME (RFC 1035 section 3.3.1).
 pub const TYPE_CNAME: u16 = 5;
+/// PTR (RFC 1035 section 3.3.12).
+pub(super) const TYPE_PTR: u16 = 12;
 /// Any type (RFC 1035 section 3.2.3).
 const TYPE_ANY: u16 = 255;
 /// Octets of the five numbers at the end of SOA data; the first is the serial.
@@ -42,7 +45,7 @@ pub struct Statics {
 }
 
 /// A name with static records, or one on the way to it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct StaticNode {
     /// Its RRsets; none: the name merely exists (an empty non-terminal).
     pub sets: Vec<RrSet>,
@@ -51,14 +54,14 @@ pub struct StaticNode {
 }
 
 /// Records of one name and type.
-#[derive(Debug, Hash)]
+#[derive(Debug, Clone, Hash)]
 pub struct RrSet {
     /// Type number.
     pub rtype: u16,
     /// Time to live in seconds.
     pub ttl_secs: u32,
     /// Data of each record in wire form, names uncompressed.
-    pub data: Vec<Box<[u8]>>,
+    pub data: Vec<Arc<[u8]>>,
 }
 
 /// Another name that a name stands for.
@@ -222,6 +225,11 @@ impl Statics {
 }
 
 impl StaticNode {
+    /// A name with that set alone, which stands in no file.
+    pub(super) fn of(set: RrSet) -> Self {
+        Self { sets: vec![set], place: String::new() }
+    }
+
     /// Its records of one type.
     #[must_use]
     pub fn set(&self, rtype: u16) -> Option<&RrSet> {
@@ -240,11 +248,11 @@ impl StaticNode {
 
     fn add(&mut self, record: &StaticRecord) {
         match self.sets.iter_mut().find(|set| set.rtype == record.rtype) {
-            Some(set) => set.data.push(record.data.clone()),
+            Some(set) => set.data.push((*record.data).into()),
             None => self.sets.push(RrSet {
                 rtype: record.rtype,
                 ttl_secs: record.ttl_secs,
-                data: vec![record.data.clone()],
+                data: vec![(*record.data).into()],
             }),
         }
     }

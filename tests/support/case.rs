@@ -9,6 +9,7 @@
 //! zone svc. default ttl=5 negative=1 scale=1   as configured; none: `svc.` serving `default`; `-`: no namespace
 //! file svc.                                    the zone's file, indented, until the next line that is not
 //!   @ 60 IN SOA ns hostmaster 1 2 3 4 5
+//! reverse 10.9.0.0/16 default                  a reverse zone; without namespaces: of all
 //! instance greeter/a {"address":"10.0.0.1","port":9000}
 //! instance staging:big/i-{1..40} {"address":"10.0.1.{}","port":9000}      forty of them
 //! offline greeter/a                            an operator's mark; `offline greeter` marks the whole app
@@ -41,7 +42,7 @@ use rollcall::dns::cookie::Secrets;
 use rollcall::layout::{Note, OfflineMark, Registration};
 use rollcall::model::{AppName, Label, Namespace, Nets, Protocol, Spec, Transport, net};
 use rollcall::zone::zonefile::ZoneFile;
-use rollcall::zone::{Pin, ZoneName, ZoneSettings};
+use rollcall::zone::{Network, Pin, ZoneName, ZoneSettings};
 
 use crate::wire::{Query, unhex};
 
@@ -151,7 +152,7 @@ impl Case {
             case.entry(head, body, &at).unwrap_or_else(|why| panic!("{at}: {why}"));
             rest = after;
         }
-        if case.zones.is_empty() {
+        if case.zones.iter().all(|zone| zone.reverse.is_some()) {
             case.zones.push(ZoneSettings::default());
         }
         case
@@ -171,6 +172,7 @@ impl Case {
                 self.policy.cookies = Some(Secrets::new(secret, None));
             }
             "zone" => self.zones.push(zone(rest)?),
+            "reverse" => self.zones.push(reverse(rest)?),
             "file" => self.file(rest, body)?,
             "instance" => self.instance(rest)?,
             "offline" => self.offline(rest)?,
@@ -271,6 +273,14 @@ fn zone(text: &str) -> Result<ZoneSettings, String> {
         }
     }
     Ok(zone)
+}
+
+fn reverse(text: &str) -> Result<ZoneSettings, String> {
+    let (network, namespaces) = text.split_once(' ').unwrap_or((text, ""));
+    let network = network.parse::<Network>().map_err(|rule| rule.to_string())?;
+    let shown = namespaces.split_whitespace().map(Namespace::new);
+    let shown = shown.collect::<Result<Vec<_>, _>>().map_err(|rule| rule.to_string())?;
+    Ok(ZoneSettings::reverse(network, Some(shown).filter(|shown| !shown.is_empty())))
 }
 
 fn pin(text: &str) -> Result<Pin, String> {

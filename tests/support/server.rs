@@ -139,6 +139,11 @@ impl Server {
         self.signal(Signal::SIGTERM);
     }
 
+    /// Has it read its files again (SIGHUP).
+    pub(crate) fn hang_up(&self) {
+        self.signal(Signal::SIGHUP);
+    }
+
     /// Ends it at once (SIGKILL).
     pub(crate) async fn kill(mut self) {
         self.signal(Signal::SIGKILL);

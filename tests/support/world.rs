@@ -22,8 +22,13 @@ pub(crate) struct World {
 impl World {
     /// `apps` apps of `instances` instances each, `app-0` with `i-0` and so on.
     pub(crate) fn new(apps: usize, instances: usize) -> Self {
+        Self::of(&[ZoneSettings::default()], apps, instances)
+    }
+
+    /// The same in other zones.
+    pub(crate) fn of(zones: &[ZoneSettings], apps: usize, instances: usize) -> Self {
         let mut world = Self {
-            catalogue: Catalogue::new(&[ZoneSettings::default()], &[], &[]),
+            catalogue: Catalogue::new(zones, &[], &[]),
             registrations: Registrations::new(apps, instances),
             revision: 1,
         };

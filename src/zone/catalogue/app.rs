@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::pointers::Pointer;
 use super::zone::Answers;
 use crate::layout::{OfflineMark, Parsed, Registration};
 use crate::model::Label;
@@ -36,6 +37,8 @@ pub(super) struct App {
     pub(super) shown: bool,
     /// What the zones of its namespace answer for it, in their order.
     pub(super) answers: Vec<Option<Answers>>,
+    /// What its instances make addresses point to, in order.
+    pub(super) pointers: Vec<Pointer>,
     due: Duration,
 }
 

@@ -15,7 +15,7 @@ use crate::zone::settings::Pin;
 use crate::zone::wire;
 
 /// The largest message less what no answer can use: header, question and OPT (RFC 1035 section 4.2.2).
-const ANSWER_OCTETS_MAX: usize = 65_535 - 12 - 259 - 11;
+pub(super) const ANSWER_OCTETS_MAX: usize = 65_535 - 12 - 259 - 11;
 
 impl Catalogue {
     pub(super) fn build(&mut self, key: &AppKey, oversized: &mut Vec<Oversized>) {
@@ -27,6 +27,7 @@ impl Catalogue {
         let mut first: Option<Claims> = None;
         let mut losses = Losses::new();
         let mut blocks = Vec::new();
+        let mut pointers = Vec::new();
         for at in self.zone_indexes(&key.0) {
             let zone = &self.zones[at];
             let claims = match &pins {
@@ -50,6 +51,9 @@ impl Catalogue {
                 Some(pins) => live_pins(&claims, pins),
                 None => live(&claims, app),
             };
+            if self.first_zones.get(&key.0) == Some(zone.name()) {
+                pointers = self.pointers(key, &name, &live, zone.name().wire());
+            }
             let block = block::build(&name, &live, &claims.tags, zone.shape());
             if let Some(block) = &block {
                 let octets = block.answer_octets_max();
@@ -65,6 +69,7 @@ impl Catalogue {
             first.get_or_insert(claims);
         }
         self.put(key, &name, blocks);
+        self.point(key, pointers, oversized);
         let view = self.view(key, first.as_ref(), pins.as_deref());
         self.publish(key, view, losses);
     }

@@ -16,6 +16,7 @@
 mod app;
 mod compile;
 mod events;
+mod pointers;
 #[cfg(test)]
 mod tests;
 mod zone;
@@ -51,6 +52,8 @@ pub struct Catalogue {
     parents: HashMap<AppKey, u32, RandomState>,
     pins: BTreeMap<AppKey, Vec<Pin>>,
     zones: Vec<ZoneState>,
+    /// The first zone of each namespace, as configured.
+    first_zones: BTreeMap<Namespace, ZoneName>,
     directory: Directory,
     /// Apps to be built anew.
     touched: BTreeMap<AppKey, Touched>,
@@ -102,12 +105,19 @@ impl Catalogue {
             parents: HashMap::default(),
             pins: BTreeMap::new(),
             zones: zones.iter().map(|zone| ZoneState::new(zone, zones, saved)).collect(),
+            first_zones: BTreeMap::new(),
             directory: Directory::default(),
             touched: BTreeMap::new(),
             applied: 0,
             epoch: 0,
             ready: false,
         };
+        for zone in zones {
+            if let Some(namespace) = &zone.namespace {
+                let first = catalogue.first_zones.entry(namespace.clone());
+                first.or_insert_with(|| zone.name.clone());
+            }
+        }
         // A name belongs to the zone with the most labels that it ends with.
         catalogue.zones.sort_by_key(|zone| std::cmp::Reverse(zone.name().wire().len()));
         for pin in pins {

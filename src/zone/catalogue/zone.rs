@@ -1,6 +1,7 @@
 //! One zone while it is being built: its blocks, and its serial.
 
 use std::hash::BuildHasher;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::quality::FixedState;
@@ -10,8 +11,9 @@ use crate::registry::Revision;
 use crate::zone::block::{Block, Shape};
 use crate::zone::contents::Contents;
 use crate::zone::index::Index;
+use crate::zone::reverse::Pointers;
 use crate::zone::serial::{self, SavedSerial};
-use crate::zone::settings::{ZoneName, ZoneSettings};
+use crate::zone::settings::{Reverse, ZoneName, ZoneSettings};
 use crate::zone::snapshot::Zone;
 use crate::zone::statics::Statics;
 use crate::zone::wire;
@@ -24,6 +26,8 @@ pub(super) struct ZoneState {
     /// Zones whose names are below this one's, relative to it: their names are theirs.
     below: Vec<(Box<[u8]>, ZoneName)>,
     apps: Index,
+    /// What addresses point to, if it is a reverse zone.
+    pointers: Option<Pointers>,
     /// How many apps have so many labels; the last entry is never 0.
     by_labels: Vec<u32>,
     /// Sum of the digests of all blocks and of the static part, and of the time to live: it is part of every
@@ -70,6 +74,7 @@ impl ZoneState {
             // What was read of the file is in the static part by now, and may be large.
             settings: ZoneSettings { file: None, ..settings.clone() },
             apps: Index::default(),
+            pointers: settings.reverse.as_ref().map(|reverse| Pointers::new(reverse.network)),
             by_labels: Vec::new(),
         }
     }
@@ -153,6 +158,37 @@ impl ZoneState {
         }
     }
 
+    pub(super) fn is_reverse(&self) -> bool {
+        self.pointers.is_some()
+    }
+
+    /// Whether it is the reverse zone of a network around that address.
+    pub(super) fn has_address(&self, address: IpAddr) -> bool {
+        self.pointers.as_ref().is_some_and(|pointers| pointers.network().contains(address))
+    }
+
+    /// Whether the name of such an address is this zone's to say of that namespace: no zone below has it.
+    pub(super) fn points(&self, namespace: &Namespace, address: IpAddr) -> bool {
+        let shows = |reverse: &Reverse| {
+            reverse.shows(namespace)
+                && self.zone_below(&reverse.network.relative(address)).is_none()
+        };
+        self.settings.reverse.as_ref().is_some_and(shows)
+    }
+
+    /// Changes what an address points to, and gives the octets that its records take by now.
+    pub(super) fn point<'t>(
+        &mut self,
+        address: IpAddr,
+        gone: impl Iterator<Item = &'t Arc<[u8]>>,
+        came: impl Iterator<Item = &'t Arc<[u8]>>,
+    ) -> usize {
+        let Some(pointers) = &mut self.pointers else { return 0 };
+        let (digest, octets) = pointers.change(address, self.settings.ttl_secs, gone, came);
+        self.digest = self.digest.wrapping_add(digest);
+        octets
+    }
+
     /// Gives the zone a new serial if its records are others than those that the serial stands for.
     pub(super) fn settle_serial(&mut self, ready: bool, revision: Revision) {
         if self.is_ready(ready) && self.settled.digest != Some(self.digest) {
@@ -170,12 +206,13 @@ impl ZoneState {
             name: self.settings.name.clone(),
             statics: self.statics.clone(),
             apps: self.apps.clone(),
+            pointers: self.pointers.clone(),
             app_count: self.by_labels.iter().sum::<u32>() as usize,
             app_labels: self.app_labels(),
             serial: self.settled.serial,
             ttl_secs: self.settings.ttl_secs,
             ready: self.is_ready(ready),
-            has_namespace: self.settings.namespace.is_some(),
+            has_namespace: self.settings.shows_registered(),
         }
     }
 
@@ -185,9 +222,9 @@ impl ZoneState {
         bits.fold(0, |all, (labels, _)| all | 1_u64.checked_shl(labels as u32).unwrap_or_default())
     }
 
-    /// A zone without a namespace has nothing to wait for.
+    /// A zone that shows nothing registered has nothing to wait for.
     fn is_ready(&self, ready: bool) -> bool {
-        ready || self.settings.namespace.is_none()
+        ready || !self.settings.shows_registered()
     }
 }
 

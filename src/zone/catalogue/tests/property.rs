@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::zone::State;
+use crate::zone::reverse::Pointers;
 
 /// All answers of a snapshot that don't depend on chance, serials apart.
 fn answers(snapshot: &Snapshot) -> impl PartialEq + std::fmt::Debug + use<> {
@@ -12,7 +13,9 @@ fn answers(snapshot: &Snapshot) -> impl PartialEq + std::fmt::Debug + use<> {
         .iter()
         .map(|zone| {
             let apps: BTreeMap<_, _> = zone.apps.entries().into_iter().collect();
-            (zone.name.clone(), zone.app_labels, zone.ready, apps, zone.statics.listing())
+            let pointers = zone.pointers.as_ref().map(Pointers::listing);
+            let statics = zone.statics.listing();
+            (zone.name.clone(), zone.app_labels, zone.ready, apps, statics, pointers)
         })
         .collect();
     let directory: Vec<_> = snapshot.directory.apps.values().cloned().collect();
@@ -85,7 +88,7 @@ fn run(history: &mut History, op: &Op) {
 
 /// Every SRV record of a zone: the name it points to has exactly the addresses that its instance has there.
 fn check_targets(snapshot: &Snapshot) -> Result<(), TestCaseError> {
-    let zone = &snapshot.zones[0];
+    let zone = snapshot.zones.iter().find(|zone| zone.name.as_str() == "svc.").unwrap();
     for view in snapshot.directory.apps.values() {
         for one in &view.instances {
             let (State::Online, Some(label)) = (&one.state, &one.label) else { continue };
@@ -126,14 +129,59 @@ fn check_targets(snapshot: &Snapshot) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// The usual zone, and reverse zones of which one lies in another.
+fn zones() -> Vec<ZoneSettings> {
+    let reverse = ["10.0.0.0/8", "10.0.1.0/24", "fd00::/16"]
+        .map(|network| ZoneSettings::reverse(network.parse().unwrap(), None));
+    [ZoneSettings::default()].into_iter().chain(reverse).collect()
+}
+
+/// Each address of an instance in answers points to the instance, and no other does.
+fn check_pointers(snapshot: &Snapshot) -> Result<(), TestCaseError> {
+    let mut expected = BTreeMap::<std::net::IpAddr, Vec<Vec<u8>>>::new();
+    for view in snapshot.directory.apps.values() {
+        for one in &view.instances {
+            let (State::Online, Some(label)) = (&one.state, &one.label) else { continue };
+            for address in &one.registration.instance.addresses {
+                let target = wire(&format!("{label}.{}.svc", view.app));
+                expected.entry(*address).or_default().push([&target[..], &[0]].concat());
+            }
+        }
+    }
+    let mut known = 0;
+    for (address, mut targets) in expected {
+        targets.sort();
+        let network = |zone: &&Zone| {
+            zone.pointers.as_ref().is_some_and(|pointers| pointers.network().contains(address))
+        };
+        let Some(zone) = snapshot.zones.iter().find(network) else { continue };
+        let name = zone.pointers.as_ref().unwrap().network().relative(address);
+        let Found::Static(node) = zone.find(&name) else {
+            return Err(TestCaseError::fail(format!("{address} points to nothing")));
+        };
+        let set: Vec<&[u8]> = node.sets[0].data.iter().map(|target| &**target).collect();
+        prop_assert_eq!(set, targets, "{}", address);
+        known += 1;
+        for above in wire::above(&name) {
+            prop_assert!(matches!(zone.find(above), Found::Between), "{}", above.escape_ascii());
+        }
+    }
+    // One endpoint has an address of its own, in the inner network alone.
+    let pointers = || snapshot.zones.iter().filter_map(|zone| zone.pointers.as_ref());
+    let own = pointers().filter(|pointers| pointers.network().to_string() == "10.0.1.0/24");
+    known += own.map(|pointers| pointers.listing().len()).sum::<usize>();
+    prop_assert_eq!(pointers().map(|pointers| pointers.listing().len()).sum::<usize>(), known);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
     fn step_by_step_equals_from_scratch(ops in proptest::collection::vec(op(), 1..40), pinned in any::<bool>()) {
         let pins = if pinned { vec![pin("b.x")] } else { Vec::new() };
-        let mut history = History::new(&pins);
-        let mut serial = 0;
+        let mut history = History::of(&zones(), &pins);
+        let mut serials = [0; 4];
         for op in &ops {
             run(&mut history, op);
             let snapshot = match op {
@@ -142,8 +190,11 @@ proptest! {
                 _ => continue,
             };
             check_targets(&snapshot)?;
-            prop_assert!(snapshot.zones[0].serial >= serial, "a serial went back");
-            serial = snapshot.zones[0].serial;
+            check_pointers(&snapshot)?;
+            for (zone, serial) in snapshot.zones.iter().zip(&mut serials) {
+                prop_assert!(zone.serial >= *serial, "a serial went back");
+                *serial = zone.serial;
+            }
         }
         let stepwise = history.snapshot();
         check_targets(&stepwise)?;

@@ -17,6 +17,31 @@ fn a_heartbeat_like_rewrite_keeps_the_serial() {
 }
 
 #[test]
+fn a_reverse_zone_has_a_new_serial_when_an_address_points_elsewhere() {
+    let reverse = ZoneSettings::reverse("10.0.0.0/24".parse().unwrap(), None);
+    let mut history = History::of(&[ZoneSettings::default(), reverse], &[]);
+    let serial = |history: &mut History| history.snapshot().zones[0].serial;
+    history.put("x", "i", BODY);
+    let first = serial(&mut history);
+    history.put("x", "i", r#"{"address":"10.0.0.7","port":9001,"weight":7,"tags":["t"]}"#);
+    history.put("y", "far", r#"{"address":"10.0.1.7","port":9001}"#);
+    assert_eq!(serial(&mut history), first);
+    history.put("x", "i", r#"{"address":"10.0.0.8","port":9001}"#);
+    let moved = serial(&mut history);
+    assert!(moved > first);
+    history.put("y", "j", r#"{"address":"10.0.0.8","port":9001}"#);
+    let shared = serial(&mut history);
+    assert!(shared > moved);
+    history.delete("y", "j");
+    assert!(serial(&mut history) > shared);
+    // Its name may be longer than other zones' names are: it is saved and read all the same.
+    let long = ZoneSettings::reverse("fd00::/124".parse().unwrap(), None);
+    let saved = Catalogue::new(&[long], &[], &[]).serials();
+    let text = serde_json::to_string(&saved).unwrap();
+    assert_eq!(serde_json::from_str::<Vec<SavedSerial>>(&text).unwrap(), saved);
+}
+
+#[test]
 fn a_saved_serial_survives_a_restart_without_a_change() {
     let mut history = History::new(&[]);
     history.put("x", "i", BODY);
