@@ -104,7 +104,8 @@ impl Parts {
         self.tell();
         self.start(&tasks, draining.clone())?;
         let listed = Listed::new(data, &listening)?;
-        tracing::info!(dns = ?listening.dns, http = %listening.http, "serving");
+        let (tls, https) = (&listening.dns_tls, &listening.dns_https);
+        tracing::info!(dns = ?listening.dns, ?tls, ?https, http = %listening.http, "serving");
         let mut running = std::pin::pin!(tasks.join(END));
         let signal = tokio::select! {
             failed = &mut running => return failed.map_err(Into::into),

@@ -22,7 +22,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::certificates;
+use super::certificates;
 
 /// The name in the certificates.
 pub(crate) const NAME: &str = "localhost";
