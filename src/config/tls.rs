@@ -112,6 +112,8 @@ pub(super) fn http(parent: &Section<'_>, own: &mut Identities) -> Option<Arc<Ide
 pub(super) fn dns(dns_section: &Section<'_>, dns: &mut dns::Settings, own: &mut Identities) {
     dns.tls = secure(dns_section, "tls", "853", own);
     dns.https = https(dns_section, own);
+    dns.quic = secure(dns_section, "quic", "853", own);
+    dns.h3 = secure(dns_section, "h3", "443", own);
 }
 
 fn secure(
