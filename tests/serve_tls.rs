@@ -10,7 +10,6 @@ use std::process::Command;
 
 use encrypted::{World, read_message, write_messages};
 use hickory_proto::rr::RecordType;
-use rollcall::dns::Settings;
 use serde_json::json;
 use support::certificates;
 use support::server::{Home, Ran, Server, run};
@@ -25,7 +24,8 @@ async fn start(world: &World, more: &str) -> Server {
     let folder = world.folder().display();
     let home = Home::with_config(&format!(
         "[tls]\ncert_file = \"{folder}/cert.pem\"\nkey_file = \"{folder}/key.pem\"\n\
-         [dns.tls]\nlisten = [\"127.0.0.1:0\"]\n[dns.https]\nlisten = [\"127.0.0.1:0\"]\n{more}"
+         [dns.tls]\nlisten = [\"127.0.0.1:0\"]\n[dns.https]\nlisten = [\"127.0.0.1:0\"]\n\
+         [dns.quic]\nlisten = [\"127.0.0.1:0\"]\n[dns.h3]\nlisten = [\"127.0.0.1:0\"]\n{more}"
     ));
     let server = home.start(&[]).await;
     server.register("greeter", "a", json!({"address": "10.0.0.1", "port": 9000})).await;
@@ -81,10 +81,14 @@ async fn metrics_tell_the_transports_apart() {
     let tls = server.address_of("dns_tls");
     soon("an answer over TLS", world.over_tls(tls, &[QUERY])).await;
     soon("an answer", world.get(server.address_of("dns_https"), QUERY)).await;
+    soon("an answer", world.over_quic(server.address_of("dns_quic"), QUERY)).await;
+    soon("an answer", world.over_h3(server.address_of("dns_h3"), QUERY)).await;
     let metrics = server.get("/metrics").await.body.to_string();
     for expected in [
         "rollcall_dns_requests_total{proto=\\\"tls\\\",type=\\\"A\\\"} 1",
         "rollcall_dns_requests_total{proto=\\\"https\\\",type=\\\"A\\\"} 1",
+        "rollcall_dns_requests_total{proto=\\\"quic\\\",type=\\\"A\\\"} 1",
+        "rollcall_dns_requests_total{proto=\\\"h3\\\",type=\\\"A\\\"} 1",
         "rollcall_dns_tcp_connections_total{proto=\\\"tls\\\",outcome=\\\"accepted\\\"} 1",
         "rollcall_dns_tcp_connections_total{proto=\\\"https\\\",outcome=\\\"accepted\\\"} 1",
     ] {
@@ -202,7 +206,8 @@ async fn client_certificates_let_clients_in_and_do_as_a_credential() {
 async fn without_sections_nothing_is_encrypted_and_plain_dns_answers() {
     let server = Home::new().start(&[]).await;
     let listening = |name| server.listening(name).as_array().unwrap().len();
-    assert_eq!((listening("dns_tls"), listening("dns_https")), (0, 0));
-    assert_eq!(Settings::default().tls, None);
+    for transport in ["dns_tls", "dns_https", "dns_quic", "dns_h3"] {
+        assert_eq!(listening(transport), 0, "{transport}");
+    }
     server.ask("svc.", RecordType::SOA).await;
 }
