@@ -159,6 +159,8 @@ async fn encrypted_replies(
         (Transport::Tls, tls),
         (Transport::Https, world.get(at, &ask.query).await),
         (Transport::Https, world.post(at, &ask.query).await),
+        (Transport::Quic, world.over_quic(server.address_of(Transport::Quic), &ask.query).await),
+        (Transport::H3, world.over_h3(server.address_of(Transport::H3), &ask.query).await),
     ]
 }
 
@@ -227,6 +229,9 @@ fn check(ask: &Ask, transport: Transport, reply: Option<&[u8]>) -> Result<(), St
     let message = Message::from_vec(reply).map_err(|error| format!("not decodable: {error}"))?;
     same("id", &reply[..2], &ask.query[..2])?;
     same("opcode", &(reply[2] & 0x78), &(ask.query[2] & 0x78))?;
+    if is_exception(transport, reply, expected) {
+        return Ok(());
+    }
     status(&message, reply, expected)?;
     question(reply, &ask.query, expected)?;
     octets(ask, transport, reply)?;
@@ -243,6 +248,18 @@ fn check(ask: &Ask, transport: Transport, reply: Option<&[u8]>) -> Result<(), St
         }
     }
     Ok(())
+}
+
+/// Where hickory answers in our place, or says it otherwise (docs/dns-behaviour.md, QUIC and HTTP/3).
+fn is_exception(transport: Transport, reply: &[u8], expected: &Expected) -> bool {
+    if !matches!(transport, Transport::Quic | Transport::H3) {
+        return false;
+    }
+    // Malformed: FORMERR with the header alone, without question and OPT.
+    let bare = expected.status == "FORMERR" && reply.len() == 12 && reply[3] & 0x0f == 1;
+    // A set beyond 65,535 octets: it fits fewer records, and sets TC.
+    let cut = expected.sections[0].count.is_some() && reply.len() > 65_000 && reply[2] & 0x02 != 0;
+    bare || cut
 }
 
 fn same<T: PartialEq + std::fmt::Debug + ?Sized>(

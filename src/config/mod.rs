@@ -223,8 +223,8 @@ impl Config {
 
 fn open_to_all(listen: SocketAddr) -> String {
     format!(
-        "http.listen: {listen} is beyond loopback and there is no token: add a [[token]], or set http.insecure = true, \
-         in a configuration file ('rollcall config' prints one)"
+        "http.listen: {listen} is beyond loopback and there is no token: add a [[token]], ask for \
+         client certificates in [http.tls], or set http.insecure = true, in a configuration file ('rollcall config' prints one)"
     )
 }
 

@@ -43,7 +43,7 @@ pub(super) fn read(
     log(root.section("log"), config);
     let mut identities = Identities::read(root);
     dns(root.section("dns"), &mut config.dns, &mut identities, warnings);
-    let http_listen = http(root.section("http"), &mut config.http);
+    let http_listen = http(root.section("http"), &mut config.http, &mut identities);
     config.identities = identities.into_all();
     tokens(root, &mut config.http.tokens, warnings);
     registry(root, config, overrides, warnings);
@@ -99,7 +99,11 @@ fn dns(
     section.finish();
 }
 
-fn http(section: Section<'_>, http: &mut api::Settings) -> Option<usize> {
+fn http(
+    section: Section<'_>,
+    http: &mut api::Settings,
+    identities: &mut Identities,
+) -> Option<usize> {
     section.set("listen", &mut http.listen, socket_address);
     section.set("health_listen", &mut http.health_listen, |value| socket_address(value).map(Some));
     section.set("hosts", &mut http.hosts, list(LIST_MAX, host));
@@ -113,6 +117,7 @@ fn http(section: Section<'_>, http: &mut api::Settings) -> Option<usize> {
     section.set("visible_timeout", &mut http.visible_timeout, visible);
     section.set("history_events_max", &mut http.history_events_max, whole(1..=1_000_000));
     section.set("watchers_max", &mut http.watchers_max, whole(1..=100_000));
+    http.identity = tls::http(&section, identities);
     let listen = section.has("listen").then(|| section.line_of("listen"));
     section.finish();
     listen

@@ -67,7 +67,7 @@ fn every_example_has_the_right_form() {
     let Problems(problems) = parse(&uncommented(true)).unwrap_err();
     let wrong: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
     let missing = |line: &&str| line.contains("no such file or directory");
-    assert_eq!(wrong.len(), 11, "{wrong:#?}");
+    assert_eq!(wrong.len(), 14, "{wrong:#?}");
     assert!(wrong.iter().all(missing), "{wrong:#?}");
 }
 

@@ -99,10 +99,21 @@ fn pair(section: &Section<'_>) -> Option<Files> {
     Some(Files { cert: cert?, key: key?, client_ca: None })
 }
 
+/// TLS of the API: on where its section is there.
+pub(super) fn http(parent: &Section<'_>, own: &mut Identities) -> Option<Arc<Identity>> {
+    let section = parent.section("tls");
+    let client_ca = section.get("client_ca_file", path);
+    let identity = if parent.has("tls") { own.of(&section, client_ca) } else { known(&section) };
+    section.finish();
+    identity
+}
+
 /// The listeners of DNS that are encrypted: each is on where its section is there.
 pub(super) fn dns(dns_section: &Section<'_>, dns: &mut dns::Settings, own: &mut Identities) {
     dns.tls = secure(dns_section, "tls", "853", own);
     dns.https = https(dns_section, own);
+    dns.quic = secure(dns_section, "quic", "853", own);
+    dns.h3 = secure(dns_section, "h3", "443", own);
 }
 
 fn secure(

@@ -1,7 +1,7 @@
 //! From a query's octets to a reply's: one pure function, and the sockets around it.
 //!
 //! ```text
-//! udp, tcp, tls, https --octets--> query --answer(snapshot)--> records --> reply --octets--> the same
+//! udp, tcp, tls, https, quic, h3 --octets--> query --answer(snapshot)--> records --> reply --octets--> the same
 //! ```
 //!
 //! Knows nothing of registries.
@@ -19,6 +19,7 @@ pub mod limit;
 pub mod out;
 pub mod policy;
 pub mod query;
+mod quic;
 mod records;
 pub mod reply;
 mod reply_to;

@@ -41,6 +41,10 @@ pub struct Settings {
     pub tls: Option<Secure>,
     /// DNS over HTTPS (RFC 8484), likewise; none: off.
     pub https: Option<Https>,
+    /// DNS over QUIC (RFC 9250), carried by hickory's server; none: off.
+    pub quic: Option<Secure>,
+    /// DNS over HTTP/3, likewise; none: off.
+    pub h3: Option<Secure>,
 }
 
 /// A transport under TLS.
@@ -107,6 +111,8 @@ impl Default for Settings {
             tcp_message: Duration::from_secs(10),
             tls: None,
             https: None,
+            quic: None,
+            h3: None,
         }
     }
 }

@@ -58,6 +58,8 @@ struct Listening {
     dns: Vec<SocketAddr>,
     dns_tls: Vec<SocketAddr>,
     dns_https: Vec<SocketAddr>,
+    dns_quic: Vec<SocketAddr>,
+    dns_h3: Vec<SocketAddr>,
     http: SocketAddr,
     http_health: Option<SocketAddr>,
 }
@@ -113,7 +115,10 @@ impl Parts {
         self.tell();
         self.start(&tasks, hangups, draining.clone())?;
         let listed = Listed::new(data, &listening)?;
-        tracing::info!(dns = ?listening.dns, http = %listening.http, "serving");
+        let Listening {
+            dns, http, dns_tls: tls, dns_https: https, dns_quic: quic, dns_h3: h3, ..
+        } = &listening;
+        tracing::info!(?dns, ?tls, ?https, ?quic, ?h3, %http, "serving");
         let mut running = std::pin::pin!(tasks.join(END));
         let signal = tokio::select! {
             failed = &mut running => return failed.map_err(Into::into),
@@ -160,6 +165,8 @@ impl Parts {
             dns: self.dns.addresses(),
             dns_tls: self.dns.addresses_of(dns::Transport::Tls),
             dns_https: self.dns.addresses_of(dns::Transport::Https),
+            dns_quic: self.dns.addresses_of(dns::Transport::Quic),
+            dns_h3: self.dns.addresses_of(dns::Transport::H3),
             http: self.http.address(),
             http_health: self.http.health_address(),
         }

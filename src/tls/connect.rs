@@ -2,7 +2,6 @@
 //!
 //! Knows nothing of HTTP.
 
-use std::error::Error as _;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +11,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::client::ResolvesClientCert;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::sign::SingleCertAndKey;
-use tokio_rustls::rustls::{CertificateError, ClientConfig, Error, RootCertStore};
+use tokio_rustls::rustls::{
+    AlertDescription, CertificateError, ClientConfig, Error, RootCertStore,
+};
 
 use super::pem::{self, TlsError};
 use super::provider;
@@ -82,6 +83,31 @@ impl std::fmt::Debug for Connector {
     }
 }
 
+/// Whether something failed because the other end wants a certificate of us, or another one. With TLS 1.3 that
+/// is heard only after the handshake.
+#[must_use]
+pub fn wants_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        // An I/O error shows its inner error's source as its own, and not the inner error.
+        let io = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let tls = io.and_then(|inner| inner.downcast_ref()).or_else(|| error.downcast_ref());
+        if let Some(Error::AlertReceived(alert)) = tls {
+            return matches!(
+                alert,
+                AlertDescription::CertificateRequired
+                    | AlertDescription::UnknownCA
+                    | AlertDescription::BadCertificate
+                    | AlertDescription::CertificateExpired
+                    | AlertDescription::CertificateUnknown
+                    | AlertDescription::DecryptError
+            );
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// Those that can be read: whoever needs another one is told so by the handshake.
 fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
@@ -97,9 +123,6 @@ fn why(error: &io::Error) -> ConnectError {
         }
         Some(Error::InvalidCertificate(why)) => ConnectError::Untrusted(why.to_string()),
         Some(other) => ConnectError::Failed(other.to_string()),
-        None => {
-            let inner = error.source().map(ToString::to_string);
-            ConnectError::Failed(inner.unwrap_or_else(|| error.to_string()))
-        }
+        None => ConnectError::Failed(error.to_string()),
     }
 }

@@ -21,7 +21,7 @@ use std::sync::{Arc, LazyLock};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 
 pub use self::accept::{Acceptor, ServerStream};
-pub use self::connect::{ClientStream, ConnectError, Connector};
+pub use self::connect::{ClientStream, ConnectError, Connector, wants_certificate};
 pub use self::identity::{Files, Identity};
 pub use self::keep::{keep, reload};
 pub use self::pem::TlsError;

@@ -1,4 +1,4 @@
-//! DNS over TLS and HTTPS as sockets: who is let in, how long for, and what a bad request gets.
+//! DNS over TLS, HTTPS, QUIC and HTTP/3 as sockets: who is let in, how long for, and what a bad request gets.
 //!
 //! That answers are those of UDP and TCP is shown by `tests/cases.rs`.
 
@@ -12,12 +12,14 @@ mod compile;
 #[path = "../support/dns.rs"]
 mod dns;
 #[path = "../support/encrypted.rs"]
+#[allow(dead_code, reason = "these tests use a part of it")]
 mod encrypted;
 #[path = "../support/wire.rs"]
 #[allow(dead_code, reason = "these tests use a part of it")]
 mod wire;
 
 mod https;
+mod quic;
 mod tls;
 
 use std::future::Future;

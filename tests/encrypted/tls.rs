@@ -199,3 +199,34 @@ async fn a_stop_is_told_to_those_who_are_idle() {
     assert_eq!(soon(stream.read(&mut [0])).await.unwrap(), 0, "an end as TLS asks");
     drop(stalled);
 }
+
+#[tokio::test]
+async fn crowds_of_the_stalled_and_the_hasty_harm_nobody() {
+    let world = World::new();
+    let server = start(&world, Settings { tcp_idle: DEADLINE, ..settings() });
+    let (tls, https) = (server.address_of(Transport::Tls), server.address_of(Transport::Https));
+    let mut stalled = Vec::new();
+    for _ in 0..50 {
+        for at in [tls, https] {
+            stalled.push(soon(TcpStream::connect(at)).await.unwrap());
+        }
+    }
+    for _ in 0..300 {
+        for at in [tls, https] {
+            drop(soon(TcpStream::connect(at)).await.unwrap());
+        }
+    }
+    assert!(ask(&mut used(&world, &server).await, 2).await);
+    assert!(soon(world.get(https, &query(3))).await.is_some());
+    let mut tcp = soon(TcpStream::connect(server.address())).await.unwrap();
+    write_messages(&mut tcp, &[&query(4)]).await;
+    assert_eq!(seen(&soon(read_message(&mut tcp)).await), (4, 1));
+    let udp = tokio::net::UdpSocket::bind(("127.0.0.1", 0)).await.unwrap();
+    udp.connect(server.address()).await.unwrap();
+    udp.send(&query(5)).await.unwrap();
+    let mut reply = [0; 1_232];
+    let len = soon(udp.recv(&mut reply)).await.unwrap();
+    assert_eq!(seen(&reply[..len]), (5, 1));
+    drop(stalled);
+    server.stop().await.unwrap();
+}

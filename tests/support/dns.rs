@@ -17,6 +17,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) struct Server {
     pub(crate) addresses: Vec<SocketAddr>,
     /// Those of TLS, HTTPS and so on.
+    #[allow(dead_code, reason = "most test programs ask over UDP and TCP only")]
     encrypted: Vec<(Transport, SocketAddr)>,
     /// What it has counted.
     pub(crate) stats: Arc<Stats>,
@@ -54,6 +55,7 @@ impl Server {
     }
 
     /// The first address of an encrypted transport.
+    #[allow(dead_code, reason = "most test programs ask over UDP and TCP only")]
     pub(crate) fn address_of(&self, wanted: Transport) -> SocketAddr {
         let mut all = self.encrypted.iter().filter(|(transport, _)| *transport == wanted);
         all.next().expect("a transport that the settings turn on").1

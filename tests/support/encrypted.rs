@@ -1,15 +1,16 @@
-//! Clients of the encrypted transports, none of them ours: rustls, hyper.
+//! Clients of the encrypted transports, none of them ours: rustls, hyper, quinn, h3.
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http_body_util::{BodyExt, Full};
 use hyper::header::{ACCEPT, CONTENT_TYPE};
 use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use quinn::crypto::rustls::QuicClientConfig;
 use rollcall::dns::{Https, Secure, Settings};
 use rollcall::tls::{Files, Identity};
 use tempfile::TempDir;
@@ -23,7 +24,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::certificates;
+use super::certificates;
 
 /// The name in the certificates.
 pub(crate) const NAME: &str = "localhost";
@@ -70,6 +71,8 @@ impl World {
         let identity = self.identity.clone();
         Settings {
             tls: Some(Secure { listen: listen.clone(), identity: identity.clone() }),
+            quic: Some(Secure { listen: listen.clone(), identity: identity.clone() }),
+            h3: Some(Secure { listen: listen.clone(), identity: identity.clone() }),
             https: Some(Https { listen, path: Https::PATH.into(), identity: Some(identity) }),
             ..settings
         }
@@ -118,6 +121,55 @@ impl World {
         let stream = self.connect(server, &[alpn]).await.unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(alpn.as_bytes()));
         exchange(stream, alpn == "h2", request).await
+    }
+
+    /// A connection of QUIC.
+    pub(crate) async fn dial(&self, server: SocketAddr, alpn: &str) -> quinn::Connection {
+        let tls = QuicClientConfig::try_from(self.trust(&[alpn])).unwrap();
+        let endpoint = quinn::Endpoint::client(([127, 0, 0, 1], 0).into()).unwrap();
+        let config = quinn::ClientConfig::new(Arc::new(tls));
+        endpoint.connect_with(config, server, NAME).unwrap().await.unwrap()
+    }
+
+    /// The reply to a message over QUIC, with id 0 both ways (RFC 9250 section 4.2.1); none for silence.
+    pub(crate) async fn over_quic(&self, server: SocketAddr, query: &[u8]) -> Option<Vec<u8>> {
+        let connection = self.dial(server, "doq").await;
+        let (mut send, mut receive) = connection.open_bi().await.unwrap();
+        let id: [u8; 2] = query[..2].try_into().unwrap();
+        let query = [&[0, 0], &query[2..]].concat();
+        write_messages(&mut send, &[&query]).await;
+        send.finish().unwrap();
+        let reply = receive.read_to_end(70_000).await.unwrap();
+        if reply.is_empty() {
+            return None;
+        }
+        let (length, reply) = reply.split_first_chunk::<2>().expect("a length");
+        assert_eq!(usize::from(u16::from_be_bytes(*length)), reply.len());
+        assert_eq!(reply[..2], [0, 0]);
+        Some([&id, &reply[2..]].concat())
+    }
+
+    /// The reply to a message over HTTP/3; none for silence.
+    pub(crate) async fn over_h3(&self, server: SocketAddr, query: &[u8]) -> Option<Vec<u8>> {
+        let connection = self.dial(server, "h3").await;
+        let (mut driver, mut sender) =
+            h3::client::new(h3_quinn::Connection::new(connection)).await.unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { drop(driver.wait_idle().await) });
+        let request = Request::post(format!("https://{NAME}{}", Https::PATH))
+            .header(CONTENT_TYPE, "application/dns-message")
+            .body(())
+            .unwrap();
+        let mut stream = sender.send_request(request).await.unwrap();
+        stream.send_data(Bytes::copy_from_slice(query)).await.unwrap();
+        stream.finish().await.unwrap();
+        let response = stream.recv_response().await.ok()?;
+        assert_eq!(response.status(), StatusCode::OK);
+        let mut body = Vec::new();
+        while let Some(mut data) = stream.recv_data().await.unwrap() {
+            body.extend_from_slice(&data.copy_to_bytes(data.remaining()));
+        }
+        Some(body)
     }
 
     /// The message that a GET brings; none where it is refused as no query.

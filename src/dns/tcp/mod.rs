@@ -37,7 +37,7 @@ use crate::tls::{Acceptor, ServerStream};
 
 /// How long connections may take to finish what is in flight when the server stops (law 10,
 /// docs/architecture.md).
-const DRAIN: Duration = Duration::from_secs(5);
+pub(super) const DRAIN: Duration = Duration::from_secs(5);
 /// Pause after running out of descriptors: some connection will have ended by then.
 const PAUSE_EXHAUSTED: Duration = Duration::from_millis(100);
 /// Pause after an error that says nothing of the next connection, so that no error makes a busy loop.
