@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rollcall::dns::forward::{self, Forwarder};
 use rollcall::dns::{Settings, Source, Stats, bind};
 use rollcall::supervise::{TaskFailed, Tasks};
 use rollcall::zone::{Published, Snapshot};
@@ -17,6 +18,8 @@ pub(crate) struct Server {
     pub(crate) addresses: Vec<SocketAddr>,
     /// What it has counted.
     pub(crate) stats: Arc<Stats>,
+    /// What it has counted of questions that it forwarded.
+    pub(crate) forwarded: Arc<forward::stats::Stats>,
     stop: CancellationToken,
     tasks: Tasks,
 }
@@ -30,9 +33,15 @@ impl Server {
         let tasks = Tasks::new(stop.clone());
         let stats = Arc::<Stats>::default();
         let published = Arc::new(Published::new(snapshot));
-        let source = Source::new(published, settings.policy(), || 0);
+        let mut source = Source::new(published, settings.policy(), || 0);
+        let forwarded = Arc::<forward::stats::Stats>::default();
+        if let Some(forward) = settings.forward {
+            let (own, counted) = (source.clone(), forwarded.clone());
+            let forwarder = Forwarder::new(forward, own, addresses.clone(), counted).unwrap();
+            source = source.with_forwarder(forwarder);
+        }
         bound.run(&source, &stats, &tasks).unwrap();
-        Self { addresses, stats, stop, tasks }
+        Self { addresses, stats, forwarded, stop, tasks }
     }
 
     /// The first address.
