@@ -5,7 +5,10 @@ use std::time::Duration;
 use hickory_proto::op::{Message, ResponseCode};
 use rollcall::dns::forward;
 use rollcall::dns::forward::stats::Outcome;
+use rollcall::dns::limit::{Limits, Mode};
+use rollcall::dns::stats::Limited;
 use rollcall::dns::{Settings, Transport, UdpCalls};
+use rollcall::model::Nets;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UdpSocket;
 
@@ -199,4 +202,29 @@ async fn a_late_reply_leaves_from_the_address_that_was_asked() {
             assert_eq!(code(&reply[..len]), ResponseCode::NoError, "{udp_calls:?} {asked}");
         }
     }
+}
+
+#[tokio::test]
+async fn replies_are_limited_as_all_others_are() {
+    let upstream = Upstream::with_one_address().await;
+    let limits = Limits {
+        mode: Mode::On,
+        replies_per_second: 1,
+        slip: 1,
+        exempt: Nets::default(),
+        ..Limits::default()
+    };
+    let forward = Some(to(&[upstream.address]));
+    let server = with(Settings { forward, limits, ..served::settings() });
+    let mut slipped = 0;
+    for _ in 0..20 {
+        let reply = ask(&server, "www.example", "A", &[]).await;
+        assert_eq!(reply.metadata.truncation, reply.answers.is_empty(), "one or the other");
+        assert!(reply.metadata.recursion_available && reply.edns.is_some());
+        slipped += u64::from(reply.metadata.truncation);
+    }
+    assert!(slipped > 0, "20 at once, and one a second is allowed");
+    let totals = server.stats.totals();
+    assert_eq!(totals.of(Transport::Udp).limited[Limited::Slipped as usize], slipped);
+    assert_eq!(ask_tcp(&server, "www.example", "A", &[]).await.answers.len(), 1);
 }

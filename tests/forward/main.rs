@@ -4,6 +4,7 @@
 //! only a failure reaches.
 
 mod bounds;
+mod config;
 mod host;
 mod others;
 mod own;
