@@ -7,7 +7,7 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
 
 use crate::support::ask::try_ask;
-use crate::support::server::Home;
+use crate::support::server::{Home, run};
 use crate::support::until;
 use crate::upstream::Upstream;
 use crate::world::{answers, ask_at, ask_tcp_at};
@@ -144,4 +144,67 @@ async fn names_come_from_a_real_resolver_with_unbound() {
     assert_eq!(odd.answers.len(), 1);
     let metrics = server.get("/metrics").await.body.to_string().replace("\\\"", "\"");
     assert!(metrics.contains("rollcall_forward_upstream_queries_total 5"), "{metrics}");
+}
+
+/// Two servers in a network of their own, one of which asks the other; then the C library, which knows of nothing but
+/// `nameserver 127.0.0.1`. The second waits for the first with a deadline, both end with the script.
+const HOST: &str = r#"
+ip link set lo up
+# The C library asks for addresses of a kind only where the host has one besides those of loopback.
+ip address add 192.0.2.200/32 dev lo
+echo "nameserver 127.0.0.1" >resolv.conf
+echo "hosts: dns" >nsswitch.conf
+mount --bind resolv.conf /etc/resolv.conf
+mount --bind nsswitch.conf /etc/nsswitch.conf
+rollcall serve --config other.toml --dns 127.0.0.1:5300 --http 127.0.0.1:9000 --data other 2>other.log &
+other=$!
+rollcall serve --config own.toml --dns 127.0.0.1:53 --http 127.0.0.1:8053 --data own 2>own.log &
+own=$!
+trap 'kill $other $own; wait' EXIT
+for name in www.example host.svc; do
+    tries=0
+    until getent ahostsv4 "$name"; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 300 ] || { cat own.log other.log >&2; exit 1; }
+        sleep 0.1
+    done
+done
+getent ahostsv4 alias.svc
+getent ahostsv4 nothing.example || echo "nothing: $?"
+"#;
+
+#[tokio::test]
+async fn a_nameserver_line_is_all_a_host_needs_with_unshare() {
+    let zone = |records: &str| {
+        format!("@ 60 IN SOA ns who 1 2 3 4 5\n@ 60 IN NS ns\nns 60 IN A 127.0.0.1\n{records}")
+    };
+    let home = Home::new();
+    home.write("other.zone", &zone("www 60 IN A 192.0.2.80\n"));
+    home.write("own.zone", &zone("host 60 IN A 192.0.2.7\nalias 60 IN CNAME www.example.\n"));
+    let config = |zone: &str, file: &str| {
+        format!(
+            "version = 1\nzones = \".\"\n[[zone]]\nname = \"{zone}\"\nnamespace = \"\"\nfile = \"{file}\"\n"
+        )
+    };
+    home.write("other.toml", &config("example.", "other.zone"));
+    let forward = "[forward]\nupstreams = [\"127.0.0.1:5300\"]\n";
+    home.write("own.toml", &(config("svc.", "own.zone") + forward));
+    let mut host = Command::new("unshare");
+    host.args(["-rnmp", "-f", "--kill-child", "sh", "-ec", HOST]).current_dir(home.path("."));
+    let bin = std::path::Path::new(env!("CARGO_BIN_EXE_rollcall")).parent().unwrap();
+    let path = std::env::var("PATH").unwrap();
+    host.env("PATH", format!("{}:{path}", bin.display()));
+    let said = run(host).await.done();
+    let addresses: Vec<_> = said
+        .lines()
+        .filter(|line| line.contains("STREAM") || line.starts_with("nothing"))
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    let expected = [
+        "192.0.2.80 STREAM www.example",
+        "192.0.2.7 STREAM host.svc",
+        "192.0.2.80 STREAM www.example",
+        "nothing: 2",
+    ];
+    assert_eq!(addresses, expected);
 }
