@@ -122,7 +122,7 @@ impl Bound {
         let limiter = Limiter::new(&self.settings.limits).map(Arc::new);
         let (transport, stop) = (Transport::Tcp, tasks.stop_token());
         let service = tcp::Service::new(transport, &self.settings, source.clone(), stats, stop);
-        let queue = forwarding(source, stats, tasks);
+        let queue = forwarding(source, limiter.clone(), stats, tasks);
         for Listener { address, udp, tcp } in self.listeners {
             let failed = |source| BindError { address, source };
             for (number, socket) in udp.into_iter().enumerate() {
@@ -145,11 +145,16 @@ impl Bound {
 }
 
 /// Starts what looks up names of others, if anything does; the queue to it.
-fn forwarding(source: &Source, stats: &Stats, tasks: &Tasks) -> Option<Queue> {
+fn forwarding(
+    source: &Source,
+    limiter: Option<Arc<Limiter>>,
+    stats: &Stats,
+    tasks: &Tasks,
+) -> Option<Queue> {
     let forwarder = source.forwarder()?;
     let (queue, jobs) = Queue::new(forwarder.clone());
-    let counters = stats.counters(Transport::Udp);
-    let serve = forward::serve(forwarder.clone(), jobs, counters, tasks.stop_token());
+    let outlet = forward::Outlet::new(stats.counters(Transport::Udp), limiter);
+    let serve = forward::serve(forwarder.clone(), jobs, outlet, tasks.stop_token());
     tasks.spawn("dns forward", serve);
     if let Some(file) = forwarder.file() {
         let follow = forward::follow(forwarder.clone(), file, tasks.stop_token());

@@ -151,6 +151,10 @@ impl Parts {
                 tracing::info!(endpoints = ?settings.endpoints, prefix = self.config.prefix, %data, "registry: etcd");
             }
         }
+        if let Some(forward) = &self.config.dns.forward {
+            let domains = forward.domains.len();
+            tracing::info!(upstreams = ?forward.upstreams, domains, "forwarding names of others");
+        }
         for zone in &self.config.zones {
             let namespace = zone.namespace.as_ref().map_or("", |namespace| namespace.as_str());
             let file = zone.file.as_ref().map(|file| file.path().display().to_string());

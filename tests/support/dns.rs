@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rollcall::dns::forward::{self, Forwarder};
 use rollcall::dns::{Settings, Source, Stats, Transport, bind};
 use rollcall::supervise::{TaskFailed, Tasks};
 use rollcall::zone::{Published, Snapshot};
@@ -17,10 +18,11 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) struct Server {
     pub(crate) addresses: Vec<SocketAddr>,
     /// Those of TLS, HTTPS and so on.
-    #[allow(dead_code, reason = "most test programs ask over UDP and TCP only")]
     encrypted: Vec<(Transport, SocketAddr)>,
     /// What it has counted.
     pub(crate) stats: Arc<Stats>,
+    /// What it has counted of questions that it forwarded.
+    pub(crate) forwarded: Arc<forward::stats::Stats>,
     stop: CancellationToken,
     tasks: Tasks,
 }
@@ -45,8 +47,15 @@ impl Server {
         let stop = CancellationToken::new();
         let tasks = Tasks::new(stop.clone());
         let stats = Arc::<Stats>::default();
-        bound.run(source, &stats, &tasks).unwrap();
-        Self { addresses, encrypted, stats, stop, tasks }
+        let forwarded = Arc::<forward::stats::Stats>::default();
+        let mut source = source.clone();
+        if let Some(forward) = settings.forward {
+            let (own, counted) = (source.clone(), forwarded.clone());
+            let forwarder = Forwarder::new(forward, own, addresses.clone(), counted).unwrap();
+            source = source.with_forwarder(forwarder);
+        }
+        bound.run(&source, &stats, &tasks).unwrap();
+        Self { addresses, encrypted, stats, forwarded, stop, tasks }
     }
 
     /// The first address.
@@ -55,7 +64,6 @@ impl Server {
     }
 
     /// The first address of an encrypted transport.
-    #[allow(dead_code, reason = "most test programs ask over UDP and TCP only")]
     pub(crate) fn address_of(&self, wanted: Transport) -> SocketAddr {
         let mut all = self.encrypted.iter().filter(|(transport, _)| *transport == wanted);
         all.next().expect("a transport that the settings turn on").1

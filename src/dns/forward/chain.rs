@@ -132,8 +132,21 @@ impl<'a> Chain<'a> {
             let rtype = record.record_type();
             negative && rtype.is_soa() || self.dnssec_ok && PROOFS.contains(&rtype.into())
         });
-        let answers = std::mem::take(&mut self.heard.answers);
+        let mut answers = std::mem::take(&mut self.heard.answers);
+        self.rotate(&mut answers);
         self.end(Heard { rcode, answers, authorities });
+    }
+
+    /// Records of the type asked for begin with any of them, so that clients who take the first spread, also over what
+    /// is kept.
+    fn rotate(&self, answers: &mut [Record]) {
+        let of_type = |record: &Record| record.record_type() == self.rtype;
+        let first = answers.iter().position(of_type).unwrap_or(answers.len());
+        let set = answers.get_mut(first..).unwrap_or_default();
+        // Proofs and others between them stay where they are.
+        if set.iter().all(of_type) {
+            set.rotate_left(fastrand::usize(..set.len().max(1)));
+        }
     }
 
     fn end(&mut self, heard: Heard) {

@@ -67,15 +67,24 @@ impl<'q> Asked<'q> {
         Some(Self { header, question, dnssec_ok, limit, options })
     }
 
+    /// A reply without records, and with TC set.
+    pub(super) fn slip(&self) -> Vec<u8> {
+        self.write(&Heard::default(), TC, None)
+    }
+
     /// The reply.
     pub(super) fn reply(&self, heard: &Heard, error: Option<ExtendedError>) -> Vec<u8> {
+        self.write(heard, 0, error)
+    }
+
+    fn write(&self, heard: &Heard, flags: u16, error: Option<ExtendedError>) -> Vec<u8> {
         let mut octets = vec![0; self.limit.min(MESSAGE_OCTETS_MAX)];
         let options = Options { error, ..self.options };
         let reply = Reply::begin(&mut octets, self.limit, self.question.octets, options);
         let mut writer =
             Writer { reply, names: vec![(QUESTION_PLACE, self.question.name().to_vec())] };
-        let flags = if writer.write(heard).is_ok() { 0 } else { TC };
-        let flags = QR | RA | flags | self.header.flags & COPIED;
+        let cut = if writer.write(heard).is_ok() { 0 } else { TC };
+        let flags = QR | RA | flags | cut | self.header.flags & COPIED;
         let len = writer.reply.finish(self.header.id, flags, heard.rcode, 1, options);
         octets.truncate(len);
         octets

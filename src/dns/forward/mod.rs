@@ -47,7 +47,7 @@ use self::cache::Cache;
 use self::chain::{Ask, Chain};
 use self::compose::{Asked, CD};
 use self::heard::{Heard, SERVFAIL};
-pub(super) use self::queue::{Queue, look_up, serve};
+pub(super) use self::queue::{Back, Outlet, Queue, look_up, serve};
 use self::routes::Routes;
 pub use self::settings::{Domain, DomainName, Settings, Upstreams};
 use self::stats::{Outcome, Stats};
@@ -191,6 +191,13 @@ impl Forwarder {
         self.inner.stats.request(Outcome::Overloaded);
         let (rcode, error) = Refusal::Overloaded.words();
         asked.reply(&Heard::bare(rcode), error)
+    }
+
+    /// The reply to such a query that says nothing but that TCP knows more.
+    fn slip(&self, query: &[u8], client: IpAddr) -> Vec<u8> {
+        let rules = (self.inner.own.policy(), self.inner.own.now_secs());
+        let asked = Asked::read(query, client, Transport::Udp, rules);
+        asked.map_or_else(Vec::new, |asked| asked.slip())
     }
 
     /// The reply where upstream servers say these octets to whatever they are asked: for tests that say anything.

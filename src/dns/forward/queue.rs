@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Forwarder;
+use crate::dns::limit::{Judgement, Limiter};
 use crate::dns::stats::{Counters, TransportTotals};
 use crate::dns::transport::Transport;
 use crate::dns::udp::Replier;
@@ -30,9 +32,41 @@ pub(in crate::dns) struct Queue {
 #[derive(Debug)]
 pub(in crate::dns) struct Job {
     query: Vec<u8>,
-    from: SocketAddr,
-    asked: Option<IpAddr>,
-    replier: Arc<Replier>,
+    back: Back,
+}
+
+/// The way back to a client.
+#[derive(Debug)]
+pub(in crate::dns) struct Back {
+    pub(in crate::dns) from: SocketAddr,
+    /// The address that was asked, where the socket has many.
+    pub(in crate::dns) asked: Option<IpAddr>,
+    /// The client has shown by a cookie that it is where it says.
+    pub(in crate::dns) known: bool,
+    pub(in crate::dns) replier: Arc<Replier>,
+}
+
+/// How replies are sent: counted, and limited as all others in datagrams are.
+#[derive(Debug)]
+pub(in crate::dns) struct Outlet {
+    counters: Arc<Counters>,
+    limiter: Option<Arc<Limiter>>,
+    /// What the limiter's time is counted from.
+    start: Instant,
+}
+
+impl Outlet {
+    pub(in crate::dns) fn new(counters: Arc<Counters>, limiter: Option<Arc<Limiter>>) -> Self {
+        Self { counters, limiter, start: Instant::now() }
+    }
+
+    fn judge(&self, back: &Back, reply: &[u8]) -> Judgement {
+        let Some(limiter) = self.limiter.as_ref().filter(|_| !back.known) else {
+            return Judgement::Pass;
+        };
+        let micros = self.start.elapsed().as_micros() as u32;
+        limiter.judge(back.from.ip(), reply, micros, fastrand::u64(..))
+    }
 }
 
 impl Queue {
@@ -42,21 +76,14 @@ impl Queue {
         (Self { forwarder, jobs }, taken)
     }
 
-    /// Has a query looked up, its reply to be sent by `replier`. Where there is no place: the reply to send now.
-    pub(in crate::dns) fn put(
-        &self,
-        query: &[u8],
-        from: SocketAddr,
-        asked: Option<IpAddr>,
-        replier: &Arc<Replier>,
-    ) -> Option<Vec<u8>> {
+    /// Has a query looked up, and its reply sent that way back. Where there is no place: the reply to send now.
+    pub(in crate::dns) fn put(&self, query: &[u8], back: Back) -> Option<Vec<u8>> {
         match self.jobs.try_reserve() {
             Ok(place) => {
-                let replier = replier.clone();
-                place.send(Job { query: query.to_vec(), from, asked, replier });
+                place.send(Job { query: query.to_vec(), back });
                 None
             }
-            Err(_) => Some(self.forwarder.refuse(query, from.ip(), Transport::Udp)),
+            Err(_) => Some(self.forwarder.refuse(query, back.from.ip(), Transport::Udp)),
         }
     }
 }
@@ -66,10 +93,11 @@ impl Queue {
 pub(in crate::dns) async fn serve(
     forwarder: Forwarder,
     mut jobs: mpsc::Receiver<Job>,
-    counters: Arc<Counters>,
+    outlet: Outlet,
     stop: CancellationToken,
 ) -> Result<(), String> {
     let mut look_ups = JoinSet::new();
+    let outlet = Arc::new(outlet);
     let most = forwarder.inner.settings.in_flight_max + WAITING_MAX;
     loop {
         tokio::select! {
@@ -77,7 +105,7 @@ pub(in crate::dns) async fn serve(
             () = stop.cancelled() => break,
             Some(ended) = look_ups.join_next() => heard(ended)?,
             Some(job) = jobs.recv(), if look_ups.len() < most => {
-                look_ups.spawn(answer(forwarder.clone(), job, counters.clone()));
+                look_ups.spawn(answer(forwarder.clone(), job, outlet.clone()));
             }
         }
     }
@@ -96,15 +124,28 @@ fn heard(ended: Result<(), JoinError>) -> Result<(), String> {
     }
 }
 
-async fn answer(forwarder: Forwarder, job: Job, counters: Arc<Counters>) {
-    let client = job.from.ip();
-    let reply = look_up(&forwarder, &job.query, (client, Transport::Udp), &counters).await;
-    if !reply.is_empty() && job.replier.send(&reply, job.from, job.asked).is_err() {
-        counters.failed(1);
+async fn answer(forwarder: Forwarder, job: Job, outlet: Arc<Outlet>) {
+    let Job { query, back } = job;
+    let client = back.from.ip();
+    let mut reply = forwarder.forward(&query, client, Transport::Udp).await;
+    if reply.is_empty() {
+        return;
     }
+    let judgement = outlet.judge(&back, &reply);
+    let mut tally = TransportTotals::default();
+    tally.limited(judgement);
+    if judgement == Judgement::Slip {
+        reply = forwarder.slip(&query, client);
+    }
+    if judgement != Judgement::Drop {
+        tally.answered(&query, &reply);
+        let sent = back.replier.send(&reply, back.from, back.asked);
+        tally.failed += u64::from(sent.is_err());
+    }
+    outlet.counters.add(&tally);
 }
 
-/// Looks one up, and counts the reply.
+/// Looks one up that came on a connection, and counts the reply.
 pub(in crate::dns) async fn look_up(
     forwarder: &Forwarder,
     query: &[u8],

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Batch, Datagrams, Replier, Single, Socket};
 use crate::dns::ahead;
 use crate::dns::answer::Verdict;
-use crate::dns::forward::Queue;
+use crate::dns::forward::{Back, Queue};
 use crate::dns::limit::{Judgement, Limiter};
 use crate::dns::out::Out;
 use crate::dns::settings::{Settings, UdpCalls};
@@ -165,7 +165,7 @@ impl Worker {
         let query = datagrams.query(at);
         match view.answer(from.ip(), Transport::Udp, draw, query, out) {
             Verdict::Drop => tally.dropped += 1,
-            Verdict::Forward => self.forward(datagrams, at, tally),
+            Verdict::Forward => self.forward(datagrams, at, out.is_known(), tally),
             Verdict::Reply(len) => {
                 let len = match self.judge(from.ip(), draw, out, len, tally) {
                     Judgement::Pass | Judgement::Observed => len,
@@ -184,13 +184,24 @@ impl Worker {
 
     /// Hands a query on; where there is no place for it, the client hears that at once.
     #[cold]
-    fn forward(&self, datagrams: &mut impl Datagrams, at: usize, tally: &mut TransportTotals) {
+    fn forward(
+        &self,
+        datagrams: &mut impl Datagrams,
+        at: usize,
+        known: bool,
+        tally: &mut TransportTotals,
+    ) {
         let Some(Forward { queue, replier }) = &self.forward else {
             tally.dropped += 1;
             return;
         };
-        let (from, asked) = (datagrams.from(at), datagrams.asked(at));
-        let refused = queue.put(datagrams.query(at), from, asked, replier);
+        let back = Back {
+            from: datagrams.from(at),
+            asked: datagrams.asked(at),
+            known,
+            replier: replier.clone(),
+        };
+        let refused = queue.put(datagrams.query(at), back);
         if let Some(reply) = refused.filter(|reply| !reply.is_empty()) {
             tally.answered(datagrams.query(at), &reply);
             datagrams.reply(at, &reply);
