@@ -1,0 +1,1 @@
+//! What `docs/resolver-setup.md` shows is what the tests of the clients run.
