@@ -10,7 +10,7 @@ use crate::support::server::{Home, Server};
 use crate::world::{PORT_53, counted, lasting, many, tell, two};
 
 /// The distinct addresses that `getent ahosts` prints.
-async fn ahosts(name: &str) -> BTreeSet<String> {
+pub(crate) async fn ahosts(name: &str) -> BTreeSet<String> {
     let lines = lines("getent", &["ahosts", name]).await;
     lines.iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect()
 }

@@ -9,14 +9,21 @@
 mod support;
 
 mod dig;
+mod dnsmasq;
 mod document;
+mod forwarder;
 mod glibc;
 mod haproxy;
 mod java;
 mod musl;
+mod nginx;
 mod node;
 mod php;
 mod program;
+mod prometheus;
+mod resolved;
 mod space;
+mod tap;
+mod unbound;
 mod web;
 mod world;
