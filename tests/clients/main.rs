@@ -12,6 +12,7 @@ mod dig;
 mod dnsmasq;
 mod document;
 mod forwarder;
+mod gateway;
 mod glibc;
 mod haproxy;
 mod java;
