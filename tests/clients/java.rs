@@ -1,10 +1,16 @@
 //! Java: `InetAddress` by glibc, and JNDI, which asks DNS itself.
 
-use tempfile::TempDir;
+use std::process::Stdio;
 
-use crate::program::{example, printed};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::time::Instant;
+
+use crate::program::{example, printed, program};
 use crate::space::Space;
-use crate::world::{PORT_53, two};
+use crate::support::server::Home;
+use crate::support::{soon, until};
+use crate::world::{PORT_53, many, tell, two};
 
 /// Prints, for each word `NAME/TYPE`, the sorted values that JNDI finds, or the class of its error; for any other word
 /// the addresses that `InetAddress` finds.
@@ -39,6 +45,49 @@ class Lookup {
     }
 }
 "#;
+
+/// Looks a name up whenever it reads a line, and prints how many addresses there are.
+const AGAIN: &str = r#"
+import java.net.InetAddress;
+import java.util.Scanner;
+
+class Again {
+    public static void main(String[] words) throws Exception {
+        Scanner lines = new Scanner(System.in);
+        while (lines.hasNextLine()) {
+            lines.nextLine();
+            System.out.println(InetAddress.getAllByName(words[0]).length);
+        }
+    }
+}
+"#;
+
+#[tokio::test]
+async fn with_java_a_departed_instance_is_forgotten() {
+    let space = Space::enter();
+    space.resolv_conf(&example("resolv.conf.direct"));
+    let server = Home::new().start(&PORT_53).await;
+    many(&server, "app", 2).await;
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("Again.java"), AGAIN).unwrap();
+    std::fs::write(path("java.security"), example("java.security")).unwrap();
+    let settings = format!("-Djava.security.properties={}", path("java.security").display());
+    let mut command = tokio::process::Command::from(program("java"));
+    command.arg(settings).arg(path("Again.java")).arg("app.svc").kill_on_drop(true);
+    let mut java = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut asks, says) = (java.stdin.take().unwrap(), java.stdout.take().unwrap());
+    let mut lines = BufReader::new(says).lines();
+    let mut look_up = async || {
+        asks.write_all(b"\n").await.unwrap();
+        soon("Java's reply", lines.next_line()).await.unwrap().expect("a reply")
+    };
+    assert_eq!(look_up().await, "2");
+    let departed = Instant::now();
+    assert_eq!(server.delete("/v1/apps/app/instances/i-2").await.status, 200);
+    until("it is forgotten", async || look_up().await == "1").await;
+    tell("Java: a departed instance is found for another", departed.elapsed());
+}
 
 #[tokio::test]
 async fn with_java_services_and_hosts_are_found_and_errors_are_what_they_should_be() {

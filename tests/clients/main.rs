@@ -14,6 +14,7 @@ mod document;
 mod forwarder;
 mod gateway;
 mod glibc;
+mod go;
 mod haproxy;
 mod java;
 mod musl;
