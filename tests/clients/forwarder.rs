@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::RecordType::{self, A, AAAA, SRV};
+use hickory_proto::rr::RecordType::{self, A, AAAA, SOA, SRV};
 use tokio::time::Instant;
 
 use crate::support::ask::{ask, ask_tcp, try_ask};
@@ -20,7 +20,8 @@ pub(crate) async fn ready(program: &mut Running) -> SocketAddr {
     let forwarder = FORWARDER.parse().unwrap();
     until("the forwarder answers", async || {
         assert!(program.runs(), "it ended: {}{}", program.out(), program.err());
-        let answer = try_ask(forwarder, "i-1.app.svc", A).await;
+        // Not below an app: a test asks for the steps down to one.
+        let answer = try_ask(forwarder, "svc", SOA).await;
         answer.is_some_and(|answer| answer.status() == ResponseCode::NoError)
     })
     .await;

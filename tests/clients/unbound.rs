@@ -62,8 +62,8 @@ async fn with_unbound_every_step_to_a_name_exists_and_keeps_its_case() {
     assert_eq!(ask(forwarder, service, SRV).await.records().len(), 2);
     let heard = tap.heard();
     let asked: Vec<_> = heard.iter().map(|(question, _)| question.lower()).collect();
-    // "app.svc" is known by now: the forwarder was asked for a name below it before.
-    let steps = [("_tcp.app.svc.", A), ("_nova._tcp.app.svc.", A), ("_nova._tcp.app.svc.", SRV)];
+    let service_type = ("_nova._tcp.app.svc.", A);
+    let steps = [("app.svc.", A), ("_tcp.app.svc.", A), service_type, ("_nova._tcp.app.svc.", SRV)];
     assert_eq!(asked, steps.map(|(name, rtype)| (name.to_owned(), rtype)));
     for (question, reply) in &heard {
         assert_eq!(reply.status(), ResponseCode::NoError, "{reply:?}");
