@@ -32,7 +32,7 @@ async fn with_haproxy_and_with_nginx_and_with_python3_the_example_loses_no_reque
     let mut command: Command = program("python3");
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/gateway/run.py"));
     // A minute, when people run it.
-    command.args(["--outage", "10", "--rollcall", env!("CARGO_BIN_EXE_rollcall")]);
+    command.args(["--outage", "20", "--rollcall", env!("CARGO_BIN_EXE_rollcall")]);
     let mut path = std::env::var_os("PATH").unwrap();
     for gateway in ["haproxy", "nginx"].map(program) {
         let folder = std::path::Path::new(gateway.get_program()).parent().unwrap();
