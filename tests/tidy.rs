@@ -312,6 +312,7 @@ fn the_map_of_the_house_is_short_and_true() {
 fn links_of_documents_lead_somewhere() {
     let mut documents = files_under("docs", "md");
     documents.extend(files_under("docker", "md"));
+    documents.extend(files_under("examples", "md"));
     documents.extend(
         ["README.md", "CHANGELOG.md"].map(PathBuf::from).into_iter().filter(|p| p.exists()),
     );

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
 
+use crate::program::program;
 use crate::support::ask::try_ask;
 use crate::support::server::{Home, run};
 use crate::support::until;
@@ -98,7 +99,7 @@ impl Unbound {
         );
         let file = home.path().join("unbound.conf");
         std::fs::write(&file, text).unwrap();
-        let mut command = Command::new("unbound");
+        let mut command = program("unbound");
         command.arg("-d").arg("-c").arg(&file).stdin(Stdio::null());
         let process = command
             .stdout(Stdio::null())

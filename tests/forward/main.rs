@@ -8,6 +8,9 @@ mod config;
 mod host;
 mod others;
 mod own;
+#[path = "../clients/program.rs"]
+#[allow(dead_code, reason = "these tests use a part of it")]
+mod program;
 mod replies;
 #[path = "../support/dns.rs"]
 mod served;

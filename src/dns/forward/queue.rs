@@ -133,7 +133,7 @@ async fn answer(forwarder: Forwarder, job: Job, outlet: Arc<Outlet>) {
     }
     let judgement = outlet.judge(&back, &reply);
     let mut tally = TransportTotals::default();
-    tally.limited(judgement);
+    tally.judged(judgement);
     if judgement == Judgement::Slip {
         reply = forwarder.slip(&query, client);
     }
