@@ -31,6 +31,7 @@ macro_rules! targets {
 
 targets! {
     body: "../fuzz/targets/body.rs",
+    forward: "../fuzz/targets/forward.rs",
     layout: "../fuzz/targets/layout.rs",
     query: "../fuzz/targets/query.rs",
     zonefile: "../fuzz/targets/zonefile.rs",

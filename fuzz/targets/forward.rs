@@ -4,7 +4,7 @@
 //! An input is one octet of choices, the length of the query, the query, and what upstream says: whole, or behind a
 //! header and the question.
 
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -14,7 +14,6 @@ use std::time::Duration;
 use hickory_proto::op::{Message, MessageType};
 use hickory_proto::rr::Name;
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
-use libfuzzer_sys::fuzz_target;
 use rollcall::dns::forward::{Forwarder, Settings, Upstreams};
 use rollcall::dns::{Ask, Out, Policy, Source, Transport, Verdict, answer};
 use rollcall::model::Nets;
@@ -37,7 +36,7 @@ static FORWARDER: LazyLock<Forwarder> = LazyLock::new(|| {
     Forwarder::new(settings, own, Vec::new(), Arc::default()).expect("we do not listen")
 });
 
-fuzz_target!(|input: &[u8]| {
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let [choices, length, rest @ ..] = input else { return };
     let Some((query, said)) = rest.split_at_checked((*length).into()) else { return };
     let transport = if choices & 1 == 0 { Transport::Udp } else { Transport::Tcp };

@@ -66,7 +66,8 @@ async fn with_python3_a_hundred_addresses_come_over_tcp() {
     let found = getaddrinfo("app", "AF_UNSPEC").await;
     assert_eq!(found.split(' ').count(), 100, "{found}");
     let connections =
-        counted(&server, "rollcall_dns_tcp_connections_total{outcome=\"accepted\"}").await;
+        counted(&server, "rollcall_dns_tcp_connections_total{proto=\"tcp\",outcome=\"accepted\"}")
+            .await;
     let asked = counted(&server, "rollcall_dns_requests_total{proto=\"tcp\"").await;
     assert!(connections > 0, "the answer does not fit a datagram of 512 octets");
     assert_eq!(asked, 2 * connections, "both questions on one connection");

@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod avahi;
 mod dig;
 mod dnsmasq;
 mod document;
