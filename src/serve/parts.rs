@@ -216,7 +216,7 @@ impl Parts {
             measures,
         };
 
-        let source = dns::Source::new(published.clone(), config.dns.policy(), unix_secs);
+        let source = dns::Source::new(published, config.dns.policy(), unix_secs);
         dns.run(&source, &stats, tasks)?;
         if !config.identities.is_empty() {
             tasks.spawn("certificates", tls::keep(config.identities, tasks.stop_token()));
