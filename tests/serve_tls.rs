@@ -53,6 +53,8 @@ async fn certificates_are_followed_and_a_broken_one_is_not() {
     let warned = "cannot use the new certificate: going on with the old one";
     until("a warning", async || server.log().contains(warned)).await;
     assert!(server.log().contains("key.pem: holds no private key"), "{}", server.log());
+    // Whoever shares the files, and however often they are looked at.
+    assert_eq!(server.log().matches(warned).count(), 1, "{}", server.log());
     assert!(world.connect(at, &["dot"]).await.is_ok());
     assert_eq!(server.stop().await, 0);
 }

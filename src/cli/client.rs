@@ -2,7 +2,6 @@
 //!
 //! Knows nothing of what replies mean.
 
-use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,25 +9,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::SendRequest;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::error::Error;
+use super::link::Link;
 use super::replies::{Refusal, WriteOutcome};
 use crate::config::{io_reason, read_secret};
 use crate::model::Namespace;
-use crate::tls::{self, ClientStream, ConnectError, Connector};
 
-/// Longest wait for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest wait for a reply: a write may take 5 s in the registry and 2 s more until it is visible.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest reply: a page of 1,000 apps, or an app of 10,000 instances with all they may hold.
@@ -80,10 +73,7 @@ pub(super) struct ServerArgs {
 /// Speaks to one server.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
-    /// Host and port.
-    server: String,
-    /// None: HTTP without TLS.
-    tls: Option<Connector>,
+    link: Link,
     token: Option<String>,
     namespace: Option<Namespace>,
 }
@@ -122,41 +112,13 @@ pub(super) struct Stream {
 impl ServerArgs {
     /// The client for that server.
     pub(super) fn client(&self) -> Result<Client, Error> {
-        let (secure, server) = match self.http.strip_prefix("https://") {
-            Some(server) => (true, server),
-            None => (false, self.http.strip_prefix("http://").unwrap_or(&self.http)),
-        };
-        let server = server.trim_end_matches('/');
-        let port = server.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
-        if !matches!(port, Some(Ok(_))) {
-            let message =
-                format!("--http: must be host:port such as 127.0.0.1:8053, got {server:?}");
-            return Err(Error::Usage(message));
-        }
+        let own = self.cert.as_deref().zip(self.key.as_deref());
+        let link = Link::new(&self.http, self.ca.as_deref(), own)?;
         let token = self.token_file.as_deref().map(read_secret).transpose().map_err(|why| {
             let file = self.token_file.as_deref().unwrap_or_else(|| "".as_ref());
             Error::Usage(format!("--token-file: {}: {why}", file.display()))
         })?;
-        Ok(Client {
-            server: server.to_owned(),
-            tls: secure.then(|| self.connector()).transpose()?,
-            token: token.map(|token| token.text),
-            namespace: self.namespace.clone(),
-        })
-    }
-}
-
-impl ServerArgs {
-    fn connector(&self) -> Result<Connector, Error> {
-        let own = self.cert.as_deref().zip(self.key.as_deref());
-        Connector::new(self.ca.as_deref(), own).map_err(|error| {
-            let flag = match &error.file {
-                file if self.ca.as_ref() == Some(file) => "--ca",
-                file if self.key.as_ref() == Some(file) => "--key",
-                _ => "--cert",
-            };
-            Error::Usage(format!("{flag}: {error}"))
-        })
+        Ok(Client { link, token: token.map(|token| token.text), namespace: self.namespace.clone() })
     }
 }
 
@@ -187,12 +149,14 @@ impl Client {
                 self.open(method, self.in_namespace(target), body, &[]).await?;
             let status = reply.status();
             let body = Limited::new(reply.into_body(), REPLY_OCTETS_MAX);
-            let body = body.collect().await.map_err(|error| self.away(&error.to_string()))?;
+            let body = body.collect().await.map_err(|error| self.link.away(&error.to_string()))?;
             self.judge(status, &body.to_bytes())
         };
         match timeout(REPLY_TIMEOUT, whole).await {
             Ok(result) => result,
-            Err(_) => Err(self.away(&format!("no answer within {} s", REPLY_TIMEOUT.as_secs()))),
+            Err(_) => {
+                Err(self.link.away(&format!("no answer within {} s", REPLY_TIMEOUT.as_secs())))
+            }
         }
     }
 
@@ -210,23 +174,25 @@ impl Client {
             }
             let status = reply.status();
             let body = Limited::new(reply.into_body(), REPLY_OCTETS_MAX);
-            let body = body.collect().await.map_err(|error| self.away(&error.to_string()))?;
+            let body = body.collect().await.map_err(|error| self.link.away(&error.to_string()))?;
             Err(match self.judge(status, &body.to_bytes()) {
                 Err(error) => error,
-                Ok(_) => self.away("an empty answer"),
+                Ok(_) => self.link.away("an empty answer"),
             })
         };
         match timeout(REPLY_TIMEOUT, start).await {
             Ok(result) => result,
-            Err(_) => Err(self.away(&format!("no answer within {} s", REPLY_TIMEOUT.as_secs()))),
+            Err(_) => {
+                Err(self.link.away(&format!("no answer within {} s", REPLY_TIMEOUT.as_secs())))
+            }
         }
     }
 
     /// The address from which we reach the server: what it sees as our own, unless something translates
     /// addresses in between.
     pub(super) async fn local_address(&self) -> Result<IpAddr, ClientError> {
-        let stream = self.connect().await?;
-        let local = stream.local_addr().map_err(|error| self.away(&io_reason(&error)))?;
+        let stream = self.link.connect().await?;
+        let local = stream.local_addr().map_err(|error| self.link.away(&io_reason(&error)))?;
         Ok(local.ip().to_canonical())
     }
 
@@ -244,13 +210,9 @@ impl Client {
         body: Option<&Value>,
         headers: &[(&'static str, String)],
     ) -> Result<(Response<Incoming>, JoinSet<()>), ClientError> {
-        let stream = self.connect().await?;
-        let (mut sender, tasks) = match &self.tls {
-            None => self.begin(stream).await?,
-            Some(tls) => self.begin(self.secure(tls, stream).await?).await?,
-        };
+        let (mut sender, connection) = self.link.open().await?;
         let mut request =
-            Request::builder().method(method).uri(target.0).header(HOST, &self.server);
+            Request::builder().method(method).uri(target.0).header(HOST, self.link.server());
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
@@ -262,85 +224,16 @@ impl Client {
         }
         let body = body.map_or_else(Bytes::new, |body| body.to_string().into());
         let request =
-            request.body(Full::new(body)).map_err(|error| self.away(&error.to_string()))?;
-        let reply = sender.send_request(request).await.map_err(|error| self.unanswered(&error))?;
-        Ok((reply, tasks))
-    }
-
-    /// HTTP on a connection.
-    async fn begin<S>(
-        &self,
-        stream: S,
-    ) -> Result<(SendRequest<Full<Bytes>>, JoinSet<()>), ClientError>
-    where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| self.away(&error.to_string()))?;
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            // Whatever breaks the connection shows in the reply, which somebody waits for.
-            let _ = connection.await;
-        });
-        Ok((sender, tasks))
-    }
-
-    async fn secure(
-        &self,
-        tls: &Connector,
-        stream: TcpStream,
-    ) -> Result<ClientStream, ClientError> {
-        let host = self.server.rsplit_once(':').map_or("", |(host, _)| host);
-        match timeout(CONNECT_TIMEOUT, tls.connect(host, stream)).await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error @ ConnectError::Untrusted(_))) => {
-                let server = &self.server;
-                let message = format!(
-                    "cannot trust rollcall at {server}: {error}: give its authority with --ca / ROLLCALL_CA, \
-                     or ask it by a name that its certificate has"
-                );
-                Err(ClientError::Unreachable(message))
-            }
-            Ok(Err(error)) => Err(self.away(&error.to_string())),
-            Err(_) => Err(self.away(&format!("no TLS within {} s", CONNECT_TIMEOUT.as_secs()))),
-        }
-    }
-
-    /// Nothing came back that is a reply.
-    fn unanswered(&self, error: &hyper::Error) -> ClientError {
-        let server = &self.server;
-        if self.tls.is_none() && error.is_parse() {
-            return ClientError::Unreachable(format!(
-                "what answers at {server} is no HTTP: where it has TLS, write https:// in front of it"
-            ));
-        }
-        if self.tls.is_some() && tls::wants_certificate(error) {
-            return ClientError::Unreachable(format!(
-                "rollcall at {server} wants a certificate that it knows: give one with --cert and --key / \
-                 ROLLCALL_CERT and ROLLCALL_KEY"
-            ));
-        }
-        self.away(&error.to_string())
-    }
-
-    async fn connect(&self) -> Result<TcpStream, ClientError> {
-        match timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.server)).await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                Err(self.away("connection refused"))
-            }
-            Ok(Err(error)) => Err(self.away(&io_reason(&error))),
-            Err(_) => {
-                Err(self.away(&format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())))
-            }
-        }
+            request.body(Full::new(body)).map_err(|error| self.link.away(&error.to_string()))?;
+        let reply =
+            sender.send_request(request).await.map_err(|error| self.link.unanswered(&error))?;
+        Ok((reply, connection))
     }
 
     fn judge(&self, status: StatusCode, body: &[u8]) -> Result<Value, ClientError> {
         if status.is_success() {
             return serde_json::from_slice(body).map_err(|_| {
-                let server = &self.server;
+                let server = self.link.server();
                 let message =
                     format!("what answers at {server} is no rollcall: set --http / ROLLCALL_HTTP");
                 ClientError::Unreachable(message)
@@ -376,15 +269,8 @@ impl Client {
             Some(WriteOutcome::NotDone) => ("cannot do it now", ": nothing was done, try again"),
             None => ("cannot do it now", ""),
         };
-        let message = format!("rollcall at {} {what}: {why}", self.server);
+        let message = format!("rollcall at {} {what}: {why}", self.link.server());
         ClientError::NotNow { message, advice }
-    }
-
-    fn away(&self, why: &str) -> ClientError {
-        ClientError::Unreachable(format!(
-            "cannot reach rollcall at {}: {why}: is the server running? (rollcall serve, or set --http / ROLLCALL_HTTP)",
-            self.server
-        ))
     }
 }
 

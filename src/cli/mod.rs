@@ -1,6 +1,6 @@
 //! The command line: one file a command.
 //!
-//! `output` is the only place that prints, `client` the only one that speaks HTTP, `keeper` keeps a
+//! `output` is the only place that prints, `client` the only one that speaks HTTP, on a `link`, `keeper` keeps a
 //! registration alive for `register` and `run`. Exit codes are in `error`.
 //!
 //! Knows nothing of zones, layouts and registries: client commands see what the API shows, as anybody's would.
@@ -14,6 +14,7 @@ mod error;
 mod hosts;
 mod instance;
 mod keeper;
+mod link;
 mod ls;
 mod mark;
 mod output;

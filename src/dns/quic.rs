@@ -7,10 +7,12 @@
 
 use std::io;
 use std::net::UdpSocket;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use hickory_server::Server;
 use hickory_server::net::runtime::Time;
 use hickory_server::proto::op::{Header, HeaderCounts, Message, Metadata, ResponseCode};
@@ -23,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::reply_to::Responder;
 use super::tcp::DRAIN;
 use super::transport::Transport;
+use crate::supervise::panic_message;
 use crate::tls::Identity;
 
 /// Serves one socket until the service is stopped. What it carries is the responder's transport.
@@ -71,7 +74,12 @@ impl RequestHandler for Handler {
         request: &Request,
         mut response_handle: R,
     ) -> ResponseInfo {
-        let reply = self.responder.reply(request.src().ip(), request.as_slice()).await;
+        let reply = self.responder.reply(request.src().ip(), request.as_slice());
+        // hickory drops what its tasks end with, so that nobody would hear of a panic.
+        let reply = AssertUnwindSafe(reply).catch_unwind().await.unwrap_or_else(|panic| {
+            tracing::error!(message = panic_message(&*panic), "dns over quic panicked");
+            None
+        });
         let sent = match reply.as_deref().and_then(Parts::of) {
             None => None,
             Some(Parts { queries, message }) => {

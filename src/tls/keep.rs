@@ -36,6 +36,8 @@ pub async fn reload(identities: &[Arc<Identity>]) {
 }
 
 async fn look(identities: &[Arc<Identity>], in_any_case: bool) {
+    // Files that several share are told of once.
+    let mut told = Vec::new();
     for identity in identities {
         let looked = identity.clone();
         // A file system may take its time.
@@ -44,8 +46,10 @@ async fn look(identities: &[Arc<Identity>], in_any_case: bool) {
         match looked {
             Ok(Looked::Same) => {}
             Ok(Looked::Taken) => tracing::info!(%cert, "certificate read anew"),
+            Ok(Looked::Kept(error)) if told.contains(&error) => {}
             Ok(Looked::Kept(error)) => {
                 tracing::warn!(%error, "cannot use the new certificate: going on with the old one");
+                told.push(error);
             }
             // The runtime is ending.
             Err(error) => tracing::debug!(%cert, %error, "certificate not looked at"),

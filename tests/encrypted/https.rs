@@ -199,6 +199,24 @@ async fn whoever_stalls_is_cut_off() {
 }
 
 #[tokio::test]
+async fn a_client_that_does_not_read_is_cut_off() {
+    let world = World::new();
+    let short = Duration::from_millis(300);
+    let server = start(&world, Settings { tcp_idle: short, ..settings() });
+    let mut stream = soon(world.connect(at(&server), &["http/1.1"])).await.unwrap();
+    let large = crate::wire::Query::default().octets("big.svc.", "SRV", "IN").unwrap();
+    let ask = format!("{} HTTP/1.1\r\nhost: x\r\n\r\n", get(&large));
+    let flood = async { while stream.write_all(ask.as_bytes()).await.is_ok() {} };
+    soon(flood).await;
+    let gone = async {
+        while server.stats.totals().connections(Transport::Https).open > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(gone).await;
+}
+
+#[tokio::test]
 async fn a_head_has_a_limit() {
     let world = World::new();
     let server = start(&world, settings());
