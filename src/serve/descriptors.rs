@@ -8,20 +8,14 @@
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::config::Config;
+use crate::dns::forward;
 
 /// Descriptors besides those of connections: listeners, workers, the registry, files, logs.
 const OTHERS: usize = 512;
 
-/// Those of one question that is looked up elsewhere: each repetition of a datagram has a port of its own.
-const DESCRIPTORS_OF_FORWARD: usize = 4;
-
 /// Raises the soft limit to what the configuration needs, as far as the hard one lets us.
 pub(super) fn make_room(config: &Config) {
-    let forwards = config
-        .dns
-        .forward
-        .as_ref()
-        .map_or(0, |forward| forward.in_flight_max.saturating_mul(DESCRIPTORS_OF_FORWARD));
+    let forwards = config.dns.forward.as_ref().map_or(0, forward::Settings::descriptors_max);
     let over_tcp =
         1 + usize::from(config.dns.tls.is_some()) + usize::from(config.dns.https.is_some());
     let dns = config.dns.tcp_connections_max.saturating_mul(over_tcp);

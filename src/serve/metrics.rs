@@ -187,34 +187,15 @@ impl Collector for Forward {
         let totals = self.stats.totals();
         let outcomes = forward::Outcome::ALL.map(forward::Outcome::as_str);
         let errors = forward::UpstreamError::ALL.map(forward::UpstreamError::as_str);
-        let families: [(&str, &str, &str, Vec<(&str, u64)>); 3] = [
-            (
-                "rollcall_forward_requests",
-                "Queries for names of others, by what became of them",
-                "outcome",
-                zip(outcomes, totals.requests).collect(),
-            ),
-            (
-                "rollcall_forward_cache",
-                "Questions that the cache was asked, and whether it knew",
-                "result",
-                vec![("hit", totals.cache_hits), ("miss", totals.cache_misses)],
-            ),
-            (
-                "rollcall_forward_upstream_errors",
-                "Questions to an upstream server that were of no use, by the reason",
-                "error",
-                zip(errors, totals.upstream_errors).collect(),
-            ),
-        ];
-        for (name, help, label, counts) in families {
-            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for (value, count) in counts {
-                metric
-                    .encode_family(&[(label, value)])?
-                    .encode_counter::<NoLabels, _, f64>(&count, None)?;
-            }
-        }
+        let help = "Queries for names of others, by what became of them";
+        let outcomes = zip(outcomes, totals.requests);
+        counters(&mut encoder, "rollcall_forward_requests", help, "outcome", outcomes)?;
+        let help = "Questions that the cache was asked, and whether it knew";
+        let results = [("hit", totals.cache_hits), ("miss", totals.cache_misses)];
+        counters(&mut encoder, "rollcall_forward_cache", help, "result", results)?;
+        let help = "Questions to an upstream server that were of no use, by the reason";
+        let errors = zip(errors, totals.upstream_errors);
+        counters(&mut encoder, "rollcall_forward_upstream_errors", help, "error", errors)?;
         let help = "Questions to upstream servers, repetitions not counted";
         let name = "rollcall_forward_upstream_queries";
         encoder
@@ -223,6 +204,23 @@ impl Collector for Forward {
         let help = "Queries for names of others that are being looked up";
         gauge(&mut encoder, "rollcall_forward_in_flight", help, totals.in_flight as f64)
     }
+}
+
+/// A counter for each value of a label.
+fn counters(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    label: &str,
+    counts: impl IntoIterator<Item = (&'static str, u64)>,
+) -> Result<(), std::fmt::Error> {
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (value, count) in counts {
+        metric
+            .encode_family(&[(label, value)])?
+            .encode_counter::<NoLabels, _, f64>(&count, None)?;
+    }
+    Ok(())
 }
 
 fn gauge(

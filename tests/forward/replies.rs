@@ -2,13 +2,17 @@
 //! what strangers say.
 
 use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::rdata::{NULL, TXT};
 use hickory_proto::rr::{RData, Record, RecordType};
+
+use rollcall::dns::Settings;
+use rollcall::dns::cookie::Secrets;
 
 use crate::served::Server;
 use crate::support::until;
 use crate::upstream::{Upstream, a, cname, name, octets};
-use crate::world::{answers, ask, ask_octets, ask_tcp, forwarding, query, to};
+use crate::world::{answers, ask, ask_octets, ask_tcp, forwarding, query, to, with};
 
 async fn one_upstream() -> (Upstream, Server) {
     let upstream = Upstream::with_one_address().await;
@@ -32,6 +36,21 @@ async fn a_reply_has_the_client_s_own_header_and_question() {
         assert_eq!(message.edns.is_some(), !flags.contains(&"noedns"), "OPT if the query had one");
         assert_eq!(message.answers.len(), 1);
     }
+}
+
+#[tokio::test]
+async fn a_cookie_is_answered_with_ours() {
+    let upstream = Upstream::with_one_address().await;
+    let secrets = Some(Secrets::new([7; 16], None));
+    let forward = Some(to(&[upstream.address]));
+    let server = with(Settings { cookies: secrets, forward, ..crate::served::settings() });
+    let flags = ["ednsopt=10:2464c4abcf10c957"];
+    let reply = ask(&server, "www.example", "A", &flags).await;
+    let edns = reply.edns.expect("OPT");
+    let Some(EdnsOption::Unknown(_, cookie)) = edns.option(EdnsCode::Cookie) else {
+        panic!("no cookie: {edns:?}")
+    };
+    assert_eq!((cookie.len(), &cookie[..2]), (24, &[0x24, 0x64][..]));
 }
 
 #[tokio::test]

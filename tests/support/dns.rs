@@ -22,6 +22,7 @@ pub(crate) struct Server {
     /// What it has counted.
     pub(crate) stats: Arc<Stats>,
     /// What it has counted of questions that it forwarded.
+    #[allow(dead_code, reason = "most test programs forward nothing")]
     pub(crate) forwarded: Arc<forward::stats::Stats>,
     stop: CancellationToken,
     tasks: Tasks,

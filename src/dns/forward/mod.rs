@@ -99,6 +99,8 @@ enum Refusal {
     Failure(Failure),
     /// As it was a moment ago.
     Known,
+    /// Aliases lead nowhere, or to a zone of ours that is not ready.
+    LeadsNowhere,
     Overloaded,
     Loop,
 }
@@ -171,7 +173,7 @@ impl Forwarder {
         };
         inner.stats.request(match &looked_up {
             Ok(_) => Outcome::Answered,
-            Err(Refusal::Failure(_) | Refusal::Known) => Outcome::Failed,
+            Err(Refusal::Failure(_) | Refusal::Known | Refusal::LeadsNowhere) => Outcome::Failed,
             Err(Refusal::Overloaded) => Outcome::Overloaded,
             Err(Refusal::Loop) => Outcome::Loop,
         });
@@ -210,13 +212,14 @@ impl Forwarder {
     ) -> Vec<u8> {
         let rules = (self.inner.own.policy(), self.inner.own.now_secs());
         let Some(asked) = Asked::read(query, client, transport, rules) else { return Vec::new() };
-        let Some(mut chain) = self.inner.chain(&asked, client) else { return Vec::new() };
+        let nothing = || asked.reply(&Heard::bare(SERVFAIL), None);
+        let Some(mut chain) = self.inner.chain(&asked, client) else { return nothing() };
         while let Some(ask) = chain.next() {
             let query = Query::query(ask.name, RecordType::from(asked.question.rtype));
             let answer = Message::from_vec(said).ok();
             match answer.filter(|answer| upstream::is_answer_to(answer, &query)) {
                 Some(answer) => chain.take(answer.into()),
-                None => return asked.reply(&Heard::bare(SERVFAIL), None),
+                None => return nothing(),
             }
         }
         asked.reply(&chain.into_heard(), None)
@@ -293,7 +296,7 @@ impl Inner {
             chain.take(heard);
         }
         let heard = chain.into_heard();
-        if heard.rcode == SERVFAIL { Err(Refusal::Known) } else { Ok(heard) }
+        if heard.rcode == SERVFAIL { Err(Refusal::LeadsNowhere) } else { Ok(heard) }
     }
 }
 
@@ -371,7 +374,7 @@ impl Refusal {
             }
             Self::Failure(Failure::Unreachable) => (SERVFAIL, Some(ExtendedError::NetworkError)),
             Self::Known => (SERVFAIL, Some(ExtendedError::CachedError)),
-            Self::Overloaded | Self::Loop => (SERVFAIL, None),
+            Self::LeadsNowhere | Self::Overloaded | Self::Loop => (SERVFAIL, None),
         }
     }
 }

@@ -72,6 +72,25 @@ impl DomainName {
     }
 }
 
+/// Sockets of one question to one server: a datagram that is repeated has a port of its own each time.
+const DESCRIPTORS_OF_SERVER: usize = 3;
+/// As many servers does a file in the form of resolv.conf name as a rule, and not many more.
+const SYSTEM_SERVERS: usize = 3;
+
+impl Settings {
+    /// How many descriptors look-ups have at once when all servers are silent.
+    #[must_use]
+    pub fn descriptors_max(&self) -> usize {
+        let others = match &self.upstreams {
+            Upstreams::Listed(addresses) => addresses.len(),
+            Upstreams::System(_) => SYSTEM_SERVERS,
+        };
+        let domains = self.domains.iter().map(|domain| domain.upstreams.len());
+        let servers = domains.fold(others, usize::max);
+        self.in_flight_max.saturating_mul(servers.saturating_mul(DESCRIPTORS_OF_SERVER))
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {

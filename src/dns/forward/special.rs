@@ -80,7 +80,7 @@ mod tests {
     fn ask(text: &str, rtype: RecordType) -> Option<(u16, String)> {
         let asked = Name::from_ascii(text).unwrap();
         let heard = answer(&asked, &name::lower(&asked), rtype)?;
-        let first = heard.answers.first().or(heard.authorities.first()).unwrap();
+        let first = heard.answers.iter().chain(&heard.authorities).next().unwrap();
         Some((heard.rcode, format!("{} {} {}", first.name, first.record_type(), first.data)))
     }
 
