@@ -221,3 +221,64 @@ impl Files {
         Found { zone: zone.clone(), outcome }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The default zone with its file in a folder.
+    fn watched(folder: &Path) -> (Watched, std::path::PathBuf) {
+        let path = folder.join("svc.zone");
+        let zone = ZoneSettings { path: Some(path.as_path().into()), ..ZoneSettings::default() };
+        (Watched::new(vec![zone], &Stamps::new()), path)
+    }
+
+    /// The outcomes of a look: how many records, or none.
+    fn looked(watched: &mut Watched, asked: bool) -> Vec<Option<usize>> {
+        let found = watched.look(asked).into_iter();
+        found.map(|found| found.outcome.ok().map(|(_, records)| records)).collect()
+    }
+
+    #[test]
+    fn a_file_is_read_when_it_has_stopped_changing_or_at_once_when_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut watched, path) = watched(folder.path());
+        let write = |text: &str| std::fs::write(&path, text).unwrap();
+        let apex = "$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\n";
+        assert_eq!(looked(&mut watched, false), []);
+        assert_eq!(looked(&mut watched, true), [], "there is nothing to be read");
+        write("half of");
+        assert_eq!(looked(&mut watched, false), []);
+        write(apex);
+        assert_eq!(looked(&mut watched, false), [], "it has changed again");
+        assert_eq!(looked(&mut watched, false), [Some(2)]);
+        assert_eq!(looked(&mut watched, false), [], "it is as it was read");
+        assert_eq!(looked(&mut watched, true), [Some(2)]);
+        write("broken");
+        assert_eq!(looked(&mut watched, true), [None]);
+        assert_eq!(looked(&mut watched, false), [], "it has been told");
+        // What is not there yet is looked for, too.
+        write(&format!("{apex}$INCLUDE more\n"));
+        assert_eq!(looked(&mut watched, true), [None]);
+        std::fs::write(folder.path().join("more"), "a A 192.0.2.1\n").unwrap();
+        assert_eq!(looked(&mut watched, false), []);
+        assert_eq!(looked(&mut watched, false), [Some(3)]);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(looked(&mut watched, true), [None], "it is missed");
+    }
+
+    #[test]
+    fn a_change_since_the_configuration_was_read_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let (watched, path) = watched(folder.path());
+        std::fs::write(&path, "old").unwrap();
+        let stamps = [(path.clone(), Stamp::of(&path))].into();
+        let mut watched = Watched::new(watched.zones, &stamps);
+        assert_eq!(looked(&mut watched, false), []);
+        assert_eq!(looked(&mut watched, false), []);
+        std::fs::write(&path, "newer").unwrap();
+        let mut watched = Watched::new(watched.zones, &stamps);
+        assert_eq!(looked(&mut watched, false), []);
+        assert_eq!(looked(&mut watched, false), [None]);
+    }
+}
