@@ -13,8 +13,8 @@ use crate::config::{Config, Overrides, Problem, RegistryChoice};
 #[command(
     long_about = "\
 Check a configuration and all that it names (zone files, tokens), without starting anything.\n\n\
-Prints every problem with file and line. Exit code 0 if there is none, 1 if there is one. Without FILE the \
-defaults are checked, with the zone files in ./zones.",
+Prints every problem with file and line, of zone files with the column too. Exit code 0 if there is none, 1 if \
+there is one. Without FILE the defaults are checked, with the zone files in ./zones.",
     after_help = "\
 Examples:
   rollcall check rollcall.toml

@@ -14,7 +14,8 @@ use crate::config::{Config, ForwardChoice, Loaded, Overrides, Problem};
 Start the server: DNS on 127.0.0.1:1053, HTTP on 127.0.0.1:8053, unless told otherwise.\n\n\
 Without --etcd, registrations live in the embedded registry on this server's disk. With it they live in etcd, where \
 any number of servers share them. Everything else is set in a file: `rollcall config` prints one with \
-every setting explained. Flags beat the environment, which beats the file.",
+every setting explained. Flags beat the environment, which beats the file.\n\n\
+Zone files are read again when they change, and on SIGHUP. SIGTERM and Ctrl-C end the server in order.",
     after_help = "\
 Examples:
   rollcall serve

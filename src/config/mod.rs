@@ -26,7 +26,7 @@ mod zones;
 pub use forward::Choice as ForwardChoice;
 pub use problem::{Problem, Problems, io_reason};
 pub use secrets::{Secret, read_secret};
-pub use zonefiles::read_zone_file;
+pub use zonefiles::{Stamp, Stamps, read_zone_file};
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -66,6 +66,8 @@ pub struct Config {
     pub prefix: String,
     /// The zones, at least one, each name once.
     pub zones: Vec<ZoneSettings>,
+    /// How their files were when they were read.
+    pub zone_files: Stamps,
     /// Apps replaced on this server, each once, in namespaces that a zone serves.
     pub pins: Vec<Pin>,
     /// Where this server keeps what must survive it.
@@ -138,6 +140,7 @@ impl Default for Config {
             registry: RegistryChoice::Embedded,
             prefix: PREFIX_DEFAULT.into(),
             zones: vec![ZoneSettings::default()],
+            zone_files: Stamps::new(),
             pins: Vec::new(),
             data_dir: "./rollcall-data".into(),
             lameduck: Duration::ZERO,

@@ -49,8 +49,8 @@ pub(super) fn read(
     registry(root, config, overrides, warnings);
     let mut zones_dir = PathBuf::from(ZONES_DIR_DEFAULT);
     root.set("zones", &mut zones_dir, path);
-    config.zones = zones::zones(root, &zones_dir);
-    zones::reverse_zones(root, &zones_dir, &mut config.zones);
+    config.zones = zones::zones(root, &zones_dir, &mut config.zone_files);
+    zones::reverse_zones(root, &zones_dir, &mut config.zones, &mut config.zone_files);
     config.pins = zones::pins(root, &config.zones);
     config.dns.forward = forward(root, overrides, &config.zones);
     http_listen

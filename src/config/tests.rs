@@ -11,6 +11,7 @@ fn without_zone_files(mut config: Config) -> Config {
     for zone in &mut config.zones {
         (zone.file, zone.path) = (None, None);
     }
+    config.zone_files.clear();
     config
 }
 

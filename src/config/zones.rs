@@ -12,7 +12,7 @@ use super::reader::Section;
 use super::sections::path;
 
 use super::values::{ValueError, list, parsed, socket_address, text, whole, whole_secs};
-use super::zonefiles;
+use super::zonefiles::{self, Stamps};
 use crate::model::{AppName, Namespace, limits};
 use crate::zone::zonefile::StaticRecord;
 use crate::zone::{Network, Pin, ZoneName, ZoneSettings};
@@ -25,7 +25,7 @@ const NAMESPACES_MAX: usize = 1_000;
 const TTL_MAX: Duration = Duration::from_secs(86_400);
 
 /// The zones as configured, or the default one where there are none.
-pub(super) fn zones(root: &Section<'_>, dir: &Path) -> Vec<ZoneSettings> {
+pub(super) fn zones(root: &Section<'_>, dir: &Path, stamps: &mut Stamps) -> Vec<ZoneSettings> {
     let mut zones = Vec::<ZoneSettings>::new();
     for section in root.sections("zone") {
         let mut zone = ZoneSettings::default();
@@ -49,8 +49,8 @@ pub(super) fn zones(root: &Section<'_>, dir: &Path) -> Vec<ZoneSettings> {
             }
             zone.name = name;
             match file {
-                Some(file) => zone_file(&section, &dir.join(file), &mut zone),
-                None => usual_file(&section, dir, &mut zone),
+                Some(file) => zone_file(&section, &dir.join(file), &mut zone, stamps),
+                None => usual_file(&section, dir, &mut zone, stamps),
             }
             zones.push(zone);
         }
@@ -58,14 +58,19 @@ pub(super) fn zones(root: &Section<'_>, dir: &Path) -> Vec<ZoneSettings> {
     }
     if !root.has("zone") {
         let mut zone = ZoneSettings::default();
-        usual_file(root, dir, &mut zone);
+        usual_file(root, dir, &mut zone, stamps);
         zones.push(zone);
     }
     zones
 }
 
 /// Adds the reverse zones.
-pub(super) fn reverse_zones(root: &Section<'_>, dir: &Path, zones: &mut Vec<ZoneSettings>) {
+pub(super) fn reverse_zones(
+    root: &Section<'_>,
+    dir: &Path,
+    zones: &mut Vec<ZoneSettings>,
+    stamps: &mut Stamps,
+) {
     for section in root.sections("reverse") {
         let network = section.need("network", "\"10.9.0.0/16\"", parsed::<Network>);
         let namespaces = section.get("namespaces", list(NAMESPACES_MAX, parsed::<Namespace>));
@@ -93,8 +98,8 @@ pub(super) fn reverse_zones(root: &Section<'_>, dir: &Path, zones: &mut Vec<Zone
                 section.report("network", format!("zone {} is there twice", zone.name));
             }
             match file {
-                Some(file) => zone_file(&section, &dir.join(file), &mut zone),
-                None => usual_file(&section, dir, &mut zone),
+                Some(file) => zone_file(&section, &dir.join(file), &mut zone, stamps),
+                None => usual_file(&section, dir, &mut zone, stamps),
             }
             zones.push(zone);
         }
@@ -147,18 +152,20 @@ fn endpoints(value: &toml::de::DeValue<'_>) -> Result<Vec<SocketAddr>, ValueErro
 }
 
 /// The file that a zone has without saying so: `svc.zone` for `svc.`, if it is there.
-fn usual_file(section: &Section<'_>, dir: &Path, zone: &mut ZoneSettings) {
+fn usual_file(section: &Section<'_>, dir: &Path, zone: &mut ZoneSettings, stamps: &mut Stamps) {
     let path = dir.join(format!("{}zone", zone.name.as_str()));
     // One that is there and can't be read is not one that is not there.
     if path.try_exists().unwrap_or(true) {
-        zone_file(section, &path, zone);
+        zone_file(section, &path, zone, stamps);
+    } else {
+        stamps.insert(path.clone(), None);
     }
     zone.path = Some(path.into());
 }
 
-fn zone_file(section: &Section<'_>, path: &Path, zone: &mut ZoneSettings) {
+fn zone_file(section: &Section<'_>, path: &Path, zone: &mut ZoneSettings, stamps: &mut Stamps) {
     zone.path = Some(path.into());
-    let text = match zonefiles::text_of(path) {
+    let text = match zonefiles::text_of(path, stamps) {
         Ok(text) => text,
         Err(error) => {
             let what_to_do = "give an existing file, or leave 'file' out for the built-in zone";
@@ -168,7 +175,7 @@ fn zone_file(section: &Section<'_>, path: &Path, zone: &mut ZoneSettings) {
             return;
         }
     };
-    match zonefiles::parse(path, &text, &zone.name, &mut |_| {}) {
+    match zonefiles::parse(path, &text, &zone.name, stamps) {
         Ok(file) => zone.file = Some(Arc::new(file)),
         Err(errors) => {
             for error in errors.0 {

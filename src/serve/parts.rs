@@ -261,7 +261,8 @@ impl Parts {
             tasks.spawn("certificates", tls::keep(config.identities, tasks.stop_token()));
         }
         tasks.spawn("compiler", compiler.start(Handle::current())?);
-        let reload = reload.run(config.zones, hangups.subscribe(), tasks.stop_token());
+        let reload =
+            reload.run(config.zones, config.zone_files, hangups.subscribe(), tasks.stop_token());
         tasks.spawn("reload", reload);
         tasks.spawn("hangups", hangups.pass_on(tasks.stop_token()));
         tasks.spawn("serials", serials::keep(data, saved, tasks.stop_token()));

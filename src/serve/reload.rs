@@ -7,10 +7,7 @@
 //!
 //! Knows nothing of what zone files hold.
 
-use std::collections::BTreeMap;
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime};
@@ -23,7 +20,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::read_zone_file;
+use crate::config::{Stamp, Stamps, read_zone_file};
 use crate::zone::zonefile::ZoneFileErrors;
 use crate::zone::{Contents, Guard, ZoneSettings};
 
@@ -62,10 +59,11 @@ pub(super) struct Reload {
 }
 
 impl Reload {
-    /// Looks at the files of these zones, which were read just before, until it is told to stop.
+    /// Looks at the files of these zones, which were as `stamps` say when they were read, until it is told to stop.
     pub(super) async fn run(
         self,
         zones: Vec<ZoneSettings>,
+        stamps: Stamps,
         mut hangups: watch::Receiver<()>,
         stop: CancellationToken,
     ) -> Result<(), String> {
@@ -73,7 +71,7 @@ impl Reload {
         zones.iter().filter(|zone| zone.file.is_some()).for_each(|zone| {
             self.measures.note(zone, true, now);
         });
-        let mut watched = blocking(move || Watched::new(zones)).await?;
+        let mut watched = blocking(move || Watched::new(zones, &stamps)).await?;
         let mut looks = interval(LOOK_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -152,20 +150,11 @@ struct Watched {
 #[derive(Default)]
 struct Files {
     /// As they were just before they were read.
-    read: BTreeMap<PathBuf, Option<Stamp>>,
+    read: Stamps,
     /// As the last look saw them, where that differs.
     changed: Option<Vec<Option<Stamp>>>,
     /// Whether the zone is served from its file.
     served: bool,
-}
-
-/// What changes with a file. Times alone are too coarse on some file systems, or are set back by whoever copies.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    node: (u64, u64),
-    octets: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
 }
 
 /// What a look found of one zone.
@@ -175,28 +164,18 @@ struct Found {
     outcome: Result<(Contents, usize), ZoneFileErrors>,
 }
 
-impl Stamp {
-    /// None where there is no file, or none that may be looked at.
-    fn of(path: &Path) -> Option<Self> {
-        let of = |of: Metadata| Self {
-            node: (of.dev(), of.ino()),
-            octets: of.len(),
-            modified: (of.mtime(), of.mtime_nsec()),
-            changed: (of.ctime(), of.ctime_nsec()),
-        };
-        std::fs::metadata(path).ok().map(of)
-    }
-}
-
 impl Watched {
-    fn new(mut zones: Vec<ZoneSettings>) -> Self {
+    fn new(mut zones: Vec<ZoneSettings>, stamps: &Stamps) -> Self {
         let files = zones.iter_mut().map(|zone| {
             // What was read of it is the catalogue's, and may be large.
             let file = zone.file.take();
             let included = file.iter().flat_map(|file| file.files.iter());
-            let all = zone.path.iter().chain(included);
-            let read = all.map(|path| (path.to_path_buf(), Stamp::of(path))).collect();
-            Files { read, changed: None, served: file.is_some() }
+            let all = zone.path.iter().chain(included).map(|path| path.to_path_buf());
+            let read = all.map(|path| {
+                let stamp = stamps.get(&path).copied().flatten();
+                (path, stamp)
+            });
+            Files { read: read.collect(), changed: None, served: file.is_some() }
         });
         Self { files: files.collect(), zones }
     }
@@ -231,10 +210,8 @@ impl Files {
     }
 
     fn read_again(&mut self, zone: &ZoneSettings, path: &Arc<Path>, all: &[ZoneSettings]) -> Found {
-        let mut read = BTreeMap::new();
-        let outcome = read_zone_file(path, &zone.name, &mut |path| {
-            read.entry(path.to_owned()).or_insert_with(|| Stamp::of(path));
-        });
+        let mut read = Stamps::new();
+        let outcome = read_zone_file(path, &zone.name, &mut read);
         *self = Self { read, changed: None, served: self.served || outcome.is_ok() };
         let outcome = outcome.map(|file| {
             let records = file.records.len();
@@ -242,5 +219,66 @@ impl Files {
             (Contents::new(&settings, all), records)
         });
         Found { zone: zone.clone(), outcome }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The default zone with its file in a folder.
+    fn watched(folder: &Path) -> (Watched, std::path::PathBuf) {
+        let path = folder.join("svc.zone");
+        let zone = ZoneSettings { path: Some(path.as_path().into()), ..ZoneSettings::default() };
+        (Watched::new(vec![zone], &Stamps::new()), path)
+    }
+
+    /// The outcomes of a look: how many records, or none.
+    fn looked(watched: &mut Watched, asked: bool) -> Vec<Option<usize>> {
+        let found = watched.look(asked).into_iter();
+        found.map(|found| found.outcome.ok().map(|(_, records)| records)).collect()
+    }
+
+    #[test]
+    fn a_file_is_read_when_it_has_stopped_changing_or_at_once_when_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut watched, path) = watched(folder.path());
+        let write = |text: &str| std::fs::write(&path, text).unwrap();
+        let apex = "$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\n";
+        assert_eq!(looked(&mut watched, false), []);
+        assert_eq!(looked(&mut watched, true), [], "there is nothing to be read");
+        write("half of");
+        assert_eq!(looked(&mut watched, false), []);
+        write(apex);
+        assert_eq!(looked(&mut watched, false), [], "it has changed again");
+        assert_eq!(looked(&mut watched, false), [Some(2)]);
+        assert_eq!(looked(&mut watched, false), [], "it is as it was read");
+        assert_eq!(looked(&mut watched, true), [Some(2)]);
+        write("broken");
+        assert_eq!(looked(&mut watched, true), [None]);
+        assert_eq!(looked(&mut watched, false), [], "it has been told");
+        // What is not there yet is looked for, too.
+        write(&format!("{apex}$INCLUDE more\n"));
+        assert_eq!(looked(&mut watched, true), [None]);
+        std::fs::write(folder.path().join("more"), "a A 192.0.2.1\n").unwrap();
+        assert_eq!(looked(&mut watched, false), []);
+        assert_eq!(looked(&mut watched, false), [Some(3)]);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(looked(&mut watched, true), [None], "it is missed");
+    }
+
+    #[test]
+    fn a_change_since_the_configuration_was_read_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let (watched, path) = watched(folder.path());
+        std::fs::write(&path, "old").unwrap();
+        let stamps = [(path.clone(), Stamp::of(&path))].into();
+        let mut watched = Watched::new(watched.zones, &stamps);
+        assert_eq!(looked(&mut watched, false), []);
+        assert_eq!(looked(&mut watched, false), []);
+        std::fs::write(&path, "newer").unwrap();
+        let mut watched = Watched::new(watched.zones, &stamps);
+        assert_eq!(looked(&mut watched, false), []);
+        assert_eq!(looked(&mut watched, false), [None]);
     }
 }

@@ -43,7 +43,12 @@ async fn a_cookie_is_answered_with_ours() {
     let upstream = Upstream::with_one_address().await;
     let secrets = Some(Secrets::new([7; 16], None));
     let forward = Some(to(&[upstream.address]));
-    let server = with(Settings { cookies: secrets, forward, ..crate::served::settings() });
+    let server = with(Settings {
+        cookies: true,
+        cookie_secrets: secrets,
+        forward,
+        ..crate::served::settings()
+    });
     let flags = ["ednsopt=10:2464c4abcf10c957"];
     let reply = ask(&server, "www.example", "A", &flags).await;
     let edns = reply.edns.expect("OPT");

@@ -17,6 +17,7 @@ mod app;
 mod compile;
 mod events;
 mod pointers;
+mod replace;
 #[cfg(test)]
 mod tests;
 mod zone;
@@ -29,13 +30,11 @@ use foldhash::fast::RandomState;
 
 use self::app::App;
 use self::zone::ZoneState;
-use super::contents::Contents;
 use super::directory::Directory;
 use super::event::Event;
 use super::serial::SavedSerial;
 use super::settings::{Pin, ZoneName, ZoneSettings};
 use super::snapshot::Snapshot;
-use super::wire;
 use crate::layout::Parsed;
 use crate::model::{AppName, Namespace};
 use crate::registry::Revision;
@@ -157,30 +156,6 @@ impl Catalogue {
         self.epoch = delta.epoch;
         self.ready |= delta.whole;
         events.finish()
-    }
-
-    /// Puts what a zone file holds by now in the place of what it held before. Apps whose names it takes or gives
-    /// back are built anew.
-    pub fn replace(&mut self, contents: Contents) {
-        let Contents { zone, statics: new } = contents;
-        let Some(at) = self.zones.iter().position(|state| *state.name() == zone) else { return };
-        let old = self.zones[at].replace(new.clone());
-        let Some(namespace) = self.zones[at].namespace().cloned() else { return };
-        // Answers lack nothing of what is registered; what comes from now on they may.
-        let revision = self.applied + 1;
-        for name in old.moved(&new).chain(new.moved(&old)) {
-            // It may be an app's name, an instance's, a tag's or a service's of either.
-            for name in std::iter::once(name).chain(wire::above(name)) {
-                let Some(app) = wire::app(name) else { continue };
-                let key = (namespace.clone(), app);
-                if self.apps.contains_key(&key) {
-                    self.touch(key, revision);
-                }
-            }
-        }
-        // Answers show the new content at once, and so no app may rest that has a name of it: SRV records would point
-        // to others' addresses. Those that wait for each other wait for nobody.
-        self.touched.values_mut().for_each(|touched| touched.due = Duration::ZERO);
     }
 
     /// Builds what was touched and is due; `clock` tells the time since any fixed moment.

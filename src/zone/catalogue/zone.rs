@@ -171,7 +171,8 @@ impl ZoneState {
     pub(super) fn points(&self, namespace: &Namespace, address: IpAddr) -> bool {
         let shows = |reverse: &Reverse| {
             reverse.shows(namespace)
-                && self.zone_below(&reverse.network.relative(address)).is_none()
+                && (self.below.is_empty()
+                    || self.zone_below(&reverse.network.relative(address)).is_none())
         };
         self.settings.reverse.as_ref().is_some_and(shows)
     }

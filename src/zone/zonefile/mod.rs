@@ -137,13 +137,19 @@ impl ZoneFile {
     /// The file that the configuration names.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.files.first().map_or(Path::new(""), |path| path)
+        match self.files.first() {
+            Some(path) => path,
+            None => Path::new(""),
+        }
     }
 
     /// The file that a record stands in.
     #[must_use]
     pub fn path_of(&self, record: &StaticRecord) -> &Path {
-        self.files.get(usize::from(record.place.file)).map_or(self.path(), |path| path)
+        match self.files.get(usize::from(record.place.file)) {
+            Some(path) => path,
+            None => self.path(),
+        }
     }
 }
 

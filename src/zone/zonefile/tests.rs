@@ -65,7 +65,7 @@ fn the_sample_is_served() {
     let text = include_str!("../../../docs/examples/svc.zone");
     let records = parse(text).unwrap().records;
     let soa = &records[0];
-    assert_eq!((soa.rtype, soa.ttl_secs, soa.place.line, &*soa.owner), (6, 3600, 6, &b""[..]));
+    assert_eq!((soa.rtype, soa.ttl_secs, soa.place.line, &*soa.owner), (6, 3600, 7, &b""[..]));
     let times: Vec<u8> =
         [1_u32, 3600, 900, 604_800, 1].iter().flat_map(|n| n.to_be_bytes()).collect();
     assert!(soa.data.ends_with(&times), "{:?}", soa.data);

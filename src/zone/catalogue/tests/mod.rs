@@ -21,7 +21,9 @@ use crate::registry::mirror::Kept;
 use crate::registry::{Entry, LeaseId};
 use crate::zone::Zone;
 use crate::zone::block::{A_OCTETS, Addresses, SRV_TARGET};
+use crate::zone::contents::Contents;
 use crate::zone::snapshot::Found;
+use crate::zone::wire;
 use crate::zone::zonefile::ZoneFile;
 
 /// A registry's keys, and the deltas that lead a catalogue along.

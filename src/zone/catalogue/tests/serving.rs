@@ -407,3 +407,23 @@ fn apps_of_many_labels_are_found_and_so_is_the_way_to_them() {
         assert_eq!(a(zone, &format!("y.{}", above.join("."))), ["missing"], "{skip}");
     }
 }
+
+#[test]
+fn more_pointers_than_fit_a_message_are_told_of() {
+    let reverse = ZoneSettings::reverse("10.0.0.0/24".parse().unwrap(), None);
+    let mut history = History::of(&[ZoneSettings::default(), reverse], &[]);
+    let all: Vec<_> = (0..3_000)
+        .map(|number| {
+            let (key, parsed) = instance(&history.keys, "x", &format!("i-{number}"), BODY);
+            (key, Some(parsed))
+        })
+        .collect();
+    history.step(&all);
+    let Compiled { oversized, .. } = history.catalogue.compile(&|| Duration::ZERO);
+    let zones: Vec<&str> = oversized.iter().map(|one| one.zone.as_str()).collect();
+    assert_eq!(zones, ["svc.", "0.0.10.in-addr.arpa."], "{oversized:?}");
+    // Nothing changes on the address: nothing is told again of it.
+    history.put("y", "far", r#"{"address":"10.0.1.1","port":1}"#);
+    let Compiled { oversized, .. } = history.catalogue.compile(&|| Duration::from_secs(1));
+    assert_eq!(oversized, []);
+}
