@@ -1,5 +1,6 @@
 //! `examples/gateway`, run as its README says.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::program::program;
 use crate::space::Space;
 use crate::support::running::Running;
 
-/// Longer than it ever takes, in seconds: it waits for a drain of 6 s three times, for leases and for gateways.
+/// Far longer than it takes: it waits for drains of 6 s, for leases and for gateways.
 const DEADLINE: Duration = Duration::from_secs(300);
 /// What happens, in order; HAProxy and nginx have a row each.
 const STEPS: [&str; 11] = [
@@ -35,7 +36,7 @@ async fn with_haproxy_and_with_nginx_and_with_python3_the_example_loses_no_reque
     command.args(["--outage", "20", "--rollcall", env!("CARGO_BIN_EXE_rollcall")]);
     let mut path = std::env::var_os("PATH").unwrap();
     for gateway in ["haproxy", "nginx"].map(program) {
-        let folder = std::path::Path::new(gateway.get_program()).parent().unwrap();
+        let folder = Path::new(gateway.get_program()).parent().unwrap();
         path.push(":");
         path.push(folder);
         command.envs(gateway.get_envs().filter_map(|(name, value)| Some((name, value?))));

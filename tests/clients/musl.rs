@@ -1,7 +1,5 @@
 //! The resolver of musl, which is Alpine's: no EDNS, no TCP before 1.2.4, and one NXDOMAIN is the end of a lookup.
 
-use std::fmt::Write as _;
-
 use tempfile::TempDir;
 
 use crate::program::{example, printed};
@@ -83,10 +81,6 @@ async fn with_musl_of_a_hundred_addresses_as_many_come_as_fit() {
     let server = Home::new().start(&PORT_53).await;
     many(&server, "app", 100).await;
     let found = lookup.run("app").await;
-    let mut said = String::new();
-    for address in &found {
-        write!(said, "{address} ").unwrap();
-        assert!(address.starts_with("10.8.0."), "{address}");
-    }
-    assert!(found.len() >= 20, "an answer that is too long is not an empty one: {said}");
+    assert!(found.iter().all(|address| address.starts_with("10.8.0.")), "{found:?}");
+    assert!(found.len() >= 20, "an answer that is too long is not an empty one: {found:?}");
 }

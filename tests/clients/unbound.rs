@@ -1,5 +1,9 @@
 //! unbound in front of rollcall: asks for no more of a name than it must, and writes names in mixed case.
 
+use std::net::SocketAddr;
+
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::RecordType::{self, A, SRV};
 use tempfile::TempDir;
 
 use crate::forwarder;
@@ -9,9 +13,7 @@ use crate::space::Space;
 use crate::support::ask::ask;
 use crate::support::running::Running;
 use crate::tap::Tap;
-use crate::world::{PORT_1053, two};
-use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::RecordType::{A, SRV};
+use crate::world::{PORT_1053, lasting, two};
 
 /// The example, with what a test needs besides, and a trust anchor for the root such as Debian's package has.
 fn start(files: &TempDir) -> Running {
@@ -53,18 +55,29 @@ async fn with_unbound_answers_are_as_direct() {
 async fn with_unbound_every_step_to_a_name_exists_and_keeps_its_case() {
     let _space = Space::enter();
     let server = two(&["--dns", "127.0.0.1:5300"]).await;
+    server.register("db.prod", "i-1", lasting("10.9.0.3", 5432)).await;
     let tap = Tap::between("127.0.0.1:1053", server.dns[0]).await;
     let files = TempDir::new().unwrap();
     let mut unbound = start(&files);
     let forwarder = forwarder::ready(&mut unbound).await;
+
+    let service = "_nova._tcp.app.svc.";
+    let steps = [("app.svc.", A), ("_tcp.app.svc.", A), (service, A), (service, SRV)];
+    asks_for(&tap, forwarder, service, &steps).await;
+    // "prod" is no app, yet "db.prod" is one.
+    let service = "_nova._tcp.db.prod.svc.";
+    let app = [("prod.svc.", A), ("db.prod.svc.", A), ("_tcp.db.prod.svc.", A)];
+    asks_for(&tap, forwarder, service, &[&app[..], &[(service, A), (service, SRV)]].concat()).await;
+}
+
+/// Asserts that the forwarder goes these steps to the service, and that rollcall says at none that there is nothing.
+async fn asks_for(tap: &Tap, forwarder: SocketAddr, service: &str, steps: &[(&str, RecordType)]) {
     tap.clear();
-    let service = "_nova._tcp.app.svc";
-    assert_eq!(ask(forwarder, service, SRV).await.records().len(), 2);
+    assert!(!ask(forwarder, service, SRV).await.records().is_empty());
     let heard = tap.heard();
     let asked: Vec<_> = heard.iter().map(|(question, _)| question.lower()).collect();
-    let service_type = ("_nova._tcp.app.svc.", A);
-    let steps = [("app.svc.", A), ("_tcp.app.svc.", A), service_type, ("_nova._tcp.app.svc.", SRV)];
-    assert_eq!(asked, steps.map(|(name, rtype)| (name.to_owned(), rtype)));
+    let steps: Vec<_> = steps.iter().map(|(name, rtype)| ((*name).to_owned(), *rtype)).collect();
+    assert_eq!(asked, steps);
     for (question, reply) in &heard {
         assert_eq!(reply.status(), ResponseCode::NoError, "{reply:?}");
         assert_eq!(question.name(), reply.0.queries[0].name().to_ascii(), "octet for octet");

@@ -104,6 +104,14 @@ impl Traffic {
         self.replies.lock().unwrap().iter().map(|(_, reply)| reply.clone()).collect()
     }
 
+    /// Asserts that every request so far was replied to by one of these.
+    #[track_caller]
+    pub(crate) fn lost_none(&self, instances: &[&str]) {
+        let replies = self.replies();
+        let lost: Vec<_> = replies.iter().filter(|by| !instances.contains(&by.as_str())).collect();
+        assert!(lost.is_empty(), "of {} requests: {lost:?}", replies.len());
+    }
+
     /// Waits until the last `count` replies are all of that kind.
     pub(crate) async fn settles(&self, count: usize, what: &str, kind: impl Fn(&str) -> bool) {
         until(what, async || {
