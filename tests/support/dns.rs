@@ -32,8 +32,7 @@ impl Server {
     /// Answers from that snapshot, on 127.0.0.1 unless the settings say otherwise.
     pub(crate) fn start(settings: Settings, snapshot: Arc<Snapshot>) -> Self {
         let published = Arc::new(Published::new(snapshot));
-        let policy =
-            rollcall::dns::Policy { udp_octets_max: settings.udp_octets_max, ..Default::default() };
+        let policy = settings.policy([7; 16]);
         let source = Source::new(published, policy, || 0);
         Self::answering(settings, &source)
     }
@@ -82,6 +81,7 @@ pub(crate) fn settings() -> Settings {
     Settings {
         listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
         udp_workers: 2,
+        cookies: false,
         ..Settings::default()
     }
 }
