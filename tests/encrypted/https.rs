@@ -244,7 +244,10 @@ async fn what_is_no_http_ends_the_connection() {
 #[tokio::test]
 async fn the_longest_idle_makes_room() {
     let world = World::new();
-    let server = start(&world, Settings { tcp_connections_per_client_max: 1, ..settings() });
+    let server = start(
+        &world,
+        Settings { tcp_connections_per_client_max: 1, tcp_idle: DEADLINE * 2, ..settings() },
+    );
     let mut idle = soon(world.connect(at(&server), &["http/1.1"])).await.unwrap();
     let ask = format!("{} HTTP/1.1\r\nhost: x\r\n\r\n", get(&query(0)));
     idle.write_all(ask.as_bytes()).await.unwrap();

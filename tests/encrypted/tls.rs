@@ -181,7 +181,10 @@ async fn the_longest_idle_makes_room_and_tcp_is_left_alone() {
 #[tokio::test]
 async fn whoever_does_not_finish_the_handshake_gives_way() {
     let world = World::new();
-    let server = start(&world, Settings { tcp_connections_per_client_max: 1, ..settings() });
+    let server = start(
+        &world,
+        Settings { tcp_connections_per_client_max: 1, tcp_message: DEADLINE * 2, ..settings() },
+    );
     let mut stalled = soon(TcpStream::connect(server.address_of(Transport::Tls))).await.unwrap();
     used(&world, &server).await;
     assert!(closed(&mut stalled).await);

@@ -61,3 +61,55 @@ impl Stream for ServerStream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::Arc;
+
+    use socket2::SockRef;
+    use tempfile::TempDir;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+    use crate::tls::{Acceptor, ClientStream, Connector, Files, Identity};
+
+    /// More than both ends hold, and less than TLS takes.
+    const OCTETS: usize = 60_000;
+
+    /// A connection that holds little on its way, and its other end.
+    async fn narrow() -> (ServerStream, ClientStream) {
+        let folder = TempDir::new().unwrap();
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let (cert, key) = (folder.path().join("cert"), folder.path().join("key"));
+        std::fs::write(&cert, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let connector = Connector::new(Some(&cert), None).unwrap();
+        let identity = Identity::load(Files { cert, key, client_ca: None }).unwrap();
+        let acceptor = Acceptor::new(Arc::new(identity), &[]);
+
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        let client = socket.connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        SockRef::from(&server).set_send_buffer_size(4_096).unwrap();
+        let (server, client) =
+            tokio::join!(acceptor.accept(server), connector.connect("localhost", client));
+        (server.unwrap(), client.unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_tls_has_taken_is_not_gone_until_the_system_has_it() {
+        let (mut server, mut client) = narrow().await;
+        let octets = vec![7; OCTETS];
+        let pushed = poll_fn(|context| Poll::Ready(server.push(context, &octets))).await.unwrap();
+        assert_eq!(pushed, Pushed { taken: OCTETS, gone: false });
+        let mut heard = vec![0; OCTETS];
+        let both = tokio::join!(server.flush(), client.read_exact(&mut heard));
+        assert!(both.0.is_ok() && both.1.is_ok() && heard == octets);
+        let pushed = poll_fn(|context| Poll::Ready(server.push(context, b"more"))).await.unwrap();
+        assert_eq!(pushed, Pushed { taken: 4, gone: true });
+    }
+}
