@@ -8,7 +8,7 @@ use rollcall::dns::forward;
 use rollcall::model::{Nets, net};
 
 use crate::served;
-use crate::upstream::{Upstream, a, cname};
+use crate::upstream::{Upstream, a, cname, dname, octets, soa};
 use crate::world::{answers, ask, ask_tcp, forwarding, to, with};
 
 #[tokio::test]
@@ -68,19 +68,33 @@ async fn an_alias_of_others_into_our_zones_ends_with_what_we_say() {
         let name = asked.name();
         // What it says of our names is wrong, each time.
         let lie = |owner| vec![cname(&name, 60, owner), a(owner, 60, 66)];
-        let says = match name.as_str() {
-            "good.example." => lie("ns1.svc."),
-            "bad.example." => lie("no.svc."),
-            "round.example." => lie("out.svc."),
-            _ => vec![a(&name, 60, 1), a("ns1.svc.", 60, 66)],
+        let mut response = asked.response();
+        match name.as_str() {
+            "good.example." => response.add_answers(lie("ns1.svc.")),
+            "bad.example." => response.add_answers(lie("no.svc.")),
+            "round.example." => response.add_answers(lie("out.svc.")),
+            // As resolvers have it who have never heard of our zone.
+            "denied.example." => {
+                response.metadata.response_code = ResponseCode::NXDomain;
+                response.add_authorities([soa(".")]);
+                response.add_answers([cname(&name, 60, "ns1.svc.")])
+            }
+            "void.example." => response.add_authorities([soa("svc.")]),
+            _ => response.add_answers([a(&name, 60, 1), a("ns1.svc.", 60, 66), dname("svc.")]),
         };
-        vec![asked.with(says)]
+        vec![octets(&response)]
     })
     .await;
     let server = forwarding(to(&[upstream.address]));
     let reply = ask(&server, "good.example", "A", &[]).await;
     let expected = ["good.example. 60 CNAME ns1.svc.", "ns1.svc. 3600 A 198.51.100.53"];
     assert_eq!(answers(&reply), expected);
+    let reply = ask(&server, "denied.example", "A", &[]).await;
+    assert_eq!(reply.metadata.response_code, ResponseCode::NoError);
+    assert_eq!(answers(&reply)[1..], expected[1..]);
+    assert!(ask(&server, "void.example", "A", &[]).await.authorities.is_empty());
+    let reply = ask(&server, "www.example", "A", &[]).await;
+    assert_eq!(answers(&reply), ["www.example. 60 A 192.0.2.1"]);
     let reply = ask(&server, "bad.example", "A", &[]).await;
     assert_eq!(reply.metadata.response_code, ResponseCode::NXDomain);
     assert_eq!(answers(&reply), ["bad.example. 60 CNAME no.svc."]);

@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use hickory_proto::op::{Message, MessageType, Query, ResponseCode};
-use hickory_proto::rr::rdata::SOA;
-use hickory_proto::rr::{Name, RData, Record};
+use hickory_proto::rr::rdata::{NULL, SOA};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::watch;
@@ -52,8 +52,9 @@ impl Asked {
     pub(crate) fn negative(&self, code: ResponseCode, ttl: u32) -> Vec<u8> {
         let mut response = self.response();
         response.metadata.response_code = code;
-        let data = SOA::new(name("ns.example."), name("who.example."), 1, 2, 3, 4, ttl);
-        response.add_authorities([Record::from_rdata(name("example."), ttl, RData::SOA(data))]);
+        let mut soa = soa("example.");
+        soa.ttl = ttl;
+        response.add_authorities([soa]);
         octets(&response)
     }
 
@@ -81,6 +82,18 @@ pub(crate) fn a(owner: &str, ttl: u32, last: u8) -> Record {
 pub(crate) fn cname(owner: &str, ttl: u32, target: &str) -> Record {
     let data = hickory_proto::rr::rdata::CNAME(name(target));
     Record::from_rdata(name(owner), ttl, RData::CNAME(data))
+}
+
+/// Holds as long as its own time to live says, a minute at most.
+pub(crate) fn soa(owner: &str) -> Record {
+    let data = SOA::new(name("ns.example."), name("who.example."), 1, 2, 3, 4, 60);
+    Record::from_rdata(name(owner), 60, RData::SOA(data))
+}
+
+/// All names below it are said to be elsewhere (RFC 6672).
+pub(crate) fn dname(owner: &str) -> Record {
+    let rdata = NULL::with(b"\x04evil\x00".to_vec());
+    Record::from_rdata(name(owner), 60, RData::Unknown { code: RecordType::Unknown(39), rdata })
 }
 
 /// What it says: messages, one after the other.
