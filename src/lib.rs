@@ -7,7 +7,7 @@
 //! ```text
 //! etcd | embedded --batches--> mirror --> layout --> catalogue --touched apps--> app blocks --> snapshot
 //!     ^                                                                                          |
-//! HTTP API, CLI                                           udp | tcp  <-- answer() ---------------+
+//! HTTP API, CLI                 udp | tcp | tls | https | quic | h3  <-- answer() ---------------+
 //! ```
 //!
 //! In reading order, from the words to the whole; each room uses only those before it.
@@ -19,6 +19,8 @@ pub mod registry;
 pub mod layout;
 
 pub mod zone;
+
+pub mod tls;
 
 pub mod dns;
 

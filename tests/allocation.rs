@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use allocation_counter::{AllocationInfo, measure};
+use rollcall::dns::cookie::Secrets;
 use rollcall::dns::{Ask, Out, Policy, Transport, Verdict, answer};
 use rollcall::zone::{Published, Retired, Snapshot, ZoneSettings};
 use world::{World, query};
 
 /// Names of a world: every kind there is, and some that are not there.
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 19] = [
     "_nova._tcp.app-0.svc",
     "app-0.svc",
     "i-1.app-0.svc",
@@ -23,6 +24,8 @@ const NAMES: [&str; 17] = [
     "_nova._tcp.v1.app-0.svc",
     "_nova._tcp.i-1.app-0.svc",
     "_tcp.app-0.svc",
+    "_services._dns-sd._udp.app-0.svc",
+    "i-1._nova._tcp.app-0.svc",
     "nope.svc",
     "x.nope.app-0.svc",
     "svc",
@@ -44,7 +47,15 @@ fn world(apps: usize, instances: usize) -> World {
 fn questions() -> Vec<Vec<u8>> {
     let types = [1, 2, 6, 12, 16, 28, 33, 41, 65, 251, 252, 255];
     let each = NAMES.iter().flat_map(|name| types.map(|rtype| query(name, rtype)));
-    each.collect()
+    let mut all: Vec<_> = each.collect();
+    // And one with a cookie, which is to be checked and renewed.
+    let mut cookie = query("app-0.svc", 1);
+    let at = cookie.len() - 1;
+    cookie[at] = 28;
+    cookie.extend_from_slice(&[0, 10, 0, 24]);
+    cookie.extend_from_slice(&[1; 24]);
+    all.push(cookie);
+    all
 }
 
 /// Answers one question, and says whether there was a reply.
@@ -56,9 +67,10 @@ fn ask(
     out: &mut Out,
 ) -> bool {
     let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let policy = Policy::default();
+    let cookies = Some(Secrets::new([7; 16], None));
+    let policy = Policy { cookies, ..Policy::default() };
     let ask =
-        Ask { client, transport, draw, now_secs: 0, stale: false, slip: false, policy: &policy };
+        Ask { client, transport, draw, now_secs: 0, stale: true, slip: false, policy: &policy };
     answer(snapshot, &ask, question, out) != Verdict::Drop
 }
 

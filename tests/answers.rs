@@ -206,7 +206,10 @@ fn check_reply(ask: &Ask<'_>, query: &[u8], reply: &[u8]) -> Result<(), TestCase
     };
     prop_assert!(reply.len() <= limit, "{} octets, {limit} are allowed", reply.len());
     if !message.authorities.is_empty() {
-        prop_assert!(message.answers.is_empty() && message.additionals.is_empty());
+        // Aliases may have led to nothing.
+        let aliases =
+            message.answers.iter().all(|record| record.record_type() == RecordType::CNAME);
+        prop_assert!(aliases && message.additionals.is_empty());
         prop_assert_eq!(message.authorities.len(), 1, "exactly one SOA");
         prop_assert_eq!(message.authorities[0].record_type(), RecordType::SOA);
     }

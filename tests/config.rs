@@ -163,7 +163,7 @@ fn listening_to_a_network_needs_a_token_or_a_decision() {
     assert_eq!(
         problems(open),
         [
-            "rollcall.toml:2: http.listen: 0.0.0.0:8053 is beyond loopback and there is no token: add a [[token]], or set \
+            "rollcall.toml:2: http.listen: 0.0.0.0:8053 is beyond loopback and there is no token: add a [[token]], ask for client certificates in [http.tls], or set \
              http.insecure = true, in a configuration file ('rollcall config' prints one)"
         ]
     );
@@ -485,4 +485,54 @@ fn flags_beat_the_environment_which_beats_the_file() {
         refused(&[file, ("ROLLCALL_HTTP", "0.0.0.0:2")], &["--http", "0.0.0.0:1"]),
         "0.0.0.0:1"
     );
+}
+
+#[test]
+fn what_has_tls_needs_a_certificate_and_an_address() {
+    one_problem(
+        "[dns.tls]\nlisten = [\"127.0.0.1:853\"]",
+        "rollcall.toml:2: dns.tls.cert_file: is missing: give cert_file and key_file here, or in [tls] for all listeners",
+    );
+    one_problem(
+        "[http.tls]\ncert_file = \"a.pem\"",
+        "rollcall.toml:3: http.tls.cert_file: stands without 'key_file'",
+    );
+    one_problem(
+        "[tls]",
+        "rollcall.toml:2: tls.cert_file: is missing, for example: cert_file = \"rollcall.pem\"",
+    );
+    one_problem(
+        "[dns.https]\ntls = false",
+        "rollcall.toml:2: dns.https.listen: is missing, for example: listen = [\"127.0.0.1:443\"]",
+    );
+    one_problem(
+        "[dns.https]\nlisten = [\"127.0.0.1:0\"]\ntls = false\npath = \"dns query\"",
+        "rollcall.toml:5: dns.https.path: must be a path such as \"/dns-query\", of letters, digits and /-._~, \
+         got \"dns query\"",
+    );
+}
+
+#[test]
+fn one_broken_pair_for_all_listeners_is_told_of_once() {
+    let all = "[tls]\ncert_file = \"none.pem\"\nkey_file = \"none.key\"\n[dns.tls]\nlisten = [\"127.0.0.1:0\"]\n\
+               [dns.https]\nlisten = [\"127.0.0.1:0\"]\n[http.tls]";
+    one_problem(
+        all,
+        "rollcall.toml:3: tls.cert_file: none.pem: cannot be read: no such file or directory: give a PEM file",
+    );
+}
+
+#[test]
+fn http_without_tls_stays_on_the_machine() {
+    let plain = "version = 1\n[dns.https]\ntls = false\nlisten";
+    let beyond = format!("{plain} = [\"127.0.0.1:80\", \"192.0.2.1:80\"]");
+    assert_eq!(
+        problems(&beyond),
+        [
+            "rollcall.toml:4: dns.https.listen: 192.0.2.1:80 is beyond loopback and tls is false, so anyone on the way \
+             could read and change answers: listen on 127.0.0.1, where a proxy with TLS asks, or set insecure = true"
+        ]
+    );
+    assert_eq!(problems(&format!("{plain} = [\"127.0.0.1:80\", \"[::1]:80\"]")), [""; 0]);
+    assert_eq!(problems(&format!("{beyond}\ninsecure = true")), [""; 0]);
 }

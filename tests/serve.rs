@@ -121,7 +121,7 @@ async fn an_open_api_beyond_loopback_is_refused() {
     let beyond = ["--http", "0.0.0.0:0"];
     Home::new().refuse(&beyond).await.says(&[
         "http.listen: 0.0.0.0:0 is beyond loopback and there is no token",
-        "add a [[token]], or set http.insecure = true",
+        "add a [[token]], ask for client certificates in [http.tls], or set http.insecure = true",
     ]);
     let insecure = Home::with_config("[http]\ninsecure = true\n").start(&beyond).await;
     assert_eq!(insecure.stop().await, 0);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType::{A, NS, SRV};
 use serde_json::{Value, json};
-use support::ask::Vigil;
+use support::ask::{Vigil, ask};
 use support::etcd::Etcd;
 use support::server::{Home, Server};
 use support::until;
@@ -126,10 +126,13 @@ async fn a_stopped_registry_makes_no_name_blink() {
     assert_eq!(refused(&server, "PUT", NEW, Some(&body)).await, "not done");
     assert_eq!(refused(&server, "PUT", MARK, None).await, "not done");
     assert_eq!(refused(&server, "DELETE", REGISTERED, None).await, "not done");
+    let stale = async || ask(server.dns[0], "greeter.svc", A).await.extended_error();
+    until("answers say that they may be stale", async || stale().await == Some(3)).await;
 
     etcd.restart().await;
     until("writes work again", async || server.put(NEW, body.clone()).await.status != 503).await;
     until("the registry is back", async || trouble(&server).await.is_none()).await;
+    until("answers are fresh", async || stale().await.is_none()).await;
     let id = "i-2.other.svc";
     until("the new one is seen", async || {
         server.addresses(id).await == [format!("{id}. A 10.0.0.8")]

@@ -11,13 +11,37 @@ use std::path::{Path, PathBuf};
 
 /// The rooms, top to bottom: one may use those below it. `lib` and `main` stand above all of them, and
 /// `supervise` may be used by all.
-const ROOMS: [&str; 10] =
-    ["cli", "serve", "config", "api", "dns", "zone", "layout", "registry", "model", "supervise"];
+const ROOMS: [&str; 11] = [
+    "cli",
+    "serve",
+    "config",
+    "api",
+    "dns",
+    "tls",
+    "zone",
+    "layout",
+    "registry",
+    "model",
+    "supervise",
+];
 
 /// What a room does not use although the order of rooms, or Cargo.toml, would let it.
 const NOT_USED: &[(&str, &[&str])] = &[
     ("api", &["crate::dns", "hickory_proto", "domain", "redb"]),
-    ("dns", &["crate::registry", "crate::layout", "axum", "redb"]),
+    ("dns", &["crate::registry", "crate::layout", "redb"]),
+    (
+        "tls",
+        &[
+            "crate::zone",
+            "crate::layout",
+            "crate::registry",
+            "crate::model",
+            "axum",
+            "hyper",
+            "hickory_proto",
+            "redb",
+        ],
+    ),
     (
         "zone",
         &[
@@ -48,6 +72,9 @@ const USED_ONLY_IN: &[(&str, &str)] = &[
     // A change of client, or of registry, ends at this file.
     ("etcd_client", "src/registry/etcd"),
     ("redb", "src/registry/embedded"),
+    ("hickory_server", "src/dns/quic"),
+    ("rustls_native_certs", "src/tls"),
+    ("tokio_rustls", "src/tls"),
 ];
 
 /// The one file that writes to standard output and standard error.
@@ -285,6 +312,7 @@ fn the_map_of_the_house_is_short_and_true() {
 fn links_of_documents_lead_somewhere() {
     let mut documents = files_under("docs", "md");
     documents.extend(files_under("docker", "md"));
+    documents.extend(files_under("examples", "md"));
     documents.extend(
         ["README.md", "CHANGELOG.md"].map(PathBuf::from).into_iter().filter(|p| p.exists()),
     );

@@ -291,7 +291,7 @@ async fn a_client_that_does_not_read_is_cut_off() {
     let flood = async { while stream.write_all(&many).await.is_ok() {} };
     timeout(DEADLINE, flood).await.expect("the connection is cut");
     let gone = async {
-        while server.stats.totals().tcp_connections.open > 0 {
+        while server.stats.totals().connections(Transport::Tcp).open > 0 {
             tokio::task::yield_now().await;
         }
     };
@@ -338,7 +338,8 @@ async fn the_longest_idle_connection_makes_room() {
     assert_eq!(ask(&mut three, 4).await, Some(4));
     assert_eq!(reply(&mut two).await, None, "idle for longest");
     assert_eq!(ask(&mut one, 5).await, Some(5));
-    let totals = server.stats.totals().tcp_connections;
+    let totals = server.stats.totals();
+    let totals = totals.connections(Transport::Tcp);
     assert_eq!((totals.accepted, totals.evicted, totals.refused), (3, 1, 0));
 }
 
@@ -376,7 +377,7 @@ async fn udp_answers_while_tcp_is_full() {
     let mut refused = connect(&server).await;
     assert_eq!(ask(&mut refused, 1).await, None);
     assert_eq!(ask_udp(&udp(server.address()).await, 2).await, 2);
-    assert_eq!(server.stats.totals().tcp_connections.refused, 1);
+    assert_eq!(server.stats.totals().connections(Transport::Tcp).refused, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,16 +1,15 @@
 //! Any HTTP body is refused with a reason, or describes an instance that comes back equal from what is stored of it.
 
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use libfuzzer_sys::fuzz_target;
 use rollcall::layout::Parsed;
 use rollcall::layout::native::{Keys, PREFIX_DEFAULT, instance_value};
 use rollcall::model::{AppName, Label, Namespace, Spec};
 use rollcall::registry::Entry;
 
-fuzz_target!(|body: &[u8]| {
+libfuzzer_sys::fuzz_target!(|body: &[u8]| {
     let Ok(spec) = serde_json::from_slice::<Spec>(body) else { return };
     let peer = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
     let instance = match spec.resolve(Some(peer)) {

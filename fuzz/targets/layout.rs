@@ -2,15 +2,14 @@
 //!
 //! An input is the key behind the prefix, a line feed, and the value.
 
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use bytes::Bytes;
-use libfuzzer_sys::fuzz_target;
 use rollcall::layout::Parsed;
 use rollcall::layout::native::{Keys, PREFIX_DEFAULT};
 use rollcall::registry::Entry;
 
-fuzz_target!(|input: &[u8]| {
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let mut parts = input.splitn(2, |octet| *octet == b'\n');
     let key = parts.next().unwrap_or_default();
     let value = parts.next().unwrap_or_default();

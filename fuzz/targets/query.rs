@@ -3,7 +3,7 @@
 //!
 //! An input is one octet of choices, two of the server's own limit, one that picks records, and then the query.
 
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -12,11 +12,10 @@ use std::time::Duration;
 
 use hickory_proto::op::{Message, MessageType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
-use libfuzzer_sys::fuzz_target;
 use rollcall::dns::cookie::Secrets;
 use rollcall::dns::{Ask, Out, Policy, Transport, Verdict, answer};
-use rollcall::model::Nets;
 use rollcall::layout::native::{Keys, PREFIX_DEFAULT};
+use rollcall::model::Nets;
 use rollcall::registry::Entry;
 use rollcall::registry::mirror::{Delta, Kept, News};
 use rollcall::zone::zonefile::ZoneFile;
@@ -29,7 +28,7 @@ const PLAIN_OCTETS: u16 = 512;
 static READY: LazyLock<Arc<Snapshot>> = LazyLock::new(|| snapshot(true));
 static UNREADY: LazyLock<Arc<Snapshot>> = LazyLock::new(|| snapshot(false));
 
-fuzz_target!(|input: &[u8]| {
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let [choices, high, low, draw, query @ ..] = input else { return };
     let policy = Policy {
         // The range that the configuration takes.

@@ -1,14 +1,13 @@
 //! Any text is read as a zone file with an SOA and an NS at its apex, all of whose records can be answered; or it is
 //! refused, with places in that text.
 
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use libfuzzer_sys::fuzz_target;
 use rollcall::dns::{Ask, Out, Policy, Transport, Verdict, answer};
 use rollcall::zone::wire;
 use rollcall::zone::zonefile::{FAULTS_MAX, StaticRecord, ZoneFile, ZoneFileErrors};
@@ -19,7 +18,7 @@ const NS: u16 = 2;
 /// Records that are asked for: more would only be more of the same.
 const ASKED_MAX: usize = 50;
 
-fuzz_target!(|text: &str| {
+libfuzzer_sys::fuzz_target!(|text: &str| {
     let lines = text.lines().count();
     match ZoneFile::parse(Path::new("svc.zone"), text, &ZoneName::default()) {
         Ok(file) => {

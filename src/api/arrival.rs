@@ -14,7 +14,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 /// Counts the begins and ends of a connection's requests: odd while one is being answered.
@@ -43,8 +42,8 @@ impl Drop for Answering {
 }
 
 /// The connection.
-pub(super) struct Arrival {
-    stream: TcpStream,
+pub(super) struct Arrival<S> {
+    stream: S,
     requests: Requests,
     head_timeout: Duration,
     /// Runs since the first octet of a head, with the count at that time: another count means that the head
@@ -52,13 +51,13 @@ pub(super) struct Arrival {
     head: Option<(u64, Pin<Box<Sleep>>)>,
 }
 
-impl Arrival {
-    pub(super) fn new(stream: TcpStream, requests: Requests, head_timeout: Duration) -> Self {
+impl<S> Arrival<S> {
+    pub(super) fn new(stream: S, requests: Requests, head_timeout: Duration) -> Self {
         Self { stream, requests, head_timeout, head: None }
     }
 }
 
-impl AsyncRead for Arrival {
+impl<S: AsyncRead + Unpin> AsyncRead for Arrival<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -81,7 +80,7 @@ impl AsyncRead for Arrival {
     }
 }
 
-impl AsyncWrite for Arrival {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Arrival<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -24,7 +24,8 @@ pub enum BindError {
     /// The configuration would let anyone on the network register.
     #[error(
         "refusing to listen for http on {0}: it is beyond loopback and no token is configured, so anyone \
-         could register and deregister: add a [[token]], listen on 127.0.0.1, or set insecure = true"
+         could register and deregister: add a [[token]], ask for client certificates in [http.tls], listen on 127.0.0.1, \
+         or set insecure = true"
     )]
     Open(SocketAddr),
     /// The system refused.

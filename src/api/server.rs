@@ -1,4 +1,5 @@
-//! Accepts connections, as many as allowed, and runs HTTP/1.1 on them until it is told to stop.
+//! Accepts connections, as many as allowed, and runs HTTP/1.1 on them, under TLS where that is asked for, until it
+//! is told to stop.
 //!
 //! The permit comes before the accept: what is too much waits in the kernel's queue, not in ours.
 //!
@@ -15,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinError, JoinSet};
@@ -30,7 +32,10 @@ use super::renewals::Renewals;
 use super::token::Tokens;
 use super::{Api, Shared, routes};
 use crate::registry::{LeaseId, Registry};
+use crate::tls::{Acceptor, ServerStream};
 
+/// What is spoken under TLS (RFC 7301 section 6).
+const ALPN: &[&str] = &["http/1.1"];
 /// hyper's read buffer: above the 16 KiB head that the gate allows, so that its refusal has our words. What
 /// exceeds this one too gets hyper's bare 431.
 const READ_BUFFER_OCTETS: usize = 32 * 1024;
@@ -59,14 +64,17 @@ pub async fn serve(api: Api, listener: Listener, stop: CancellationToken, drain:
         stop: stop.clone(),
         api,
     });
-    let plane = |listener, router, connections_max| {
-        Plane { listener, router, connections_max, shared: shared.clone(), stop: stop.clone() }
-            .run(drain)
+    let plane = |listener, router, acceptor, connections_max| {
+        let (shared, stop) = (shared.clone(), stop.clone());
+        Plane { listener, router, acceptor, connections_max, shared, stop }.run(drain)
     };
-    let api = plane(listener.api, routes::api(&shared), connections_max);
+    let own = shared.api.settings.identity.clone();
+    let acceptor = own.map(|own| Arc::new(Acceptor::new(own, ALPN)));
+    let api = plane(listener.api, routes::api(&shared), acceptor, connections_max);
+    // Monitors have no certificates, and nothing there is worth one.
     let health = listener
         .health
-        .map(|listener| plane(listener, routes::health(&shared), HEALTH_CONNECTIONS_MAX));
+        .map(|listener| plane(listener, routes::health(&shared), None, HEALTH_CONNECTIONS_MAX));
     let health = async {
         if let Some(health) = health {
             health.await;
@@ -94,6 +102,8 @@ async fn give_back(registry: Arc<dyn Registry>, mut unused: mpsc::Receiver<Lease
 struct Plane {
     listener: TcpListener,
     router: Router,
+    /// None: plain HTTP.
+    acceptor: Option<Arc<Acceptor>>,
     connections_max: usize,
     shared: Arc<Shared>,
     stop: CancellationToken,
@@ -160,43 +170,87 @@ impl Plane {
         stream: TcpStream,
         peer: SocketAddr,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let router = self.router.clone();
+        let acceptor = self.acceptor.clone();
         let counted = Counted::new(&self.shared.api.metrics.connections);
-        let head_timeout = self.shared.api.settings.request_timeout;
-        let stop = self.stop.clone();
+        let talk = Talk {
+            router: self.router.clone(),
+            head_timeout: self.shared.api.settings.request_timeout,
+            stop: self.stop.clone(),
+            peer,
+        };
         async move {
             if let Err(error) = prepare(&stream) {
                 tracing::debug!(%peer, %error, "http connection without its socket options");
             }
-            let requests = Requests::default();
-            let stream = Arrival::new(stream, requests.clone(), head_timeout);
-            let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-                let answering = requests.begin();
-                request.extensions_mut().insert(Peer(peer));
-                let answer = router.clone().oneshot(request.map(Body::new));
-                async move {
-                    let answer = answer.await;
-                    drop(answering);
-                    answer
+            match acceptor {
+                None => talk.http(stream).await,
+                Some(acceptor) => {
+                    if let Some(stream) = talk.handshake(&acceptor, stream).await {
+                        talk.http(stream).await;
+                    }
                 }
-            });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(IDLE_TIMEOUT)
-                .max_buf_size(READ_BUFFER_OCTETS)
-                .serve_connection(TokioIo::new(stream), service);
-            let mut connection = std::pin::pin!(connection);
-            let result = tokio::select! {
-                result = connection.as_mut() => result,
-                () = stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = result {
-                tracing::debug!(%peer, %error, "http connection ended");
             }
             drop(counted);
+        }
+    }
+}
+
+/// One connection.
+struct Talk {
+    router: Router,
+    /// For the handshake, and for the head of each request.
+    head_timeout: Duration,
+    stop: CancellationToken,
+    peer: SocketAddr,
+}
+
+impl Talk {
+    async fn handshake(&self, acceptor: &Acceptor, stream: TcpStream) -> Option<ServerStream> {
+        let peer = self.peer;
+        let secured = tokio::select! {
+            secured = timeout(self.head_timeout, acceptor.accept(stream)) => secured,
+            () = self.stop.cancelled() => return None,
+        };
+        match secured {
+            Ok(Ok(stream)) => return Some(stream),
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "http connection without TLS"),
+            Err(_) => tracing::debug!(%peer, "http connection without TLS in time"),
+        }
+        None
+    }
+
+    async fn http<S>(self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let Self { router, head_timeout, stop, peer } = self;
+        let requests = Requests::default();
+        let stream = Arrival::new(stream, requests.clone(), head_timeout);
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            let answering = requests.begin();
+            request.extensions_mut().insert(Peer(peer));
+            let answer = router.clone().oneshot(request.map(Body::new));
+            async move {
+                let answer = answer.await;
+                drop(answering);
+                answer
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(IDLE_TIMEOUT)
+            .max_buf_size(READ_BUFFER_OCTETS)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        let result = tokio::select! {
+            result = connection.as_mut() => result,
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = result {
+            tracing::debug!(%peer, %error, "http connection ended");
         }
     }
 }

@@ -3,7 +3,10 @@
 //! Knows nothing of where it was written.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::tls::Identity;
 
 /// HTTP settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +15,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// An address of their own for `/livez`, `/readyz` and `/metrics` (they stay on the API's too).
     pub health_listen: Option<SocketAddr>,
+    /// Who we are, and perhaps whose clients alone are let in; none: HTTP without TLS. The health listener has none.
+    pub identity: Option<Arc<Identity>>,
     /// Host names, besides IP addresses and `localhost`, that requests may be sent to.
     pub hosts: Vec<String>,
     /// Who may do what. With any token configured, every call below `/v1` needs one.
@@ -39,6 +44,7 @@ impl Default for Settings {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8053)),
             health_listen: None,
+            identity: None,
             hosts: Vec::new(),
             tokens: Vec::new(),
             insecure: false,
@@ -54,11 +60,15 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Whether strangers on the network could register and deregister, without the operator's word for it.
+    /// Whether strangers on the network could register and deregister, without the operator's word for it. Where
+    /// clients must have certificates, strangers can't: what a token shows for each call is shown there for the
+    /// whole connection.
     #[must_use]
     pub fn is_open(&self) -> bool {
         let beyond = !self.listen.ip().to_canonical().is_loopback();
-        beyond && self.tokens.is_empty() && !self.insecure
+        let own = self.identity.as_ref();
+        let known = own.is_some_and(|own| own.files().client_ca.is_some());
+        beyond && self.tokens.is_empty() && !known && !self.insecure
     }
 }
 

@@ -10,11 +10,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -23,6 +25,7 @@ use super::error::Error;
 use super::replies::{Refusal, WriteOutcome};
 use crate::config::{io_reason, read_secret};
 use crate::model::Namespace;
+use crate::tls::{self, ClientStream, ConnectError, Connector};
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -36,7 +39,7 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove
 /// Where the server is and who asks.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ServerArgs {
-    /// The server's HTTP address
+    /// The server's HTTP address; with https:// in front where it has TLS
     #[arg(
         long,
         help_heading = "Server",
@@ -45,6 +48,27 @@ pub(super) struct ServerArgs {
         default_value = "127.0.0.1:8053"
     )]
     http: String,
+    /// Authorities to trust instead of the system's, PEM (for https://)
+    #[arg(long, help_heading = "Server", env = "ROLLCALL_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Our certificate, PEM, where the server wants one (for https://)
+    #[arg(
+        long,
+        help_heading = "Server",
+        env = "ROLLCALL_CERT",
+        value_name = "FILE",
+        requires = "key"
+    )]
+    cert: Option<PathBuf>,
+    /// Its key
+    #[arg(
+        long,
+        help_heading = "Server",
+        env = "ROLLCALL_KEY",
+        value_name = "FILE",
+        requires = "cert"
+    )]
+    key: Option<PathBuf>,
     /// The file that holds the token, where the server wants one
     #[arg(long, help_heading = "Server", env = "ROLLCALL_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -56,7 +80,10 @@ pub(super) struct ServerArgs {
 /// Speaks to one server.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
+    /// Host and port.
     server: String,
+    /// None: HTTP without TLS.
+    tls: Option<Connector>,
     token: Option<String>,
     namespace: Option<Namespace>,
 }
@@ -95,7 +122,11 @@ pub(super) struct Stream {
 impl ServerArgs {
     /// The client for that server.
     pub(super) fn client(&self) -> Result<Client, Error> {
-        let server = self.http.strip_prefix("http://").unwrap_or(&self.http).trim_end_matches('/');
+        let (secure, server) = match self.http.strip_prefix("https://") {
+            Some(server) => (true, server),
+            None => (false, self.http.strip_prefix("http://").unwrap_or(&self.http)),
+        };
+        let server = server.trim_end_matches('/');
         let port = server.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
         if !matches!(port, Some(Ok(_))) {
             let message =
@@ -108,8 +139,23 @@ impl ServerArgs {
         })?;
         Ok(Client {
             server: server.to_owned(),
+            tls: secure.then(|| self.connector()).transpose()?,
             token: token.map(|token| token.text),
             namespace: self.namespace.clone(),
+        })
+    }
+}
+
+impl ServerArgs {
+    fn connector(&self) -> Result<Connector, Error> {
+        let own = self.cert.as_deref().zip(self.key.as_deref());
+        Connector::new(self.ca.as_deref(), own).map_err(|error| {
+            let flag = match &error.file {
+                file if self.ca.as_ref() == Some(file) => "--ca",
+                file if self.key.as_ref() == Some(file) => "--key",
+                _ => "--cert",
+            };
+            Error::Usage(format!("{flag}: {error}"))
         })
     }
 }
@@ -198,15 +244,11 @@ impl Client {
         body: Option<&Value>,
         headers: &[(&'static str, String)],
     ) -> Result<(Response<Incoming>, JoinSet<()>), ClientError> {
-        let stream = TokioIo::new(self.connect().await?);
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream)
-            .await
-            .map_err(|error| self.away(&error.to_string()))?;
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            // Whatever breaks the connection shows in the reply, which somebody waits for.
-            let _ = connection.await;
-        });
+        let stream = self.connect().await?;
+        let (mut sender, tasks) = match &self.tls {
+            None => self.begin(stream).await?,
+            Some(tls) => self.begin(self.secure(tls, stream).await?).await?,
+        };
         let mut request =
             Request::builder().method(method).uri(target.0).header(HOST, &self.server);
         if let Some(token) = &self.token {
@@ -221,9 +263,65 @@ impl Client {
         let body = body.map_or_else(Bytes::new, |body| body.to_string().into());
         let request =
             request.body(Full::new(body)).map_err(|error| self.away(&error.to_string()))?;
-        let reply =
-            sender.send_request(request).await.map_err(|error| self.away(&error.to_string()))?;
+        let reply = sender.send_request(request).await.map_err(|error| self.unanswered(&error))?;
         Ok((reply, tasks))
+    }
+
+    /// HTTP on a connection.
+    async fn begin<S>(
+        &self,
+        stream: S,
+    ) -> Result<(SendRequest<Full<Bytes>>, JoinSet<()>), ClientError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.away(&error.to_string()))?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            // Whatever breaks the connection shows in the reply, which somebody waits for.
+            let _ = connection.await;
+        });
+        Ok((sender, tasks))
+    }
+
+    async fn secure(
+        &self,
+        tls: &Connector,
+        stream: TcpStream,
+    ) -> Result<ClientStream, ClientError> {
+        let host = self.server.rsplit_once(':').map_or("", |(host, _)| host);
+        match timeout(CONNECT_TIMEOUT, tls.connect(host, stream)).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error @ ConnectError::Untrusted(_))) => {
+                let server = &self.server;
+                let message = format!(
+                    "cannot trust rollcall at {server}: {error}: give its authority with --ca / ROLLCALL_CA, \
+                     or ask it by a name that its certificate has"
+                );
+                Err(ClientError::Unreachable(message))
+            }
+            Ok(Err(error)) => Err(self.away(&error.to_string())),
+            Err(_) => Err(self.away(&format!("no TLS within {} s", CONNECT_TIMEOUT.as_secs()))),
+        }
+    }
+
+    /// Nothing came back that is a reply.
+    fn unanswered(&self, error: &hyper::Error) -> ClientError {
+        let server = &self.server;
+        if self.tls.is_none() && error.is_parse() {
+            return ClientError::Unreachable(format!(
+                "what answers at {server} is no HTTP: where it has TLS, write https:// in front of it"
+            ));
+        }
+        if self.tls.is_some() && tls::wants_certificate(error) {
+            return ClientError::Unreachable(format!(
+                "rollcall at {server} wants a certificate that it knows: give one with --cert and --key / \
+                 ROLLCALL_CERT and ROLLCALL_KEY"
+            ));
+        }
+        self.away(&error.to_string())
     }
 
     async fn connect(&self) -> Result<TcpStream, ClientError> {

@@ -23,8 +23,9 @@ pub(super) fn doors(instance: &Instance) -> Vec<SocketAddr> {
         return Vec::new();
     };
     let own = hosts::own_addresses();
-    let mut addresses: Vec<IpAddr> =
-        instance.addresses.iter().copied().filter(|address| own.contains(address)).collect();
+    // All of 127.0.0.0/8 leads here, though loopback lists 127.0.0.1 alone.
+    let is_own = |address: &IpAddr| own.contains(address) || address.is_loopback();
+    let mut addresses: Vec<IpAddr> = instance.addresses.iter().copied().filter(is_own).collect();
     if addresses.is_empty() {
         addresses = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::error::{DONE, Error, Outcome};
 use super::{output, values};
-use crate::config::{Config, Loaded, Overrides, Problem};
+use crate::config::{Config, ForwardChoice, Loaded, Overrides, Problem};
 
 /// Start the server
 #[derive(Debug, clap::Args)]
@@ -20,6 +20,7 @@ Zone files are read again when they change, and on SIGHUP. SIGTERM and Ctrl-C en
 Examples:
   rollcall serve
   rollcall serve --dns 127.0.0.1:1053,[::1]:1053
+  rollcall serve --dns 127.0.0.1:53 --forward system
   rollcall serve --etcd http://127.0.0.1:2379 --dns 127.0.0.1:2053 \\
       --http 127.0.0.1:9053 --data ./data-2
   rollcall config > rollcall.toml; rollcall serve --config rollcall.toml"
@@ -34,6 +35,10 @@ pub(super) struct Args {
     /// Addresses to answer on, UDP and TCP alike, with commas between them [default: 127.0.0.1:1053]
     #[arg(long, env = "ROLLCALL_DNS", value_name = "IP:PORT", value_delimiter = ',', value_parser = values::dns_address)]
     dns: Option<Vec<SocketAddr>>,
+    /// DNS servers that look up names of others, with commas between them, or "system": those of /etc/resolv.conf
+    /// [default: none, such names are refused]
+    #[arg(long, env = "ROLLCALL_FORWARD", value_name = "IP[:PORT]", value_parser = ForwardChoice::parse)]
+    forward: Option<ForwardChoice>,
     /// Address of the HTTP API [default: 127.0.0.1:8053]
     #[arg(long, env = "ROLLCALL_HTTP", value_name = "IP:PORT", value_parser = values::http_address)]
     http: Option<SocketAddr>,
@@ -50,6 +55,7 @@ impl Args {
         Overrides {
             etcd: self.etcd.clone(),
             dns: self.dns.clone(),
+            forward: self.forward.clone(),
             http: self.http,
             data_dir: self.data.clone(),
             log: self.log.clone(),
@@ -88,11 +94,13 @@ mod tests {
     #[test]
     fn flags_become_overrides() {
         let line = "serve --etcd http://a:2379,http://b:2379 --dns 127.0.0.1:1,[::1]:2 --http 127.0.0.1:3 \
-                    --data d --log debug";
+                    --data d --log debug --forward 192.0.2.1,[::1]:5353";
         let overrides = Line::parse_from(line.split_whitespace()).args.overrides();
         assert_eq!(overrides.etcd.unwrap(), ["http://a:2379", "http://b:2379"]);
         let dns = ["127.0.0.1:1", "[::1]:2"].map(|address| address.parse().unwrap());
         assert_eq!(overrides.dns.unwrap(), dns);
+        let forward = ["192.0.2.1:53", "[::1]:5353"].map(|address| address.parse().unwrap());
+        assert_eq!(overrides.forward.unwrap(), ForwardChoice::Listed(forward.into()));
         assert_eq!(overrides.http.unwrap(), "127.0.0.1:3".parse().unwrap());
         assert_eq!(overrides.data_dir.unwrap(), PathBuf::from("d"));
         assert_eq!(overrides.log.unwrap(), "debug");

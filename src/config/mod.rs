@@ -10,27 +10,33 @@
 //!
 //! Knows nothing of sockets, tasks, and of how the settings are used.
 
+mod forward;
+mod limits;
 mod problem;
 mod reader;
 mod secrets;
 mod sections;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod values;
 mod zonefiles;
 mod zones;
 
+pub use forward::Choice as ForwardChoice;
 pub use problem::{Problem, Problems, io_reason};
 pub use secrets::{Secret, read_secret};
 pub use zonefiles::{Stamp, Stamps, read_zone_file};
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use toml::de::DeTable;
 
 use crate::registry::EtcdSettings;
+use crate::tls::Identity;
 use crate::zone::{Pin, ZoneSettings};
 use crate::{api, dns};
 use reader::Document;
@@ -52,6 +58,8 @@ pub struct Config {
     pub dns: dns::Settings,
     /// The HTTP side, tokens included.
     pub http: api::Settings,
+    /// The certificates of both, each pair of files once.
+    pub identities: Vec<Arc<Identity>>,
     /// Where registrations live.
     pub registry: RegistryChoice,
     /// Where in the registry: ends in `/`.
@@ -104,6 +112,8 @@ pub struct Overrides {
     pub etcd: Option<Vec<String>>,
     /// DNS addresses.
     pub dns: Option<Vec<SocketAddr>>,
+    /// Whom to ask for names of others.
+    pub forward: Option<ForwardChoice>,
     /// The API's address.
     pub http: Option<SocketAddr>,
     /// The data directory.
@@ -126,6 +136,7 @@ impl Default for Config {
         Self {
             dns: dns::Settings::default(),
             http: api::Settings::default(),
+            identities: Vec::new(),
             registry: RegistryChoice::Embedded,
             prefix: PREFIX_DEFAULT.into(),
             zones: vec![ZoneSettings::default()],
@@ -215,8 +226,8 @@ impl Config {
 
 fn open_to_all(listen: SocketAddr) -> String {
     format!(
-        "http.listen: {listen} is beyond loopback and there is no token: add a [[token]], or set http.insecure = true, \
-         in a configuration file ('rollcall config' prints one)"
+        "http.listen: {listen} is beyond loopback and there is no token: add a [[token]], ask for \
+         client certificates in [http.tls], or set http.insecure = true, in a configuration file ('rollcall config' prints one)"
     )
 }
 

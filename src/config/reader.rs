@@ -221,8 +221,11 @@ impl<'d> Section<'d> {
 
     fn value(&self, key: &'static str) -> Option<&'d Spanned<DeValue<'d>>> {
         self.asked.borrow_mut().insert(key);
-        let generic = self.path(key).replace(|c: char| c.is_ascii_digit(), "");
-        self.document.known.borrow_mut().insert(generic.replace("[]", ""));
+        // Tables that may stand several times have a number each, which says nothing of what they hold.
+        let generic: String = self.path(key).split('[').fold(String::new(), |name, part| {
+            name + part.split_once(']').map_or(part, |(_, behind)| behind)
+        });
+        self.document.known.borrow_mut().insert(generic);
         self.table?.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
     }
 

@@ -2,14 +2,19 @@
 //!
 //! The bounds of a setting stand where it is read, and in the comments of `default.toml`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::forward::forward;
 use super::problem::Problem;
 use super::reader::{Section, nearest};
 use super::secrets::read_secret;
+use super::tls::{self, Identities};
 use super::values::{self, ValueError, duration, filled, flag, list, socket_address, whole, word};
-use super::{Config, LogFormat, Overrides, RegistryChoice, ZONES_DIR_DEFAULT, io_reason, zones};
+use super::{
+    Config, LogFormat, Overrides, RegistryChoice, ZONES_DIR_DEFAULT, io_reason, limits, zones,
+};
 use crate::api::{self, Permission, Token};
 use crate::dns;
 use crate::registry::{EtcdSettings, Tls};
@@ -36,8 +41,10 @@ pub(super) fn read(
     root.set("data", &mut config.data_dir, path);
     root.set("lameduck", &mut config.lameduck, duration(Duration::ZERO..=TIMEOUT_MAX));
     log(root.section("log"), config);
-    dns(root.section("dns"), &mut config.dns);
-    let http_listen = http(root.section("http"), &mut config.http);
+    let mut identities = Identities::read(root);
+    dns(root.section("dns"), &mut config.dns, &mut identities, warnings);
+    let http_listen = http(root.section("http"), &mut config.http, &mut identities);
+    config.identities = identities.into_all();
     tokens(root, &mut config.http.tokens, warnings);
     registry(root, config, overrides, warnings);
     let mut zones_dir = PathBuf::from(ZONES_DIR_DEFAULT);
@@ -45,6 +52,7 @@ pub(super) fn read(
     config.zones = zones::zones(root, &zones_dir, &mut config.zone_files);
     zones::reverse_zones(root, &zones_dir, &mut config.zones, &mut config.zone_files);
     config.pins = zones::pins(root, &config.zones);
+    config.dns.forward = forward(root, overrides, &config.zones);
     http_listen
 }
 
@@ -61,11 +69,19 @@ fn log(section: Section<'_>, config: &mut Config) {
     section.finish();
 }
 
-fn dns(section: Section<'_>, dns: &mut dns::Settings) {
-    section.set("listen", &mut dns.listen, |value| {
-        let listen = list(LIST_MAX, socket_address)(value)?;
-        if listen.is_empty() { Err(ValueError::new("must hold at least one")) } else { Ok(listen) }
-    });
+/// Addresses to listen on.
+pub(super) fn listen(value: &DeValue<'_>) -> Result<Vec<SocketAddr>, ValueError> {
+    let listen = list(LIST_MAX, socket_address)(value)?;
+    if listen.is_empty() { Err(ValueError::new("must hold at least one")) } else { Ok(listen) }
+}
+
+fn dns(
+    section: Section<'_>,
+    dns: &mut dns::Settings,
+    identities: &mut Identities,
+    warnings: &mut Vec<Problem>,
+) {
+    section.set("listen", &mut dns.listen, listen);
     // RFC 6891 section 6.2.3 for the lower bound; above the upper one fragments are certain.
     section.set("udp_octets_max", &mut dns.udp_octets_max, whole(512..=8_192));
     section.set("udp_workers", &mut dns.udp_workers, whole(0..=1_024));
@@ -77,10 +93,17 @@ fn dns(section: Section<'_>, dns: &mut dns::Settings) {
     );
     section.set("tcp_idle", &mut dns.tcp_idle, from_second());
     section.set("tcp_message", &mut dns.tcp_message, from_second());
+    limits::cookies(&section, dns, warnings);
+    limits::rate_limit(section.section("rate_limit"), &mut dns.limits);
+    tls::dns(&section, dns, identities);
     section.finish();
 }
 
-fn http(section: Section<'_>, http: &mut api::Settings) -> Option<usize> {
+fn http(
+    section: Section<'_>,
+    http: &mut api::Settings,
+    identities: &mut Identities,
+) -> Option<usize> {
     section.set("listen", &mut http.listen, socket_address);
     section.set("health_listen", &mut http.health_listen, |value| socket_address(value).map(Some));
     section.set("hosts", &mut http.hosts, list(LIST_MAX, host));
@@ -94,6 +117,7 @@ fn http(section: Section<'_>, http: &mut api::Settings) -> Option<usize> {
     section.set("visible_timeout", &mut http.visible_timeout, visible);
     section.set("history_events_max", &mut http.history_events_max, whole(1..=1_000_000));
     section.set("watchers_max", &mut http.watchers_max, whole(1..=100_000));
+    http.identity = tls::http(&section, identities);
     let listen = section.has("listen").then(|| section.line_of("listen"));
     section.finish();
     listen
@@ -146,7 +170,7 @@ fn registry(
         etcd.endpoints.clone_from(endpoints);
     }
     etcd.credentials = credentials(&section, warnings);
-    etcd.tls = tls(&section);
+    etcd.tls = etcd_tls(&section);
     let short = || duration(Duration::from_millis(100)..=Duration::from_secs(60));
     section.set("connect_timeout", &mut etcd.connect_timeout, short());
     section.set("call_timeout", &mut etcd.call_timeout, short());
@@ -173,7 +197,7 @@ fn credentials(section: &Section<'_>, warnings: &mut Vec<Problem>) -> Option<(St
     Some((user?, password))
 }
 
-fn tls(section: &Section<'_>) -> Option<Tls> {
+fn etcd_tls(section: &Section<'_>) -> Option<Tls> {
     let tls = Tls {
         ca_file: readable(section, "ca_file"),
         cert_file: readable(section, "cert_file"),
@@ -198,7 +222,7 @@ fn readable(section: &Section<'_>, key: &'static str) -> Option<PathBuf> {
     Some(file)
 }
 
-fn secret(
+pub(super) fn secret(
     section: &Section<'_>,
     key: &'static str,
     file: &std::path::Path,

@@ -68,7 +68,7 @@ fn every_example_has_the_right_form() {
     let Problems(problems) = parse(&uncommented(true)).unwrap_err();
     let wrong: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
     let missing = |line: &&str| line.contains("no such file or directory");
-    assert_eq!(wrong.len(), 7, "{wrong:#?}");
+    assert_eq!(wrong.len(), 14, "{wrong:#?}");
     assert!(wrong.iter().all(missing), "{wrong:#?}");
 }
 
@@ -82,6 +82,7 @@ fn overrides_beat_the_file() {
 
     let overrides = Overrides {
         etcd: Some(vec!["http://b:2379".into()]),
+        forward: Some(ForwardChoice::System),
         dns: Some(vec!["127.0.0.1:3".parse().unwrap()]),
         http: Some("127.0.0.1:4".parse().unwrap()),
         data_dir: Some("b".into()),

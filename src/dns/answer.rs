@@ -11,10 +11,11 @@
 
 use std::net::IpAddr;
 
+use super::out::{Out, Picks};
 use super::policy::Policy;
 use super::query::{self, Edns, HEADER_OCTETS, Header, NAME_OCTETS_MAX, Question};
 use super::records;
-use super::reply::{ExtendedError, MESSAGE_OCTETS_MAX, Options, Out, Picks, Reply, Section};
+use super::reply::{ExtendedError, MESSAGE_OCTETS_MAX, Options, Reply, Section};
 use super::transport::Transport;
 use crate::zone::statics::{self, Alias};
 use crate::zone::{Found, Snapshot, Zone};

@@ -4,15 +4,18 @@
 //! Knows nothing of messages.
 
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use super::encrypted::Doors;
+use super::forward::{self, Queue};
 use super::limit::Limiter;
 use super::settings::Settings;
 use super::source::Source;
 use super::stats::Stats;
+use super::transport::Transport;
 use super::{tcp, udp};
 use crate::supervise::Tasks;
 
@@ -65,6 +68,7 @@ fn advice(error: &io::Error) -> String {
 pub struct Bound {
     settings: Settings,
     listeners: Vec<Listener>,
+    doors: Doors,
 }
 
 /// The sockets of one address.
@@ -75,7 +79,8 @@ struct Listener {
     tcp: TcpListener,
 }
 
-/// Binds a UDP socket for each worker and a TCP socket on every address of the settings.
+/// Binds a UDP socket for each worker and a TCP socket on every address of the settings, and one socket on every
+/// address of another transport.
 ///
 /// # Errors
 /// The first address that can't be bound.
@@ -92,7 +97,7 @@ pub fn bind(settings: &Settings) -> Result<Bound, BindError> {
                 .map_err(|source| BindError { address: *address, source })
         })
         .collect::<Result<_, _>>()?;
-    Ok(Bound { settings: settings.clone(), listeners })
+    Ok(Bound { settings: settings.clone(), listeners, doors: Doors::bind(settings)? })
 }
 
 impl Bound {
@@ -102,6 +107,12 @@ impl Bound {
         self.listeners.iter().map(|listener| listener.address).collect()
     }
 
+    /// Those of a transport besides UDP and TCP.
+    #[must_use]
+    pub fn addresses_of(&self, transport: Transport) -> Vec<SocketAddr> {
+        self.doors.addresses(transport)
+    }
+
     /// Answers on all sockets until the group of tasks is stopped. Must be called within a runtime.
     ///
     /// # Errors
@@ -109,27 +120,47 @@ impl Bound {
     pub fn run(self, source: &Source, stats: &Arc<Stats>, tasks: &Tasks) -> Result<(), BindError> {
         let own: Arc<[SocketAddr]> = self.addresses().into();
         let limiter = Limiter::new(&self.settings.limits).map(Arc::new);
-        let table = tcp::Table::new(&self.settings, stats.clone());
+        let (transport, stop) = (Transport::Tcp, tasks.stop_token());
+        let service = tcp::Service::new(transport, &self.settings, source.clone(), stats, stop);
+        let queue = forwarding(source, limiter.clone(), stats, tasks);
         for Listener { address, udp, tcp } in self.listeners {
             let failed = |source| BindError { address, source };
             for (number, socket) in udp.into_iter().enumerate() {
                 let (own, source, limiter) = (own.clone(), source.clone(), limiter.clone());
-                let worker = udp::Worker::new(own, &self.settings, source, limiter, stats);
+                let forward = queue.clone().map(|queue| {
+                    let replier = Arc::new(socket.replier()?);
+                    Ok(udp::Forward { queue, replier })
+                });
+                let forward = forward.transpose().map_err(failed)?;
+                let worker = udp::Worker::new(own, &self.settings, source, limiter, stats)
+                    .with_forward(forward);
                 let ended = worker.start(socket, tasks.stop_token()).map_err(failed)?;
                 tasks.spawn(format!("dns udp {address} worker {number}"), ended);
             }
             let listener = tokio::net::TcpListener::from_std(tcp).map_err(failed)?;
-            let service = tcp::Service::new(
-                &self.settings,
-                source.clone(),
-                stats,
-                table.clone(),
-                tasks.stop_token(),
-            );
-            tasks.spawn(format!("dns tcp {address}"), tcp::serve(listener, service));
+            tasks.spawn(format!("dns tcp {address}"), tcp::serve(listener, service.clone()));
         }
-        Ok(())
+        self.doors.run(&self.settings, source, stats, tasks)
     }
+}
+
+/// Starts what looks up names of others, if anything does; the queue to it.
+fn forwarding(
+    source: &Source,
+    limiter: Option<Arc<Limiter>>,
+    stats: &Stats,
+    tasks: &Tasks,
+) -> Option<Queue> {
+    let forwarder = source.forwarder()?;
+    let (queue, jobs) = Queue::new(forwarder.clone());
+    let outlet = forward::Outlet::new(stats.counters(Transport::Udp), limiter);
+    let serve = forward::serve(forwarder.clone(), jobs, outlet, tasks.stop_token());
+    tasks.spawn("dns forward", serve);
+    if let Some(file) = forwarder.file() {
+        let follow = forward::follow(forwarder.clone(), file, tasks.stop_token());
+        tasks.spawn("dns forward upstreams", follow);
+    }
+    Some(queue)
 }
 
 fn listener(address: SocketAddr, workers: usize, octets_max: u16) -> io::Result<Listener> {
@@ -149,12 +180,20 @@ fn listener(address: SocketAddr, workers: usize, octets_max: u16) -> io::Result<
     }
 }
 
-fn tcp_socket(address: SocketAddr) -> io::Result<TcpListener> {
+pub(super) fn tcp_socket(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket(address, Type::STREAM, Protocol::TCP)?;
     // So that a restart need not wait for old connections to be forgotten.
     socket.set_reuse_address(true)?;
     socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// One socket of its own, for what is not plain DNS.
+pub(super) fn udp_socket(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
+    socket.bind(&SockAddr::from(address))?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
 }

@@ -128,6 +128,8 @@ pub struct Edns {
     pub udp_octets: u16,
     /// The version.
     pub version: u8,
+    /// The client wants the records of DNSSEC (RFC 3225 section 3).
+    pub dnssec_ok: bool,
     /// The cookie.
     pub cookie: Option<Cookie>,
 }
@@ -153,6 +155,7 @@ pub fn read_edns(
             edns = Some(Edns {
                 udp_octets: record.class.max(512),
                 version: record.version,
+                dnssec_ok: record.flags & 0x80 != 0,
                 cookie: read_options(record.data)?,
             });
         }
@@ -169,6 +172,8 @@ struct Record<'q> {
     rtype: u16,
     class: u16,
     version: u8,
+    /// The upper octet of an OPT record's flags.
+    flags: u8,
     data: &'q [u8],
     end: usize,
 }
@@ -176,7 +181,8 @@ struct Record<'q> {
 impl<'q> Record<'q> {
     fn read(message: &'q [u8], at: usize) -> Option<Self> {
         let behind = skip_name(message, at)?;
-        let [t1, t2, c1, c2, _, version, _, _, l1, l2] = *message.get(behind..)?.first_chunk()?;
+        let [t1, t2, c1, c2, _, version, flags, _, l1, l2] =
+            *message.get(behind..)?.first_chunk()?;
         let start = behind + 10;
         let end = start + usize::from(u16::from_be_bytes([l1, l2]));
         Some(Self {
@@ -184,6 +190,7 @@ impl<'q> Record<'q> {
             rtype: u16::from_be_bytes([t1, t2]),
             class: u16::from_be_bytes([c1, c2]),
             version,
+            flags,
             data: message.get(start..end)?,
             end,
         })

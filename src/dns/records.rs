@@ -5,8 +5,9 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 use super::browse;
+use super::out::Picks;
 use super::query::NAME_OCTETS_MAX;
-use super::reply::{Full, Picks, Reply, Section};
+use super::reply::{Full, Reply, Section};
 use crate::zone::statics::{self, RrSet, StaticNode};
 use crate::zone::{
     A_OCTETS, AAAA_OCTETS, Addresses, Block, Found, Node, Row, Rows, SRV_TARGET, Snapshot, Zone,

@@ -1,11 +1,14 @@
 //! What an operator says about the DNS side.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::cookie::Secrets;
+use super::cookie::{SECRET_OCTETS, Secrets};
+use super::forward;
 use super::limit::Limits;
 use super::policy::Policy;
+use crate::tls::Identity;
 
 /// DNS settings. The bounds of each field are beside its default.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,8 +17,12 @@ pub struct Settings {
     pub listen: Vec<SocketAddr>,
     /// Largest UDP reply in octets, 512 to 8192. The default is DNS Flag Day 2020's: it survives any path.
     pub udp_octets_max: u16,
-    /// What server cookies are made with; none: cookies are ignored.
-    pub cookies: Option<Secrets>,
+    /// Whether cookies are answered; otherwise they are ignored.
+    pub cookies: bool,
+    /// What they are made with; none: a secret of this start's own.
+    pub cookie_secrets: Option<Secrets>,
+    /// Where names of others are looked up; none: nowhere.
+    pub forward: Option<forward::Settings>,
     /// How replies in datagrams are limited.
     pub limits: Limits,
     /// UDP workers for each address; 0 means one a core.
@@ -30,6 +37,39 @@ pub struct Settings {
     pub tcp_idle: Duration,
     /// How long one message may take to arrive whole, or one reply to be taken.
     pub tcp_message: Duration,
+    /// DNS over TLS (RFC 7858), with the limits of TCP but connections of its own; none: off.
+    pub tls: Option<Secure>,
+    /// DNS over HTTPS (RFC 8484), likewise; none: off.
+    pub https: Option<Https>,
+    /// DNS over QUIC (RFC 9250), carried by hickory's server; none: off.
+    pub quic: Option<Secure>,
+    /// DNS over HTTP/3, likewise; none: off.
+    pub h3: Option<Secure>,
+}
+
+/// A transport under TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secure {
+    /// Addresses to listen on. Port 0 takes a free one.
+    pub listen: Vec<SocketAddr>,
+    /// Who we are.
+    pub identity: Arc<Identity>,
+}
+
+/// DNS over HTTPS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Https {
+    /// Addresses to listen on. Port 0 takes a free one.
+    pub listen: Vec<SocketAddr>,
+    /// Where messages are sent to.
+    pub path: String,
+    /// Who we are; none: HTTP without TLS, for a proxy that has it.
+    pub identity: Option<Arc<Identity>>,
+}
+
+impl Https {
+    /// The path that clients try (RFC 8484 section 4.1, by its examples).
+    pub const PATH: &str = "/dns-query";
 }
 
 /// How datagrams are received and sent.
@@ -42,12 +82,13 @@ pub enum UdpCalls {
 }
 
 impl Settings {
-    /// The rules for answers that these settings make.
+    /// The rules for answers that these settings make. `secret` are random octets.
     #[must_use]
-    pub fn policy(&self) -> Policy {
+    pub fn policy(&self, secret: [u8; SECRET_OCTETS]) -> Policy {
+        let secrets = || self.cookie_secrets.clone().unwrap_or_else(|| Secrets::new(secret, None));
         Policy {
             udp_octets_max: self.udp_octets_max,
-            cookies: self.cookies.clone(),
+            cookies: self.cookies.then(secrets),
             forward_for: None,
         }
     }
@@ -58,7 +99,9 @@ impl Default for Settings {
         Self {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 1053))],
             udp_octets_max: 1232,
-            cookies: None,
+            cookies: true,
+            cookie_secrets: None,
+            forward: None,
             limits: Limits::default(),
             udp_workers: 0,
             udp_calls: UdpCalls::Batched,
@@ -66,6 +109,10 @@ impl Default for Settings {
             tcp_connections_per_client_max: 100,
             tcp_idle: Duration::from_secs(10),
             tcp_message: Duration::from_secs(10),
+            tls: None,
+            https: None,
+            quic: None,
+            h3: None,
         }
     }
 }

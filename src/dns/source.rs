@@ -8,8 +8,9 @@ use std::sync::Arc;
 use arc_swap::Guard;
 
 use super::answer::{Ask, Verdict, answer};
+use super::forward::Forwarder;
+use super::out::Out;
 use super::policy::Policy;
-use super::reply::Out;
 use super::transport::Transport;
 use crate::zone::{Published, Snapshot};
 
@@ -19,6 +20,7 @@ pub struct Source {
     published: Arc<Published>,
     policy: Arc<Policy>,
     clock: Clock,
+    forwarder: Option<Forwarder>,
 }
 
 /// Tells the time in seconds since 1970.
@@ -37,7 +39,28 @@ impl Source {
     /// Answers from there, by those rules.
     #[must_use]
     pub fn new(published: Arc<Published>, policy: Policy, clock: Clock) -> Self {
-        Self { published, policy: Arc::new(policy), clock }
+        Self { published, policy: Arc::new(policy), clock, forwarder: None }
+    }
+
+    /// The same, but names of others are looked up there, for those who may.
+    #[must_use]
+    pub fn with_forwarder(self, forwarder: Forwarder) -> Self {
+        let forward_for = Some(forwarder.allow().clone());
+        let policy = Arc::new(Policy { forward_for, ..Policy::clone(&self.policy) });
+        Self { policy, forwarder: Some(forwarder), ..self }
+    }
+
+    /// Who looks up names of others.
+    #[must_use]
+    pub fn forwarder(&self) -> Option<&Forwarder> {
+        self.forwarder.as_ref()
+    }
+
+    /// The time in seconds since 1970; 0 where nobody needs it.
+    #[inline]
+    pub(super) fn now_secs(&self) -> u32 {
+        // Nothing but cookies asks for it.
+        if self.policy.cookies.is_some() { (self.clock)() } else { 0 }
     }
 
     /// The rules.
@@ -52,8 +75,7 @@ impl Source {
         View {
             snapshot: self.published.load(),
             policy: &self.policy,
-            // Nothing but cookies asks for it.
-            now_secs: if self.policy.cookies.is_some() { (self.clock)() } else { 0 },
+            now_secs: self.now_secs(),
             stale: self.published.is_stale(),
         }
     }

@@ -1,7 +1,7 @@
 //! Counters of the DNS side, summed when somebody asks for them.
 //!
-//! Each UDP worker has a set of its own and TCP one for each listener, on cache lines of their own, so that no
-//! two cores write the same line. What is counted is read from the octets of query and reply: whoever answers
+//! Each UDP worker has a set of its own, and every other transport one, on cache lines of their own, so that no
+//! two workers write the same line. What is counted is read from the octets of query and reply: whoever answers
 //! need not know that it is counted. Label values are closed sets; no name or address that a client sends
 //! becomes one.
 //!
@@ -11,149 +11,11 @@ use std::iter::zip;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::kinds::{Limited, Qtype, Rcode};
 use super::limit::Judgement;
 use super::transport::Transport;
 
-/// Response codes that are told apart (RFC 1035 section 4.1.1, RFC 6891 section 9).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Rcode {
-    /// No error, NODATA included.
-    NoError,
-    /// The query could not be read.
-    FormErr,
-    /// Not ready to answer.
-    ServFail,
-    /// No such name.
-    NxDomain,
-    /// Opcode or type that is not implemented.
-    NotImp,
-    /// Not ours to answer.
-    Refused,
-    /// An EDNS version above ours.
-    BadVers,
-    /// Any other.
-    Other,
-}
-
-impl Rcode {
-    /// All of them, in the order of [`TransportTotals::responses`].
-    pub const ALL: [Self; 8] = [
-        Self::NoError,
-        Self::FormErr,
-        Self::ServFail,
-        Self::NxDomain,
-        Self::NotImp,
-        Self::Refused,
-        Self::BadVers,
-        Self::Other,
-    ];
-
-    /// Its mnemonic.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NoError => "NOERROR",
-            Self::FormErr => "FORMERR",
-            Self::ServFail => "SERVFAIL",
-            Self::NxDomain => "NXDOMAIN",
-            Self::NotImp => "NOTIMP",
-            Self::Refused => "REFUSED",
-            Self::BadVers => "BADVERS",
-            Self::Other => "other",
-        }
-    }
-
-    /// Of a reply in wire form.
-    fn of(reply: &[u8]) -> Self {
-        match reply.get(3).map(|flags| flags & 0x0f) {
-            Some(0) if is_bad_version(reply) => Self::BadVers,
-            Some(0) => Self::NoError,
-            Some(1) => Self::FormErr,
-            Some(2) => Self::ServFail,
-            Some(3) => Self::NxDomain,
-            Some(4) => Self::NotImp,
-            Some(5) => Self::Refused,
-            _ => Self::Other,
-        }
-    }
-}
-
-/// Question types that are told apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Qtype {
-    /// IPv4 addresses.
-    A,
-    /// IPv6 addresses.
-    Aaaa,
-    /// Endpoints.
-    Srv,
-    /// The zone's start of authority.
-    Soa,
-    /// The zone's name servers.
-    Ns,
-    /// Any other, and queries without a readable question.
-    Other,
-}
-
-impl Qtype {
-    /// All of them, in the order of [`TransportTotals::requests`].
-    pub const ALL: [Self; 6] = [Self::A, Self::Aaaa, Self::Srv, Self::Soa, Self::Ns, Self::Other];
-
-    /// Its mnemonic.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::A => "A",
-            Self::Aaaa => "AAAA",
-            Self::Srv => "SRV",
-            Self::Soa => "SOA",
-            Self::Ns => "NS",
-            Self::Other => "other",
-        }
-    }
-
-    /// Of a query in wire form.
-    fn of(query: &[u8]) -> Self {
-        let one_question = query.get(4..6) == Some(&[0, 1]);
-        let Some(at) = after_name(query).filter(|_| one_question) else { return Self::Other };
-        match query.get(at..at + 2) {
-            Some(&[0, 1]) => Self::A,
-            Some(&[0, 28]) => Self::Aaaa,
-            Some(&[0, 33]) => Self::Srv,
-            Some(&[0, 6]) => Self::Soa,
-            Some(&[0, 2]) => Self::Ns,
-            _ => Self::Other,
-        }
-    }
-}
-
-/// What became of replies beyond the rate of their network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limited {
-    /// Sent: nothing is limited in earnest.
-    Observed,
-    /// Sent empty, with TC set.
-    Slipped,
-    /// Not sent.
-    Dropped,
-}
-
-impl Limited {
-    /// All of them, in the order of [`TransportTotals::limited`].
-    pub const ALL: [Self; 3] = [Self::Observed, Self::Slipped, Self::Dropped];
-
-    /// Its name in metrics.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Observed => "observed",
-            Self::Slipped => "slipped",
-            Self::Dropped => "dropped",
-        }
-    }
-}
-
-/// The counters of one UDP worker, or of one TCP listener. 128 octets, since cores fetch lines in pairs.
+/// The counters of one UDP worker, or of another transport. 128 octets, since cores fetch lines in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct Counters {
@@ -199,16 +61,27 @@ fn add(counter: &AtomicU64, count: u64) {
 #[derive(Debug, Default)]
 pub struct Stats {
     transports: [Mutex<Vec<Arc<Counters>>>; Transport::ALL.len()],
-    pub(super) connections: Connections,
+    connections: [Connections; Transport::ALL.len()],
 }
 
-/// What happens to TCP connections.
+/// What happens to the TCP connections of a transport.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     pub(super) open: AtomicU64,
     pub(super) accepted: AtomicU64,
     pub(super) refused: AtomicU64,
     pub(super) evicted: AtomicU64,
+}
+
+impl Connections {
+    fn totals(&self) -> ConnectionTotals {
+        ConnectionTotals {
+            open: self.open.load(Relaxed),
+            accepted: self.accepted.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+            evicted: self.evicted.load(Relaxed),
+        }
+    }
 }
 
 impl Stats {
@@ -222,16 +95,14 @@ impl Stats {
     /// The sums as they stand.
     #[must_use]
     pub fn totals(&self) -> Totals {
-        let connections = &self.connections;
         Totals {
             transports: Transport::ALL.map(|transport| self.sum(transport)),
-            tcp_connections: ConnectionTotals {
-                open: connections.open.load(Relaxed),
-                accepted: connections.accepted.load(Relaxed),
-                refused: connections.refused.load(Relaxed),
-                evicted: connections.evicted.load(Relaxed),
-            },
+            connections: Transport::ALL.map(|transport| self.connections(transport).totals()),
         }
+    }
+
+    pub(super) fn connections(&self, transport: Transport) -> &Connections {
+        &self.connections[transport as usize]
     }
 
     fn of(&self, transport: Transport) -> &Mutex<Vec<Arc<Counters>>> {
@@ -263,8 +134,8 @@ impl Stats {
 pub struct Totals {
     /// In the order of [`Transport::ALL`].
     transports: [TransportTotals; Transport::ALL.len()],
-    /// TCP connections themselves.
-    pub tcp_connections: ConnectionTotals,
+    /// In the same order.
+    connections: [ConnectionTotals; Transport::ALL.len()],
 }
 
 impl Totals {
@@ -272,6 +143,12 @@ impl Totals {
     #[must_use]
     pub fn of(&self, transport: Transport) -> &TransportTotals {
         &self.transports[transport as usize]
+    }
+
+    /// The TCP connections of one transport, where it has them.
+    #[must_use]
+    pub fn connections(&self, transport: Transport) -> &ConnectionTotals {
+        &self.connections[transport as usize]
     }
 }
 
@@ -294,7 +171,7 @@ pub struct TransportTotals {
 
 impl TransportTotals {
     /// Counts a reply that was judged.
-    pub(super) fn limited(&mut self, judgement: Judgement) {
+    pub(super) fn judged(&mut self, judgement: Judgement) {
         let which = match judgement {
             Judgement::Pass => return,
             Judgement::Observed => Limited::Observed,
@@ -337,33 +214,6 @@ pub struct ConnectionTotals {
     pub evicted: u64,
 }
 
-/// Where a message's first name ends, if it is there and not compressed.
-fn after_name(message: &[u8]) -> Option<usize> {
-    let mut at = 12;
-    loop {
-        match *message.get(at)? {
-            0 => return Some(at + 1),
-            length @ 1..=63 => at += usize::from(length) + 1,
-            _ => return None,
-        }
-    }
-}
-
-/// Whether a reply whose header says NOERROR is BADVERS: its upper bits are in the OPT record (RFC 6891
-/// section 6.1.3), which such a reply has alone behind the question.
-fn is_bad_version(reply: &[u8]) -> bool {
-    if reply.get(6..12) != Some(&[0, 0, 0, 0, 0, 1]) {
-        return false;
-    }
-    let opt = match reply.get(4..6) {
-        Some(&[0, 1]) => after_name(reply).map(|at| at + 4),
-        _ => Some(12),
-    };
-    // Root, type OPT, the class (two octets), then the upper eight bits of the code.
-    opt.and_then(|at| reply.get(at..at + 6))
-        .is_some_and(|opt| opt[..3] == [0, 0, 41] && opt[5] == 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -391,17 +241,6 @@ mod tests {
         assert_eq!((udp.responses(Rcode::NxDomain), udp.responses(Rcode::NoError)), (1, 1));
         assert_eq!((udp.responses(Rcode::FormErr), udp.truncated, udp.dropped), (1, 1, 1));
         assert_eq!(totals.of(Transport::Tcp), &TransportTotals::default());
-    }
-
-    #[test]
-    fn finds_the_upper_bits_of_the_code() {
-        let question = b"\x01a\x00\x00\x01\x00\x01".as_slice();
-        let opt = |upper| [question, &[0, 0, 41, 4, 208, upper, 0, 0, 0, 0, 0]].concat();
-        let header = [0x84, 0, 0, 1, 0, 0, 0, 0, 0, 1];
-        assert_eq!(Rcode::of(&message(header, &opt(1))), Rcode::BadVers);
-        assert_eq!(Rcode::of(&message(header, &opt(0))), Rcode::NoError);
-        assert_eq!(Rcode::of(&message(header, b"\x01")), Rcode::NoError);
-        assert_eq!(Rcode::of(b""), Rcode::Other);
     }
 
     #[test]

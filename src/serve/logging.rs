@@ -6,9 +6,15 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
 
+/// Libraries that have a line above debug for what strangers send: for each query, even, or for each datagram that is no
+/// answer of an upstream server's.
+const TALKATIVE: &str =
+    "hickory_server=off,hickory_net=off,hickory_resolver=off,h3=off,quinn=off,quinn_proto=off";
+
 /// Starts logging, and sends panics to the log too: the process's standard error may be read by nobody.
 pub(super) fn start(log: &Log) {
-    let filter = EnvFilter::new(&log.filter);
+    // What is said of one of these by name in the configuration comes later, and counts.
+    let filter = EnvFilter::new(format!("{TALKATIVE},{}", log.filter));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

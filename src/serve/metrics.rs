@@ -2,6 +2,7 @@
 //!
 //! Label values come from closed sets, or from the configuration (zones): never from what strangers send.
 
+use std::iter::zip;
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
@@ -13,12 +14,15 @@ use prometheus_client::registry::{Registry, Unit};
 use super::compiler::Measures;
 use super::readiness::Health;
 use super::reload;
-use crate::dns::stats::{Qtype, Rcode, Totals, TransportTotals};
+use crate::dns::forward::stats as forward;
+use crate::dns::kinds::{Limited, Qtype, Rcode};
+use crate::dns::stats::{Totals, TransportTotals};
 use crate::dns::{Stats, Transport};
 
 /// Registers everything; the API adds its own.
 pub(super) fn registry(
     stats: Arc<Stats>,
+    forwarded: Arc<forward::Stats>,
     health: Health,
     measures: &Measures,
     reload: &reload::Measures,
@@ -55,6 +59,7 @@ pub(super) fn registry(
         reload.loaded.clone(),
     );
     registry.register_collector(Box::new(Dns { stats }));
+    registry.register_collector(Box::new(Forward { stats: forwarded }));
     registry.register_collector(Box::new(View { health }));
     registry
 }
@@ -86,27 +91,61 @@ impl Collector for Dns {
                     .encode_counter::<NoLabels, _, f64>(&value(sums), None)?;
             }
         }
-        let tcp = &totals.tcp_connections;
-        let help = "TCP connections that were let in, refused for want of room, or closed while idle to make room";
-        let mut metric = encoder.encode_descriptor(
-            "rollcall_dns_tcp_connections",
-            help,
-            None,
-            MetricType::Counter,
-        )?;
+        limited(&mut encoder, totals.of(Transport::Udp))?;
+        connections(&mut encoder, &totals)
+    }
+}
+
+/// Of the transports that have TCP connections which are ours.
+fn connections(
+    encoder: &mut DescriptorEncoder<'_>,
+    totals: &Totals,
+) -> Result<(), std::fmt::Error> {
+    let over_tcp = [Transport::Tcp, Transport::Tls, Transport::Https];
+    let help = "TCP connections that were let in, refused for want of room, or closed while idle to make room";
+    let mut metric = encoder.encode_descriptor(
+        "rollcall_dns_tcp_connections",
+        help,
+        None,
+        MetricType::Counter,
+    )?;
+    for transport in over_tcp {
+        let sums = totals.connections(transport);
         for (outcome, count) in
-            [("accepted", tcp.accepted), ("refused", tcp.refused), ("evicted", tcp.evicted)]
+            [("accepted", sums.accepted), ("refused", sums.refused), ("evicted", sums.evicted)]
         {
             metric
-                .encode_family(&[("outcome", outcome)])?
+                .encode_family(&[("proto", transport.as_str()), ("outcome", outcome)])?
                 .encode_counter::<NoLabels, _, f64>(&count, None)?;
         }
-        gauge(&mut encoder, "rollcall_dns_tcp_open", "TCP connections open", tcp.open as f64)
     }
+    let help = "TCP connections open";
+    let mut metric =
+        encoder.encode_descriptor("rollcall_dns_tcp_open", help, None, MetricType::Gauge)?;
+    for transport in over_tcp {
+        let open = totals.connections(transport).open as f64;
+        metric.encode_family(&[("proto", transport.as_str())])?.encode_gauge(&open)?;
+    }
+    Ok(())
 }
 
 fn protos(totals: &Totals) -> [(&'static str, &TransportTotals); Transport::ALL.len()] {
     Transport::ALL.map(|transport| (transport.as_str(), totals.of(transport)))
+}
+
+fn limited(
+    encoder: &mut DescriptorEncoder<'_>,
+    udp: &TransportTotals,
+) -> Result<(), std::fmt::Error> {
+    let help = "UDP replies beyond the rate of the network they go to, by what became of them";
+    let name = "rollcall_dns_rate_limited";
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (action, count) in Limited::ALL.iter().zip(udp.limited) {
+        metric
+            .encode_family(&[("action", action.as_str())])?
+            .encode_counter::<NoLabels, _, f64>(&count, None)?;
+    }
+    Ok(())
 }
 
 fn requests(encoder: &mut DescriptorEncoder<'_>, totals: &Totals) -> Result<(), std::fmt::Error> {
@@ -135,6 +174,55 @@ fn responses(encoder: &mut DescriptorEncoder<'_>, totals: &Totals) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// The counters of forwarding; all 0 where it is off.
+#[derive(Debug)]
+struct Forward {
+    stats: Arc<forward::Stats>,
+}
+
+impl Collector for Forward {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let totals = self.stats.totals();
+        let outcomes = forward::Outcome::ALL.map(forward::Outcome::as_str);
+        let errors = forward::UpstreamError::ALL.map(forward::UpstreamError::as_str);
+        let families: [(&str, &str, &str, Vec<(&str, u64)>); 3] = [
+            (
+                "rollcall_forward_requests",
+                "Queries for names of others, by what became of them",
+                "outcome",
+                zip(outcomes, totals.requests).collect(),
+            ),
+            (
+                "rollcall_forward_cache",
+                "Questions that the cache was asked, and whether it knew",
+                "result",
+                vec![("hit", totals.cache_hits), ("miss", totals.cache_misses)],
+            ),
+            (
+                "rollcall_forward_upstream_errors",
+                "Questions to an upstream server that were of no use, by the reason",
+                "error",
+                zip(errors, totals.upstream_errors).collect(),
+            ),
+        ];
+        for (name, help, label, counts) in families {
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (value, count) in counts {
+                metric
+                    .encode_family(&[(label, value)])?
+                    .encode_counter::<NoLabels, _, f64>(&count, None)?;
+            }
+        }
+        let help = "Questions to upstream servers, repetitions not counted";
+        let name = "rollcall_forward_upstream_queries";
+        encoder
+            .encode_descriptor(name, help, None, MetricType::Counter)?
+            .encode_counter::<NoLabels, _, f64>(&totals.upstream_queries, None)?;
+        let help = "Queries for names of others that are being looked up";
+        gauge(&mut encoder, "rollcall_forward_in_flight", help, totals.in_flight as f64)
+    }
 }
 
 fn gauge(

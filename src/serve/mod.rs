@@ -28,6 +28,7 @@ mod readiness;
 mod reload;
 mod serials;
 mod signals;
+mod staleness;
 
 use crate::config::Config;
 use crate::registry::embedded;
@@ -49,6 +50,9 @@ pub enum ServeError {
     /// The DNS side can't listen.
     #[error(transparent)]
     Dns(#[from] dns::BindError),
+    /// Names of others can't be looked up as configured.
+    #[error(transparent)]
+    Forward(#[from] dns::forward::ForwardError),
     /// The HTTP side can't listen.
     #[error(transparent)]
     Http(#[from] api::BindError),

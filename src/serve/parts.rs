@@ -15,10 +15,12 @@ use super::data::{Data, DataError};
 use super::readiness::Health;
 use super::reload::{self, Reload};
 use super::signals::{Hangups, Signals};
-use super::{ServeError, background, metrics, serials};
+use super::{ServeError, background, metrics, serials, staleness};
 use crate::api::{self, Api, History};
 use crate::config::{Config, RegistryChoice};
 use crate::dns;
+use crate::dns::cookie::SECRET_OCTETS;
+use crate::dns::forward::{self, ForwardError, Forwarder};
 use crate::layout::Parsed;
 use crate::layout::native::Keys;
 use crate::registry::embedded::EmbeddedRegistry;
@@ -26,6 +28,7 @@ use crate::registry::etcd::EtcdRegistry;
 use crate::registry::mirror::{Mirror, Pacing};
 use crate::registry::{Entry, Registry};
 use crate::supervise::Tasks;
+use crate::tls;
 use crate::zone::{Catalogue, Guard, Published};
 
 /// Steps of the mirror that wait for the compiler; beyond that the mirror waits.
@@ -53,6 +56,10 @@ pub(super) struct Parts {
 struct Listening {
     pid: u32,
     dns: Vec<SocketAddr>,
+    dns_tls: Vec<SocketAddr>,
+    dns_https: Vec<SocketAddr>,
+    dns_quic: Vec<SocketAddr>,
+    dns_h3: Vec<SocketAddr>,
     http: SocketAddr,
     http_health: Option<SocketAddr>,
 }
@@ -108,7 +115,10 @@ impl Parts {
         self.tell();
         self.start(&tasks, hangups, draining.clone())?;
         let listed = Listed::new(data, &listening)?;
-        tracing::info!(dns = ?listening.dns, http = %listening.http, "serving");
+        let Listening {
+            dns, http, dns_tls: tls, dns_https: https, dns_quic: quic, dns_h3: h3, ..
+        } = &listening;
+        tracing::info!(?dns, ?tls, ?https, ?quic, ?h3, %http, "serving");
         let mut running = std::pin::pin!(tasks.join(END));
         let signal = tokio::select! {
             failed = &mut running => return failed.map_err(Into::into),
@@ -141,6 +151,10 @@ impl Parts {
                 tracing::info!(endpoints = ?settings.endpoints, prefix = self.config.prefix, %data, "registry: etcd");
             }
         }
+        if let Some(forward) = &self.config.dns.forward {
+            let domains = forward.domains.len();
+            tracing::info!(upstreams = ?forward.upstreams, domains, "forwarding names of others");
+        }
         for zone in &self.config.zones {
             let namespace = zone.namespace.as_ref().map_or("", |namespace| namespace.as_str());
             let file = zone.file.as_ref().map(|file| file.path().display().to_string());
@@ -153,6 +167,10 @@ impl Parts {
         Listening {
             pid: std::process::id(),
             dns: self.dns.addresses(),
+            dns_tls: self.dns.addresses_of(dns::Transport::Tls),
+            dns_https: self.dns.addresses_of(dns::Transport::Https),
+            dns_quic: self.dns.addresses_of(dns::Transport::Quic),
+            dns_h3: self.dns.addresses_of(dns::Transport::H3),
             http: self.http.address(),
             http_health: self.http.health_address(),
         }
@@ -184,6 +202,7 @@ impl Parts {
         let (save, saved) = watch::channel(catalogue.serials());
         let measures = Measures::default();
         let stats = Arc::new(dns::Stats::default());
+        let status = mirror.status();
         let health = Health {
             registry: match config.registry {
                 RegistryChoice::Embedded => "embedded",
@@ -200,8 +219,14 @@ impl Parts {
             measures: reload::Measures::default(),
             wall_clock: wall_time,
         };
-        let mut exposition =
-            metrics::registry(stats.clone(), health.clone(), &measures, &reload.measures);
+        let forwarded = Arc::default();
+        let mut exposition = metrics::registry(
+            stats.clone(),
+            Arc::clone(&forwarded),
+            health.clone(),
+            &measures,
+            &reload.measures,
+        );
         let api = Api {
             registry,
             shared_registry: matches!(config.registry, RegistryChoice::Etcd(_)),
@@ -226,8 +251,15 @@ impl Parts {
             measures,
         };
 
-        let source = dns::Source::new(published.clone(), config.dns.policy(), unix_secs);
+        let mut secret = [0; SECRET_OCTETS];
+        getrandom::fill(&mut secret).map_err(std::io::Error::from)?;
+        let source = dns::Source::new(published.clone(), config.dns.policy(secret), unix_secs);
+        let source = forwarding(source, config.dns.forward, dns.addresses(), forwarded)?;
         dns.run(&source, &stats, tasks)?;
+        tasks.spawn("staleness", staleness::watch(status, published, tasks.stop_token()));
+        if !config.identities.is_empty() {
+            tasks.spawn("certificates", tls::keep(config.identities, tasks.stop_token()));
+        }
         tasks.spawn("compiler", compiler.start(Handle::current())?);
         let reload =
             reload.run(config.zones, config.zone_files, hangups.subscribe(), tasks.stop_token());
@@ -248,6 +280,18 @@ impl Parts {
         });
         Ok(())
     }
+}
+
+/// Answers from there, and from other servers if the configuration names some.
+fn forwarding(
+    own: dns::Source,
+    settings: Option<forward::Settings>,
+    listeners: Vec<SocketAddr>,
+    stats: Arc<forward::stats::Stats>,
+) -> Result<dns::Source, ForwardError> {
+    let Some(settings) = settings else { return Ok(own) };
+    let forwarder = Forwarder::new(settings, own.clone(), listeners, stats)?;
+    Ok(own.with_forwarder(forwarder))
 }
 
 /// The time in seconds since 1970, cut to 32 bits (RFC 9018 section 4.3).

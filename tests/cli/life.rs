@@ -263,6 +263,18 @@ s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); print('open'); sys.st
 }
 
 #[test]
+fn a_program_on_a_loopback_address_of_its_own_is_registered() {
+    let fake = Fake::registry(30);
+    let door = TcpListener::bind("127.0.0.11:0").unwrap();
+    let (port, server) = (door.local_addr().unwrap().port().to_string(), fake.address());
+    let args = ["run", "greeter", "--port", &port, "--address", "127.0.0.11", "--http", &server];
+    let mut process = Process::start(&mut python(&args, "input()", &[]));
+    process.notes(&format!("registered greeter 127-0-0-11-{port}"));
+    process.say("end");
+    assert_eq!(process.end().code, 0);
+}
+
+#[test]
 fn a_signal_reaches_the_program_after_deregistration_and_drain() {
     let release = Shared::new(false);
     let gate = std::sync::Arc::clone(&release);

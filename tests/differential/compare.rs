@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use hickory_proto::op::Message;
+use hickory_proto::rr::{Record, RecordType};
 
 use crate::exchange::is_silent;
 use crate::questions::{Asked, Fate, Question};
 use crate::reply::{BADVERS, FORMERR, NOTIMP, Reply, Wrong, lower, octets, target, text, texts};
-use crate::world::{A, CNAME, Found, SOA, Set, Sets, World, Zone};
+use crate::world::{A, CNAME, Found, SOA, Set, Sets, World, Zone, wire};
 
 /// The server that was asked.
 pub(crate) struct View<'a> {
@@ -31,6 +32,8 @@ pub(crate) struct Seen {
 /// Extended errors (RFC 8914 section 4).
 const NOT_READY: u16 = 14;
 const NOT_AUTHORITATIVE: u16 = 20;
+
+const ANY: u16 = 255;
 
 const SERVFAIL: u16 = 2;
 const NXDOMAIN: u16 = 3;
@@ -120,7 +123,7 @@ impl View<'_> {
         let Message { answers, authorities, additionals, .. } = &reply.message;
         let denies = match reply.rcode {
             // A notification that was taken note of is answered bare.
-            0 => reply.opcode == 0 && answers.is_empty() && !reply.truncated(),
+            0 => reply.opcode == 0 && reply.leads_nowhere() && !reply.truncated(),
             NXDOMAIN => true,
             _ => {
                 hold!(answers.is_empty() && authorities.is_empty(), "records beside an error");
@@ -241,9 +244,13 @@ impl View<'_> {
                     (NXDOMAIN, None)
                 }
                 Found::Name(zone, sets) => {
-                    match sets_of(sets, asked.rtype) {
-                        all if all.is_empty() => negative(zone, tcp)?,
-                        all => positive(&all, asked, tcp)?,
+                    let all = sets_of(sets, asked.rtype);
+                    match all.as_slice() {
+                        [] => negative(zone, tcp)?,
+                        [(CNAME, alias)] if !matches!(asked.rtype, CNAME | ANY) => {
+                            self.aliased(alias, asked, tcp)?;
+                        }
+                        _ => positive(&all, &asked.name, &tcp.message.answers)?,
                     }
                     (0, None)
                 }
@@ -253,6 +260,22 @@ impl View<'_> {
         let ede: Vec<u16> = ede.filter(|_| asked.edns.is_some()).into_iter().collect();
         hold!(tcp.extended_errors()? == ede, "extended errors are not {ede:?}");
         Ok(())
+    }
+
+    /// An alias, and behind it what its target has.
+    fn aliased(&self, alias: &Set, asked: &Asked, tcp: &Reply<'_>) -> Result<(), Wrong> {
+        let name = wire(alias.data.first().expect("an alias has a target"));
+        let Some((first, rest)) = tcp.message.answers.split_first() else {
+            return Err("no alias".into());
+        };
+        positive(&[(CNAME, alias)], &asked.name, std::slice::from_ref(first))?;
+        let Found::Name(zone, sets) = self.world.find(&name, self.ready) else {
+            return Err("this world's aliases lead to names".into());
+        };
+        match sets_of(sets, asked.rtype) {
+            all if all.is_empty() => negative(zone, tcp),
+            all => positive(&all, &name, rest),
+        }
     }
 
     /// What is answered whatever the name has.
@@ -280,17 +303,19 @@ impl View<'_> {
 fn sets_of(sets: &Sets, rtype: u16) -> Vec<(u16, &Set)> {
     let of = |rtype: u16| sets.get(&rtype).map(|set| (rtype, set));
     match rtype {
-        255 => sets.iter().map(|(rtype, set)| (*rtype, set)).collect(),
+        ANY => sets.iter().map(|(rtype, set)| (*rtype, set)).collect(),
         _ => of(rtype).or_else(|| of(CNAME)).into_iter().collect(),
     }
 }
 
-fn positive(sets: &[(u16, &Set)], asked: &Asked, tcp: &Reply<'_>) -> Result<(), Wrong> {
-    let answers = &tcp.message.answers;
+fn positive(sets: &[(u16, &Set)], name: &[u8], answers: &[Record]) -> Result<(), Wrong> {
     let mut data = BTreeSet::new();
     for record in answers {
-        hold!(lower(record) == asked.name, "{record} in ANSWER");
-        data.insert(text(record).1);
+        hold!(lower(record) == name, "{record} in ANSWER");
+        let (_, text) = text(record);
+        // Ends with the question's own octets, in its case.
+        let is_pointer = record.record_type() == RecordType::PTR;
+        data.insert(if is_pointer { text.to_ascii_lowercase() } else { text });
     }
     let rtype = answers.first().map(|record| u16::from(record.record_type()));
     let set = sets.iter().find(|(other, _)| Some(*other) == rtype);

@@ -63,7 +63,7 @@ pub(crate) fn text() -> String {
         }
     }
     text.push_str(concat!(
-        r#"instance one/i-1 {"address":"10.0.0.1","port":9000}"#, "\n",
+        r#"instance one/i-1 {"address":"10.0.0.1","port":9000,"meta":{"a":"b","version":"1.4"}}"#, "\n",
         r#"instance few/i-{1..5} {"addresses":["10.1.0.{}","fd00:1::{}"],"port":9000,"tags":["v1"]}"#, "\n",
         r#"instance few/j-{1..2} {"address":"fd00:1:1::{}","port":9001,"tags":["v2","v1"]}"#, "\n",
         r#"instance many/i-{1..40} {"addresses":["10.2.0.{}","fd00:2::{}"],"port":9000,"weight":{},"tags":["v1"]}"#, "\n",

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
-use hickory_proto::rr::{Name, RData, Record};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 
 use crate::world::{SOA, without_serial};
@@ -67,6 +67,14 @@ impl<'r> Reply<'r> {
         end += 5;
         hold!(query.get(12..end) == Some(&reply[12..end]), "the question is another");
         Ok(())
+    }
+
+    /// Whether the answer holds nothing, or aliases that lead to nothing of the type asked for.
+    pub(crate) fn leads_nowhere(&self) -> bool {
+        let asked = self.message.queries.first().map(hickory_proto::op::Query::query_type);
+        let about_alias = matches!(asked, Some(RecordType::CNAME | RecordType::ANY));
+        let mut answers = self.message.answers.iter();
+        answers.all(|record| !about_alias && record.record_type() == RecordType::CNAME)
     }
 
     pub(crate) fn truncated(&self) -> bool {

@@ -14,6 +14,8 @@ use crate::registered::{REGISTERED, STATICS, pool, text};
 pub(crate) const A: u16 = 1;
 pub(crate) const CNAME: u16 = 5;
 pub(crate) const SOA: u16 = 6;
+const PTR: u16 = 12;
+const TXT: u16 = 16;
 pub(crate) const AAAA: u16 = 28;
 pub(crate) const SRV: u16 = 33;
 
@@ -199,9 +201,17 @@ impl World {
             let service = |of: &str| format!("_{protocol}._{transport}.{of}");
             let mut names = vec![app.to_owned(), service(app), service(&own)];
             names.extend(tags.iter().map(|tag| service(tag)));
+            // The name that it is listed by (RFC 6763).
+            let listed = format!("{}.{}", one.id, service(app));
+            names.push(listed.clone());
             for name in &names {
                 self.zones[at].add(name, SRV, ttl, data.clone());
             }
+            let types = format!("_services._dns-sd._udp.{app}");
+            let zone = &mut self.zones[at];
+            zone.add(&types, PTR, ttl, service(app));
+            zone.add(&service(app), PTR, ttl, listed.clone());
+            zone.add(&listed, TXT, ttl, details(one));
             // Of a crowd a few stand for all.
             if one.app.as_str() == "crowd" {
                 self.name("crowd", app);
@@ -212,11 +222,15 @@ impl World {
             } else {
                 self.name("app", app);
                 self.name("service", &service(app));
+                self.name("listed", &types);
+                self.name("listed", &listed);
+                self.name("between", &format!("_udp.{app}"));
             }
             self.name("instance", &own);
             self.name("service of an instance", &service(&own));
             self.name("between", &format!("_{transport}.{own}"));
             self.name("between", &format!("_{transport}.{app}"));
+            self.name("between", &format!("_dns-sd._udp.{app}"));
             for tag in &tags {
                 self.name("tag", tag);
                 self.name("service of a tag", &service(tag));
@@ -224,6 +238,11 @@ impl World {
         }
         targets
     }
+}
+
+/// What an instance says of itself, as hickory writes it: strings without anything between them.
+fn details(one: &Registration) -> String {
+    one.instance.meta.iter().map(|(key, value)| format!("{key}={value}")).collect()
 }
 
 /// Whether an instance is among those of its group that take traffic: of the lowest priority that has weight,

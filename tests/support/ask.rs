@@ -114,6 +114,8 @@ fn question(name: &str, rtype: RecordType) -> Message {
     let mut name = Name::from_ascii(name).unwrap();
     name.set_fqdn(true);
     let mut message = Message::query();
+    // As all clients do; resolvers in front of a server refuse what comes without.
+    message.metadata.recursion_desired = true;
     message.add_query(Query::query(name, rtype));
     let mut edns = Edns::new();
     edns.set_max_payload(1_232);

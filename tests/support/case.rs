@@ -3,6 +3,9 @@
 //! ```text
 //! title The rule in a sentence (RFC 0000 section 0)
 //! not ready                                    no source has had a complete view yet
+//! stale                                        the registry has not been heard of for a while
+//! cookies e5e973e5a6b2a43f48e7dc849e37bfcf     the secret that server cookies are made with; none: no cookies
+//! forwards                                     names of others are looked up for everyone
 //! zone svc. default ttl=5 negative=1 scale=1   as configured; none: `svc.` serving `default`; `-`: no namespace
 //! file svc.                                    the zone's file, indented, until the next line that is not
 //!   @ 60 IN SOA ns hostmaster 1 2 3 4 5
@@ -14,7 +17,8 @@
 //!
 //! ask greeter.svc A +noedns                    as to dig: RD and EDNS with 1232 octets unless it says otherwise
 //!   status NOERROR qr aa rd                    response code, then exactly the flags that are set
-//!   edns ede=20                                `edns none`: no OPT; without the line: OPT if the query had one
+//!   edns ede=20 cookie=0102030405060708        `edns none`: no OPT; without the line: OPT if the query had one; of the
+//!                                                cookie the client's part, which a server's part follows
 //!   question none                              without the line: the question, octet for octet
 //!   octets 400-512
 //!   answer                                     exactly these, in any order; `answer ordered`; `answer 1-3`: a sample;
@@ -26,15 +30,17 @@
 //! ```
 //!
 //! Sections that are not named are empty. Flags: `+udp` and `+tcp` (one transport alone), `+noedns`,
-//! `+bufsize=N`, `+edns=VERSION`, `+ednsopt=CODE:HEX`, `+twoopts`, `+do`, `+opcode=N`, `+norec`, `+aa`, `+tc`,
+//! `+bufsize=N`, `+edns=VERSION`, `+ednsopt=CODE:HEX`, `+twoopts`, `+do`, `+ednsflags=HEX`, `+opcode=N`, `+norec`, `+aa`, `+tc`,
 //! `+ra`, `+ad`, `+cd`, `+z`, `+qr`.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
+use rollcall::dns::Policy;
+use rollcall::dns::cookie::Secrets;
 use rollcall::layout::{Note, OfflineMark, Registration};
-use rollcall::model::{AppName, Label, Namespace, Protocol, Spec, Transport};
+use rollcall::model::{AppName, Label, Namespace, Nets, Protocol, Spec, Transport, net};
 use rollcall::zone::zonefile::ZoneFile;
 use rollcall::zone::{Network, Pin, ZoneName, ZoneSettings};
 
@@ -48,6 +54,8 @@ pub(crate) struct Case {
     pub(crate) marks: Vec<OfflineMark>,
     pub(crate) pins: Vec<Pin>,
     pub(crate) ready: bool,
+    pub(crate) stale: bool,
+    pub(crate) policy: Policy,
     pub(crate) asks: Vec<Ask>,
 }
 
@@ -73,6 +81,8 @@ pub(crate) struct Expected {
     pub(crate) question: bool,
     pub(crate) edns: bool,
     pub(crate) ede: Option<u16>,
+    /// The client's part.
+    pub(crate) cookie: Option<Vec<u8>>,
     pub(crate) octets: Option<RangeInclusive<usize>>,
     /// Answer, authority, additional.
     pub(crate) sections: [Section; 3],
@@ -120,6 +130,8 @@ impl Case {
             marks: Vec::new(),
             pins: Vec::new(),
             ready: true,
+            stale: false,
+            policy: Policy::default(),
             asks: Vec::new(),
         };
         let lines: Vec<Line<'_>> = text
@@ -151,6 +163,14 @@ impl Case {
         match kind {
             "title" => rest.clone_into(&mut self.title),
             "not" if rest == "ready" => self.ready = false,
+            "stale" => self.stale = true,
+            "forwards" => {
+                self.policy.forward_for = Some(Nets::new(vec![net("0.0.0.0/0").unwrap()]));
+            }
+            "cookies" => {
+                let secret = unhex(rest)?.try_into().map_err(|_| "a secret has 16 octets")?;
+                self.policy.cookies = Some(Secrets::new(secret, None));
+            }
             "zone" => self.zones.push(zone(rest)?),
             "reverse" => self.zones.push(reverse(rest)?),
             "file" => self.file(rest, body)?,
@@ -304,6 +324,7 @@ fn ask(text: &str, body: &[Line<'_>], at: &str) -> Result<Ask, String> {
         question: true,
         edns: bufsize.is_some(),
         ede: None,
+        cookie: None,
         octets: None,
         sections: Default::default(),
     };
@@ -346,9 +367,14 @@ impl Expected {
             ["edns", "none"] => self.edns = false,
             ["edns", rest @ ..] => {
                 self.edns = true;
-                if let [ede] = rest {
-                    let code = ede.strip_prefix("ede=").and_then(|code| code.parse().ok());
-                    self.ede = Some(code.ok_or("not ede=CODE")?);
+                for option in rest {
+                    match option.split_once('=') {
+                        Some(("ede", code)) => {
+                            self.ede = Some(code.parse().map_err(|_| "no code")?);
+                        }
+                        Some(("cookie", hex)) => self.cookie = Some(unhex(hex)?),
+                        _ => return Err("not ede=CODE or cookie=HEX".into()),
+                    }
                 }
             }
             ["question", "none"] => self.question = false,

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+};
 
 /// Writes `ca.pem`, `cert.pem` (for that name only) and `key.pem`.
 pub(crate) fn make(directory: &Path, name: &str) {
@@ -14,6 +16,8 @@ pub(crate) fn make(directory: &Path, name: &str) {
 
     let key = KeyPair::generate().unwrap();
     let mut own = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    // Else it has the authority's name, and OpenSSL takes it for one that signed itself.
+    own.distinguished_name.push(DnType::CommonName, name);
     own.extended_key_usages =
         vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     let certificate = own.signed_by(&key, &issuer).unwrap();

@@ -79,6 +79,7 @@ impl Home {
             _directory: self.directory.clone(),
             dns: Vec::new(),
             http: ([0, 0, 0, 0], 0).into(),
+            listening: Value::Null,
         };
         until("the server listens", async || server.read_listening(&listening)).await;
         server
@@ -125,6 +126,7 @@ pub(crate) struct Server {
     _directory: Arc<TempDir>,
     pub(crate) dns: Vec<SocketAddr>,
     pub(crate) http: SocketAddr,
+    listening: Value,
 }
 
 impl Server {
@@ -159,6 +161,16 @@ impl Server {
         })
         .await;
         status.expect("waited for")
+    }
+
+    /// The first address of a transport, by its name in `listening.json`.
+    pub(crate) fn address_of(&self, transport: &str) -> SocketAddr {
+        serde_json::from_value(self.listening(transport)[0].clone()).unwrap()
+    }
+
+    /// What `listening.json` says of a transport.
+    pub(crate) fn listening(&self, transport: &str) -> &Value {
+        &self.listening[transport]
     }
 
     /// Its process id.
@@ -262,6 +274,7 @@ impl Server {
         }
         self.dns = serde_json::from_value(listening["dns"].clone()).unwrap();
         self.http = serde_json::from_value(listening["http"].clone()).unwrap();
+        self.listening = listening;
         true
     }
 

@@ -6,7 +6,7 @@ pub(crate) struct Query {
     pub(crate) edns: bool,
     pub(crate) bufsize: u16,
     version: u8,
-    dnssec_ok: bool,
+    edns_flags: u16,
     twice: bool,
     options: Vec<u8>,
 }
@@ -19,7 +19,7 @@ impl Default for Query {
             edns: true,
             bufsize: 1232,
             version: 0,
-            dnssec_ok: false,
+            edns_flags: 0,
             twice: false,
             options: Vec::new(),
         }
@@ -44,7 +44,11 @@ impl Query {
                 self.options.extend_from_slice(&data);
             }
             "twoopts" => self.twice = true,
-            "do" => self.dnssec_ok = true,
+            "do" => self.edns_flags |= 0x8000,
+            "ednsflags" => {
+                let hex = u16::from_str_radix(value, 16);
+                self.edns_flags |= hex.map_err(|_| format!("{flag}: no flags"))?;
+            }
             "opcode" => self.flags |= (number()? & 15) << 11,
             "norec" => self.flags &= !0x0100,
             "qr" => self.flags |= 0x8000,
@@ -71,7 +75,8 @@ impl Query {
         for _ in 0..opts {
             octets.extend_from_slice(&[0, 0, 41]);
             octets.extend_from_slice(&self.bufsize.to_be_bytes());
-            octets.extend_from_slice(&[0, self.version, u8::from(self.dnssec_ok) << 7, 0]);
+            octets.extend_from_slice(&[0, self.version]);
+            octets.extend_from_slice(&self.edns_flags.to_be_bytes());
             octets.extend_from_slice(&(self.options.len() as u16).to_be_bytes());
             octets.extend_from_slice(&self.options);
         }

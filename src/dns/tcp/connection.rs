@@ -1,4 +1,4 @@
-//! The life of one TCP connection: how long it may wait for what, and how it ends.
+//! The life of one connection, TCP or TLS on it: how long it may wait for what, and how it ends.
 //!
 //! ```text
 //!            +-- nothing of a message: idle, may be closed to make room ---+
@@ -14,20 +14,20 @@
 //!
 //! Knows nothing of messages.
 
-use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::Service;
 use super::pipeline::{Pipeline, Turn};
+use super::stream::Stream;
 use super::table::Place;
+use crate::dns::forward::Forwarder;
 
 /// How long to read away what a client still sends after the last reply: closing over unread octets would
 /// reset the connection and destroy replies on their way (RFC 9293 section 3.10.4).
@@ -37,8 +37,8 @@ const LINGER_OCTETS_MAX: usize = 64 << 10;
 
 /// The connection.
 #[derive(Debug)]
-pub(super) struct Connection {
-    pipeline: Pipeline,
+pub(super) struct Connection<S> {
+    pipeline: Pipeline<S>,
     place: Place,
     service: Arc<Service>,
     /// When the message that is not yet whole began to arrive.
@@ -57,13 +57,8 @@ enum End {
     Cut,
 }
 
-impl Connection {
-    pub(super) fn new(
-        stream: TcpStream,
-        client: IpAddr,
-        place: Place,
-        service: Arc<Service>,
-    ) -> Self {
+impl<S: Stream> Connection<S> {
+    pub(super) fn new(stream: S, client: IpAddr, place: Place, service: Arc<Service>) -> Self {
         Self {
             pipeline: Pipeline::new(stream, client, service.clone()),
             began: None,
@@ -99,7 +94,7 @@ impl Connection {
                 turn = next;
             }
             match turn {
-                Turn::Unfit | Turn::End => return End::Close,
+                Turn::Unfit | Turn::End => return self.finish().await,
                 Turn::Broken => return End::Cut,
                 Turn::Answered(any) if any => self.began = None,
                 Turn::Answered(_) | Turn::Blocked => {}
@@ -110,13 +105,36 @@ impl Connection {
         }
     }
 
+    /// Waits for what others are still asked for: everything asked is answered.
+    async fn finish(&mut self) -> End {
+        self.place.busy();
+        // Each wait ends with the forwarder's time-out, and their number with the connection's bound.
+        while self.pipeline.is_waiting() {
+            let mut turn = self.pipeline.forwarded().await;
+            if turn == Turn::Blocked {
+                let unblock = timeout(self.service.message, self.pipeline.unblock());
+                turn = unblock.await.unwrap_or(Turn::Broken);
+            }
+            if turn == Turn::Broken {
+                return End::Cut;
+            }
+        }
+        End::Close
+    }
+
     /// Waits for a turn, within the deadline that holds now.
     async fn wait(&mut self) -> Result<Turn, End> {
         let now = Instant::now();
-        let idle = self.pipeline.is_empty();
+        let waiting = self.pipeline.is_waiting();
+        let idle = self.pipeline.is_empty() && !waiting;
         let deadline = if idle {
             self.place.idle();
             now + self.service.idle
+        } else if self.pipeline.is_empty() {
+            self.place.busy();
+            // Others answer, or are given up, before that.
+            let forwarder = self.service.source.forwarder();
+            now + self.service.idle + forwarder.map_or(Duration::ZERO, Forwarder::timeout)
         } else {
             self.place.busy();
             *self.began.get_or_insert(now) + self.service.message
@@ -142,22 +160,20 @@ impl Connection {
 }
 
 /// Ends in order.
-async fn close(mut stream: TcpStream) {
-    if stream.shutdown().await.is_err() {
-        return;
-    }
-    let read_away = async {
+async fn close(mut stream: impl Stream) {
+    let end = async {
+        if stream.shutdown().await.is_err() {
+            return;
+        }
         let mut left = LINGER_OCTETS_MAX;
         let mut scrap = [0; 512];
-        while left > 0 && stream.readable().await.is_ok() {
-            match stream.try_read(&mut scrap) {
-                Ok(0) => return,
+        while left > 0 {
+            match stream.read(&mut scrap).await {
+                Ok(0) | Err(_) => return,
                 Ok(read) => left = left.saturating_sub(read),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(_) => return,
             }
         }
     };
-    // Whoever goes on sending is cut.
-    let _ = timeout(LINGER, read_away).await;
+    // Whoever goes on sending, or does not take what TLS has to say at the end, is cut.
+    let _ = timeout(LINGER, end).await;
 }

@@ -1,28 +1,34 @@
-//! The stream of one TCP connection: octets in, messages answered in the order in which they were asked, octets
-//! out (RFC 7766 section 6.2.1.1).
+//! The stream of one connection, TCP or TLS on it: octets in, messages answered in the order in which they were asked,
+//! octets out.
 //!
 //! A turn reads what has arrived, answers every message that is whole, and writes the replies together: one
 //! call to read and one to write, however many queries there are. It runs in buffers that belong to the thread.
 //! A connection keeps only what is left over: the beginning of a message, or replies that the client does not
 //! take. So an idle one holds no buffer, and one that is not grows with what really came.
 //!
+//! Names of others are looked up meanwhile, and their replies written as they are ready, whatever was asked before
+//! (RFC 7766 section 6.2.1.1): nobody waits behind them. They end with the connection.
+//!
 //! Knows nothing of deadlines, nor of what an answer holds.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::mem::take;
 use std::net::IpAddr;
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncWriteExt, ReadBuf};
+use tokio::task::{JoinError, JoinSet};
 
 use super::Service;
+use super::stream::Stream;
 use crate::dns::answer::Verdict;
-use crate::dns::reply::Out;
+use crate::dns::forward;
+use crate::dns::out::Out;
 use crate::dns::stats::TransportTotals;
 
 /// Octets read in one turn: some 300 queries.
@@ -55,14 +61,16 @@ impl Room {
 
 /// The stream, and what is left over from its last turn.
 #[derive(Debug)]
-pub(super) struct Pipeline {
-    stream: TcpStream,
+pub(super) struct Pipeline<S> {
+    stream: S,
     client: IpAddr,
     service: Arc<Service>,
     /// What has arrived and is not answered: less than a message, unless `replies` holds something.
     read: Vec<u8>,
     /// What is answered and not written, since the client does not take it.
     replies: Vec<u8>,
+    /// Replies that others are asked for.
+    forwarded: JoinSet<Vec<u8>>,
 }
 
 /// What a turn came to.
@@ -80,9 +88,10 @@ pub(super) enum Turn {
     Broken,
 }
 
-impl Pipeline {
-    pub(super) fn new(stream: TcpStream, client: IpAddr, service: Arc<Service>) -> Self {
-        Self { stream, client, service, read: Vec::new(), replies: Vec::new() }
+impl<S: Stream> Pipeline<S> {
+    pub(super) fn new(stream: S, client: IpAddr, service: Arc<Service>) -> Self {
+        let (read, replies, forwarded) = (Vec::new(), Vec::new(), JoinSet::new());
+        Self { stream, client, service, read, replies, forwarded }
     }
 
     /// Whether no message has begun to arrive.
@@ -90,7 +99,19 @@ impl Pipeline {
         self.read.is_empty()
     }
 
-    /// Waits until something has arrived, and takes a turn. May be dropped while it waits.
+    /// Whether others are being asked.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.forwarded.is_empty()
+    }
+
+    /// Waits for the next reply from others, and writes it; at once where there is none. May be dropped while it
+    /// waits.
+    pub(super) async fn forwarded(&mut self) -> Turn {
+        poll_fn(|context| self.poll_forwarded(context)).await
+    }
+
+    /// Waits until something has arrived, from the client or from others, and takes a turn. May be dropped while it
+    /// waits.
     pub(super) async fn turn(&mut self) -> Turn {
         poll_fn(|context| self.poll_turn(context)).await
     }
@@ -98,20 +119,52 @@ impl Pipeline {
     /// Waits until the client has taken what was left over, and goes on. The caller bounds the wait in time.
     pub(super) async fn unblock(&mut self) -> Turn {
         tokio::task::yield_now().await;
-        let written = self.stream.write_all(&self.replies).await;
+        let mut written = self.stream.write_all(&self.replies).await;
         self.replies = Vec::new();
+        if written.is_ok() {
+            written = self.stream.flush().await;
+        }
         if written.is_err() {
             return self.broken();
         }
-        ROOM.with_borrow_mut(|Room { out, replies, .. }| self.answer_kept(out, replies))
+        poll_fn(|context| {
+            ROOM.with_borrow_mut(|Room { out, replies, .. }| {
+                Poll::Ready(self.answer_kept(context, out, replies))
+            })
+        })
+        .await
     }
 
     /// The stream, with nothing left over.
-    pub(super) fn into_stream(self) -> TcpStream {
+    pub(super) fn into_stream(self) -> S {
         self.stream
     }
 
+    fn poll_forwarded(&mut self, context: &mut Context<'_>) -> Poll<Turn> {
+        let mut replies = Vec::new();
+        let ended = ready!(self.forwarded.poll_join_next(context));
+        if let Some(ended) = ended {
+            push_forwarded(&mut replies, ended);
+        }
+        // Those that are ready too go with it.
+        while replies.len() < WRITE_OCTETS
+            && let Some(ended) = self.forwarded.try_join_next()
+        {
+            push_forwarded(&mut replies, ended);
+        }
+        Poll::Ready(match self.write(context, &mut replies) {
+            Ok(true) => Turn::Answered(false),
+            Ok(false) => Turn::Blocked,
+            Err(_) => self.broken(),
+        })
+    }
+
     fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Turn> {
+        if self.is_waiting()
+            && let Poll::Ready(turn) = self.poll_forwarded(context)
+        {
+            return Poll::Ready(turn);
+        }
         ROOM.with_borrow_mut(|Room { arrived, out, replies }| {
             let mut arrived = ReadBuf::new(arrived);
             // Unlike `try_read` this notices that it has read all there is, and saves a call that says so.
@@ -121,21 +174,26 @@ impl Pipeline {
                 Err(_) => Turn::Broken,
                 Ok(()) if arrived.is_empty() => Turn::End,
                 Ok(()) if self.read.is_empty() => {
-                    let (used, turn) = self.answer_whole(arrived, out, replies);
+                    let (used, turn) = self.answer_whole(context, arrived, out, replies);
                     self.read.extend_from_slice(&arrived[used..]);
                     turn
                 }
                 Ok(()) => {
                     self.read.extend_from_slice(arrived);
-                    self.answer_kept(out, replies)
+                    self.answer_kept(context, out, replies)
                 }
             })
         })
     }
 
-    fn answer_kept(&mut self, out: &mut Out, replies: &mut Vec<u8>) -> Turn {
+    fn answer_kept(
+        &mut self,
+        context: &mut Context<'_>,
+        out: &mut Out,
+        replies: &mut Vec<u8>,
+    ) -> Turn {
         let mut read = take(&mut self.read);
-        let (used, turn) = self.answer_whole(&read, out, replies);
+        let (used, turn) = self.answer_whole(context, &read, out, replies);
         if used < read.len() {
             read.drain(..used);
             self.read = read;
@@ -147,6 +205,7 @@ impl Pipeline {
     /// were, and what it came to.
     fn answer_whole(
         &mut self,
+        context: &mut Context<'_>,
         octets: &[u8],
         out: &mut Out,
         replies: &mut Vec<u8>,
@@ -166,13 +225,12 @@ impl Pipeline {
             used += 2 + length;
             turn = Turn::Answered(true);
             match view.answer(self.client, self.service.transport, fastrand::u64(..), query, out) {
-                Verdict::Drop | Verdict::Forward => tally.dropped += 1,
+                Verdict::Drop => tally.dropped += 1,
+                Verdict::Forward => self.forward(query, replies, &mut tally),
                 Verdict::Reply(len) => {
                     let reply = out.octets(len);
                     tally.answered(query, reply);
-                    // A reply has at most 65,535 octets, since the buffer has no more.
-                    replies.extend_from_slice(&(len as u16).to_be_bytes());
-                    replies.extend_from_slice(reply);
+                    push(replies, reply);
                 }
             }
             if replies.len() >= WRITE_OCTETS {
@@ -182,42 +240,70 @@ impl Pipeline {
                     self.replies.append(replies);
                     return (used, Turn::Blocked);
                 }
-                match self.write(replies) {
-                    Ok(()) if self.replies.is_empty() => {}
-                    Ok(()) => return (used, Turn::Blocked),
+                match self.write(context, replies) {
+                    Ok(true) => {}
+                    Ok(false) => return (used, Turn::Blocked),
                     Err(_) => return (used, self.broken()),
                 }
             }
         }
         drop(view);
         self.service.counters.add(&tally);
-        match self.write(replies) {
-            Ok(()) if self.replies.is_empty() => (used, turn),
+        match self.write(context, replies) {
+            Ok(true) => (used, turn),
             // An unfit length is met again when all is written.
-            Ok(()) => (used, Turn::Blocked),
+            Ok(false) => (used, Turn::Blocked),
             Err(_) => (used, self.broken()),
         }
     }
 
-    /// Writes as much as the client takes now; the rest is left over.
-    fn write(&mut self, replies: &mut Vec<u8>) -> io::Result<()> {
-        let mut left = replies.as_slice();
-        while !left.is_empty() {
-            match self.stream.try_write(left) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(written) => left = &left[written..],
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
-            }
+    /// Has a query looked up; where there is no place for it, the client hears that at once.
+    #[cold]
+    fn forward(&mut self, query: &[u8], replies: &mut Vec<u8>, tally: &mut TransportTotals) {
+        let (client, transport) = (self.client, self.service.transport);
+        let Some(forwarder) = self.service.source.forwarder() else {
+            tally.dropped += 1;
+            return;
+        };
+        if self.forwarded.len() >= forwarder.per_connection_max() {
+            let reply = forwarder.refuse(query, client, transport);
+            tally.answered(query, &reply);
+            push(replies, &reply);
+            return;
         }
-        self.replies.extend_from_slice(left);
+        let (forwarder, query) = (forwarder.clone(), query.to_vec());
+        let counters = self.service.counters.clone();
+        self.forwarded.spawn(async move {
+            forward::look_up(&forwarder, &query, (client, transport), &counters).await
+        });
+    }
+
+    /// Writes as much as the client takes now; the rest is left over. Whether there is none.
+    fn write(&mut self, context: &mut Context<'_>, replies: &mut Vec<u8>) -> io::Result<bool> {
+        let pushed = self.stream.push(context, replies)?;
+        self.replies.extend_from_slice(&replies[pushed.taken..]);
         replies.clear();
-        Ok(())
+        Ok(pushed.gone)
     }
 
     fn broken(&self) -> Turn {
         self.service.counters.failed(1);
         Turn::Broken
+    }
+}
+
+/// Appends a message and, in front of it, its length. It has at most 65,535 octets, since no reply has more.
+fn push(replies: &mut Vec<u8>, reply: &[u8]) {
+    replies.extend_from_slice(&(reply.len() as u16).to_be_bytes());
+    replies.extend_from_slice(reply);
+}
+
+/// Appends a reply that others were asked for. A panic goes on here, and ends the server, as any of a connection.
+fn push_forwarded(replies: &mut Vec<u8>, ended: Result<Vec<u8>, JoinError>) {
+    match ended.map_err(JoinError::try_into_panic) {
+        Ok(reply) if !reply.is_empty() => push(replies, &reply),
+        Err(Ok(panic)) => resume_unwind(panic),
+        Ok(_) | Err(Err(_)) => {}
     }
 }
 
@@ -228,7 +314,7 @@ mod tests {
 
     use socket2::SockRef;
     use tokio::io::AsyncReadExt;
-    use tokio::net::{TcpListener, TcpSocket};
+    use tokio::net::{TcpListener, TcpSocket, TcpStream};
     use tokio::time::timeout;
     use tokio_util::sync::CancellationToken;
 
@@ -237,7 +323,6 @@ mod tests {
     use crate::dns::settings::Settings;
     use crate::dns::source::Source;
     use crate::dns::stats::Stats;
-    use crate::dns::tcp::Table;
     use crate::dns::transport::Transport;
     use crate::zone::Published;
 
@@ -245,7 +330,7 @@ mod tests {
     const DEADLINE: Duration = Duration::from_secs(20);
 
     /// A connection that holds little on its way, and its other end.
-    async fn narrow(stats: &Arc<Stats>) -> (Pipeline, TcpStream) {
+    async fn narrow(stats: &Arc<Stats>) -> (Pipeline<TcpStream>, TcpStream) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4_096).unwrap();
@@ -253,10 +338,10 @@ mod tests {
         let (stream, peer) = listener.accept().await.unwrap();
         SockRef::from(&stream).set_send_buffer_size(4_096).unwrap();
         let settings = Settings::default();
-        let table = Table::new(&settings, stats.clone());
         let published = Arc::new(Published::new(Arc::default()));
         let source = Source::new(published, Policy::default(), || 0);
-        let service = Service::new(&settings, source, stats, table, CancellationToken::new());
+        let stop = CancellationToken::new();
+        let service = Service::new(Transport::Tcp, &settings, source, stats, stop);
         (Pipeline::new(stream, peer.ip(), service), client)
     }
 
@@ -269,7 +354,7 @@ mod tests {
     }
 
     /// Takes turns, and counts those that were blocked.
-    async fn run(mut pipeline: Pipeline) -> (usize, Turn) {
+    async fn run(mut pipeline: Pipeline<TcpStream>) -> (usize, Turn) {
         let mut blocked = 0;
         loop {
             let mut turn = pipeline.turn().await;

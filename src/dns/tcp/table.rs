@@ -13,14 +13,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::dns::settings::Settings;
-use crate::dns::stats::Stats;
+use crate::dns::stats::{Connections, Stats};
+use crate::dns::transport::Transport;
 
 /// The least time between two warnings that descriptors ran out: clients can bring that about at will.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 /// The ticket of a connection that is busy.
 const BUSY: u64 = 0;
 
-/// All TCP connections of the server, over all listeners.
+/// All connections of one transport, over all its listeners: whoever crowds one leaves the others alone.
 #[derive(Debug)]
 pub(in crate::dns) struct Table {
     connections_max: usize,
@@ -29,6 +30,7 @@ pub(in crate::dns) struct Table {
     /// Counts the times that any connection became idle: their order needs no clock.
     tickets: AtomicU64,
     warned: Mutex<Option<Instant>>,
+    transport: Transport,
     stats: Arc<Stats>,
 }
 
@@ -48,24 +50,29 @@ struct Seat {
 }
 
 impl Table {
-    pub(in crate::dns) fn new(settings: &Settings, stats: Arc<Stats>) -> Arc<Self> {
+    pub(in crate::dns) fn new(
+        transport: Transport,
+        settings: &Settings,
+        stats: Arc<Stats>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             connections_max: settings.tcp_connections_max,
             per_client_max: settings.tcp_connections_per_client_max,
             seats: Mutex::default(),
             tickets: AtomicU64::new(BUSY),
             warned: Mutex::default(),
+            transport,
             stats,
         })
     }
 
     /// A place for a new connection; none where all are taken by busy ones.
-    pub(super) fn enter(self: &Arc<Self>, client: IpAddr) -> Option<Place> {
+    pub(in crate::dns) fn enter(self: &Arc<Self>, client: IpAddr) -> Option<Place> {
         let mut seats = self.seats();
         let of_client = seats.per_client.get(&client).copied().unwrap_or(0);
         let room = (of_client < self.per_client_max || self.evict(&mut seats, Some(client)))
             && (seats.taken.len() < self.connections_max || self.evict(&mut seats, None));
-        let connections = &self.stats.connections;
+        let connections = self.connections();
         if !room {
             connections.refused.fetch_add(1, Relaxed);
             return None;
@@ -107,7 +114,7 @@ impl Table {
         let Some((_, number)) = longest else { return false };
         if let Some(seat) = seats.leave(number) {
             seat.evicted.cancel();
-            self.stats.connections.evicted.fetch_add(1, Relaxed);
+            self.connections().evicted.fetch_add(1, Relaxed);
         }
         true
     }
@@ -115,6 +122,10 @@ impl Table {
     #[cfg(test)]
     pub(super) fn warned(&self) -> Option<Instant> {
         *self.warned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connections(&self) -> &Connections {
+        self.stats.connections(self.transport)
     }
 
     fn ticket(&self) -> u64 {
@@ -141,7 +152,7 @@ impl Seats {
 
 /// A connection's place in the table, given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(in crate::dns) struct Place {
     table: Arc<Table>,
     number: u64,
     idle_since: Arc<AtomicU64>,
@@ -150,17 +161,17 @@ pub(super) struct Place {
 
 impl Place {
     /// Nothing is being read or answered.
-    pub(super) fn idle(&self) {
+    pub(in crate::dns) fn idle(&self) {
         self.idle_since.store(self.table.ticket(), Relaxed);
     }
 
     /// A message is being read or answered.
-    pub(super) fn busy(&self) {
+    pub(in crate::dns) fn busy(&self) {
         self.idle_since.store(BUSY, Relaxed);
     }
 
     /// Cancelled when another connection took the place.
-    pub(super) fn evicted(&self) -> &CancellationToken {
+    pub(in crate::dns) fn evicted(&self) -> &CancellationToken {
         &self.evicted
     }
 }
@@ -168,7 +179,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.table.seats().leave(self.number);
-        self.table.stats.connections.open.fetch_sub(1, Relaxed);
+        self.table.connections().open.fetch_sub(1, Relaxed);
     }
 }
 
@@ -182,7 +193,7 @@ mod tests {
             tcp_connections_per_client_max: per_client,
             ..Settings::default()
         };
-        Table::new(&settings, Arc::default())
+        Table::new(Transport::Tcp, &settings, Arc::default())
     }
 
     fn client(n: u8) -> IpAddr {
@@ -204,7 +215,8 @@ mod tests {
         drop(one);
         let four = table.enter(client(4)).unwrap();
         drop((two, three, four));
-        let totals = table.stats.totals().tcp_connections;
+        let totals = table.stats.totals();
+        let totals = totals.connections(Transport::Tcp);
         assert_eq!((totals.accepted, totals.evicted, totals.refused, totals.open), (4, 1, 1, 0));
         assert!(table.seats().per_client.is_empty(), "what strangers fill is emptied");
     }

@@ -30,8 +30,9 @@ pub use self::single::Single;
 /// This system has no calls for many datagrams, or none that were tried.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub use self::single::Single as Batch;
+pub(super) use self::socket::Replier;
 pub use self::socket::Socket;
-pub(super) use self::worker::Worker;
+pub(super) use self::worker::{Forward, Worker};
 
 /// Octets of a query that are looked at. Queries take some 50, with every option in use less than 1,000; what
 /// is longer is cut on its way in, and then answered as any message that ends too early. Room for all that UDP

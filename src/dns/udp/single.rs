@@ -5,15 +5,13 @@
 //!
 //! Knows nothing of what datagrams hold.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
 
 use nix::libc;
-use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg,
-};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg};
 
-use super::{Datagrams, NOBODY, QUERY_OCTETS_MAX, Socket};
+use super::{Datagrams, NOBODY, QUERY_OCTETS_MAX, Socket, socket};
 
 /// One datagram at a time.
 #[derive(Debug)]
@@ -24,15 +22,8 @@ pub struct Single {
     query: Box<[u8]>,
     query_len: usize,
     from: SocketAddr,
-    asked: Option<Asked>,
+    asked: Option<IpAddr>,
     reply: Vec<u8>,
-}
-
-/// What a reply needs to leave from the address asked.
-#[derive(Debug, Clone, Copy)]
-enum Asked {
-    V4(libc::in_pktinfo),
-    V6(libc::in6_pktinfo),
 }
 
 impl Single {
@@ -49,29 +40,6 @@ impl Single {
             asked: None,
             reply: Vec::with_capacity(reply_octets_max),
         }
-    }
-
-    /// Sends the reply that was put down.
-    fn send_reply(&self) -> io::Result<()> {
-        let to = SockaddrStorage::from(self.from);
-        let send = |control: &[ControlMessage<'_>]| {
-            let octets = [IoSlice::new(&self.reply)];
-            let descriptor = self.socket.descriptor();
-            sendmsg(descriptor, &octets, control, MsgFlags::MSG_DONTWAIT, Some(&to))
-        };
-        // The interface is left to the routes: the way back need not be the way the query came.
-        match self.asked {
-            None => send(&[])?,
-            Some(Asked::V4(info)) => {
-                let info = libc::in_pktinfo { ipi_ifindex: 0, ..info };
-                send(&[ControlMessage::Ipv4PacketInfo(&info)])?
-            }
-            Some(Asked::V6(info)) => {
-                let info = libc::in6_pktinfo { ipi6_ifindex: 0, ..info };
-                send(&[ControlMessage::Ipv6PacketInfo(&info)])?
-            }
-        };
-        Ok(())
     }
 }
 
@@ -92,8 +60,10 @@ impl Datagrams for Single {
         let message =
             recvmsg::<SockaddrStorage>(descriptor, &mut parts, Some(control), MsgFlags::empty())?;
         self.asked = message.cmsgs()?.find_map(|control| match control {
-            ControlMessageOwned::Ipv4PacketInfo(info) => Some(Asked::V4(info)),
-            ControlMessageOwned::Ipv6PacketInfo(info) => Some(Asked::V6(info)),
+            ControlMessageOwned::Ipv4PacketInfo(info) => {
+                Some(IpAddr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()))
+            }
+            ControlMessageOwned::Ipv6PacketInfo(info) => Some(IpAddr::from(info.ipi6_addr.s6_addr)),
             _ => None,
         });
         let from = message.address.and_then(|address| {
@@ -114,10 +84,7 @@ impl Datagrams for Single {
     }
 
     fn asked(&self, _: usize) -> Option<IpAddr> {
-        match self.asked? {
-            Asked::V4(info) => Some(IpAddr::from(info.ipi_spec_dst.s_addr.to_ne_bytes())),
-            Asked::V6(info) => Some(IpAddr::from(info.ipi6_addr.s6_addr)),
-        }
+        self.asked
     }
 
     fn reply(&mut self, _: usize, octets: &[u8]) {
@@ -129,7 +96,7 @@ impl Datagrams for Single {
         if self.reply.is_empty() {
             return 0;
         }
-        let sent = self.send_reply();
+        let sent = socket::send(self.socket.descriptor(), &self.reply, self.from, self.asked);
         self.reply.clear();
         usize::from(sent.is_err())
     }

@@ -15,11 +15,12 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Batch, Datagrams, Single, Socket};
+use super::{Batch, Datagrams, Replier, Single, Socket};
 use crate::dns::ahead;
 use crate::dns::answer::Verdict;
+use crate::dns::forward::{Back, Queue};
 use crate::dns::limit::{Judgement, Limiter};
-use crate::dns::reply::Out;
+use crate::dns::out::Out;
 use crate::dns::settings::{Settings, UdpCalls};
 use crate::dns::source::{Source, View};
 use crate::dns::stats::{Counters, Stats, TransportTotals};
@@ -39,10 +40,18 @@ pub(in crate::dns) struct Worker {
     calls: UdpCalls,
     source: Source,
     limiter: Option<Arc<Limiter>>,
+    forward: Option<Forward>,
     /// What the limiter's time is counted from.
     start: Instant,
     counters: Arc<Counters>,
     draws: fastrand::Rng,
+}
+
+/// Where queries for names of others go, and who sends the replies.
+#[derive(Debug)]
+pub(in crate::dns) struct Forward {
+    pub(in crate::dns) queue: Queue,
+    pub(in crate::dns) replier: Arc<Replier>,
 }
 
 impl Worker {
@@ -58,10 +67,16 @@ impl Worker {
             calls: settings.udp_calls,
             source,
             limiter,
+            forward: None,
             start: Instant::now(),
             counters: stats.counters(Transport::Udp),
             draws: fastrand::Rng::new(),
         }
+    }
+
+    /// The same, but queries for names of others go there.
+    pub(in crate::dns) fn with_forward(self, forward: Option<Forward>) -> Self {
+        Self { forward, ..self }
     }
 
     /// Starts the thread. The future ends when the thread does, which is soon after the token is cancelled or
@@ -149,7 +164,8 @@ impl Worker {
         }
         let query = datagrams.query(at);
         match view.answer(from.ip(), Transport::Udp, draw, query, out) {
-            Verdict::Drop | Verdict::Forward => tally.dropped += 1,
+            Verdict::Drop => tally.dropped += 1,
+            Verdict::Forward => self.forward(datagrams, at, out.is_known(), tally),
             Verdict::Reply(len) => {
                 let len = match self.judge(from.ip(), draw, out, len, tally) {
                     Judgement::Pass | Judgement::Observed => len,
@@ -163,6 +179,32 @@ impl Worker {
                 tally.answered(query, reply);
                 datagrams.reply(at, reply);
             }
+        }
+    }
+
+    /// Hands a query on; where there is no place for it, the client hears that at once.
+    #[cold]
+    fn forward(
+        &self,
+        datagrams: &mut impl Datagrams,
+        at: usize,
+        known: bool,
+        tally: &mut TransportTotals,
+    ) {
+        let Some(Forward { queue, replier }) = &self.forward else {
+            tally.dropped += 1;
+            return;
+        };
+        let back = Back {
+            from: datagrams.from(at),
+            asked: datagrams.asked(at),
+            known,
+            replier: replier.clone(),
+        };
+        let refused = queue.put(datagrams.query(at), back);
+        if let Some(reply) = refused.filter(|reply| !reply.is_empty()) {
+            tally.answered(datagrams.query(at), &reply);
+            datagrams.reply(at, &reply);
         }
     }
 
@@ -181,7 +223,7 @@ impl Worker {
         };
         let micros = self.start.elapsed().as_micros() as u32;
         let judgement = limiter.judge(client, out.octets(len), micros, draw);
-        tally.limited(judgement);
+        tally.judged(judgement);
         judgement
     }
 

@@ -17,11 +17,13 @@ use super::super::packed::{place, push, set};
 use super::super::wire;
 use super::Block;
 use super::branch::{Branches, Built, Made};
+use super::details;
 use super::format::{
-    APP_OCTETS, DETAILS_HEADER, HEADER, KIND_INSTANCE, KIND_TAG, KIND_TARGET, LARGEST, NAME_COUNT,
-    NAMES, ROW_HEADER, ROW_LABEL, ROW_REPEATS, SERVICE_COUNT, SERVICES, SRV_TARGET, WHOLE,
+    APP_OCTETS, HEADER, KIND_INSTANCE, KIND_TAG, KIND_TARGET, LARGEST, NAME_COUNT, NAMES,
+    ROW_HEADER, ROW_LABEL, ROW_REPEATS, SERVICE_COUNT, SERVICES, SRV_TARGET, WHOLE,
 };
-use crate::model::{Endpoint, Instance as Registered, Label, Protocol, Transport, limits};
+use super::services::Services;
+use crate::model::{Endpoint, Instance as Registered, Label};
 
 /// An instance that is to be in answers.
 #[derive(Debug, Clone, Copy)]
@@ -46,12 +48,7 @@ pub(in crate::zone) struct Shape<'a> {
 /// The question's name, which stands right behind the header.
 const OWNER: u16 = 0xc000 | 12;
 const TYPE_A: u16 = 1;
-const TYPE_TXT: u16 = 16;
 const TYPE_AAAA: u16 = 28;
-/// The key that says by which version of a protocol's rules the others are to be read (RFC 6763 section 6.7).
-const TXT_VERSION: &str = "txtvers";
-/// Octets of a TXT record at most: what our limits on meta allow, lengths and header included.
-const TXT_OCTETS_MAX: usize = limits::META_OCTETS_MAX + limits::META_PAIRS_MAX + RECORD_HEADER;
 const TYPE_SRV: u16 = 33;
 const CLASS_IN: u16 = 1;
 /// What an instance takes as a rule: room for that many octets is made at first.
@@ -167,7 +164,7 @@ impl<'a> Writer<'a> {
             }
         }
         let rows = first..self.rows.len();
-        self.details(&instance.meta);
+        details::write(&mut self.octets, &instance.meta, self.shape.ttl_secs);
         let text = text.unwrap_or_else(|| {
             let at = place(&self.octets) + 1;
             wire::push_label(&mut self.octets, held.label.as_str().as_bytes());
@@ -265,119 +262,26 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Writes what an instance says of itself as a TXT record: one string for each pair, `txtvers` first
-    /// (RFC 6763 sections 6.4 and 6.7).
-    fn details(&mut self, meta: &BTreeMap<Arc<str>, Arc<str>>) {
-        let length_at = self.octets.len();
-        self.octets.extend_from_slice(&[0; DETAILS_HEADER]);
-        let start = self.octets.len();
-        let is_version = |key: &str| key.eq_ignore_ascii_case(TXT_VERSION);
-        let (version, others): (Vec<_>, Vec<_>) = meta.iter().partition(|(key, _)| is_version(key));
-        for (key, value) in version.into_iter().chain(others) {
-            let octets = key.len() + 1 + value.len();
-            // Ours are within the limits; what a foreign layout says too much of is left out.
-            let Ok(length) = u8::try_from(octets) else { continue };
-            if !is_txt_key(key) || self.octets.len() - start + octets > TXT_OCTETS_MAX {
-                continue;
-            }
-            if self.octets.len() == start {
-                self.record_header(TYPE_TXT, 0);
-            }
-            self.octets.push(length);
-            for part in [key.as_bytes(), b"=", value.as_bytes()] {
-                self.octets.extend_from_slice(part);
-            }
-        }
-        // Bounded above.
-        let octets = (self.octets.len() - start) as u16;
-        self.octets[length_at..start].copy_from_slice(&octets.to_le_bytes());
-        if let Some(data) = octets.checked_sub(RECORD_HEADER as u16) {
-            self.octets[start + RECORD_HEADER - 2..start + RECORD_HEADER]
-                .copy_from_slice(&data.to_be_bytes());
-        }
-    }
-
     fn record(&mut self, rtype: u16, data: &[u8]) {
         self.record_header(rtype, data.len() as u16);
         self.octets.extend_from_slice(data);
     }
 
     fn record_header(&mut self, rtype: u16, data_octets: u16) {
-        for number in [OWNER, rtype, CLASS_IN] {
-            self.octets.extend_from_slice(&number.to_be_bytes());
-        }
-        self.octets.extend_from_slice(&self.shape.ttl_secs.to_be_bytes());
-        self.octets.extend_from_slice(&data_octets.to_be_bytes());
+        record_header(&mut self.octets, rtype, self.shape.ttl_secs, data_octets);
     }
-}
-
-/// Whether a key may stand in a TXT record: printable ASCII but `=` (RFC 6763 section 6.4).
-fn is_txt_key(key: &str) -> bool {
-    !key.is_empty() && key.bytes().all(|octet| matches!(octet, 0x20..=0x7e) && octet != b'=')
 }
 
 /// Owner pointer, type, class, TTL and length (RFC 1035 section 4.1.3).
-const RECORD_HEADER: usize = 12;
+pub(super) const RECORD_HEADER: usize = 12;
 
-/// The services of an app, in the order of their labels.
-struct Services<'a> {
-    indexes: BTreeMap<(Transport, &'a Protocol), u32>,
-    labels: Vec<Vec<u8>>,
-}
-
-impl<'a> Services<'a> {
-    fn of(live: &[Live<'a>]) -> Self {
-        let mut indexes = BTreeMap::new();
-        let mut last = None;
-        for endpoint in live.iter().flat_map(|one| &one.instance.endpoints) {
-            let key = (endpoint.transport, &endpoint.protocol);
-            // As a rule they are all one.
-            if last.replace(key) != Some(key) {
-                indexes.insert(key, 0);
-            }
-        }
-        let mut labels: Vec<(Vec<u8>, &mut u32)> = indexes
-            .iter_mut()
-            .map(|((transport, protocol), index)| (service_labels(*transport, protocol), index))
-            .collect();
-        labels.sort();
-        let labels = (0..).zip(labels).map(|(at, (labels, index))| {
-            *index = at;
-            labels
-        });
-        let labels = labels.collect();
-        Self { indexes, labels }
+/// Appends the octets in front of a record's data.
+pub(super) fn record_header(octets: &mut Vec<u8>, rtype: u16, ttl_secs: u32, data_octets: u16) {
+    for number in [OWNER, rtype, CLASS_IN] {
+        octets.extend_from_slice(&number.to_be_bytes());
     }
-
-    fn index(&self, endpoint: &Endpoint) -> u32 {
-        if self.labels.len() == 1 {
-            return 0;
-        }
-        self.indexes.get(&(endpoint.transport, &endpoint.protocol)).copied().unwrap_or_default()
-    }
-
-    /// Their place and number.
-    fn write(&self, octets: &mut Vec<u8>) -> (u32, u32) {
-        let mut places = Vec::with_capacity(self.labels.len());
-        for labels in &self.labels {
-            places.push(place(octets));
-            octets.extend_from_slice(labels);
-        }
-        let at = place(octets);
-        for (labels, place) in self.labels.iter().zip(places) {
-            push(octets, place);
-            push(octets, labels.len() as u32);
-        }
-        (at, self.labels.len() as u32)
-    }
-}
-
-/// Transport first, so that the services of one transport stand together.
-fn service_labels(transport: Transport, protocol: &Protocol) -> Vec<u8> {
-    let mut labels = Vec::with_capacity(24);
-    wire::push_label(&mut labels, format!("_{transport}").as_bytes());
-    wire::push_label(&mut labels, format!("_{protocol}").as_bytes());
-    labels
+    octets.extend_from_slice(&ttl_secs.to_be_bytes());
+    octets.extend_from_slice(&data_octets.to_be_bytes());
 }
 
 /// Writes the table of names, which are sorted, and gives its place and their number.

@@ -23,8 +23,10 @@
 mod branch;
 mod browse;
 mod build;
+mod details;
 mod format;
 mod node;
+mod services;
 
 use std::fmt;
 use std::ops::Range;

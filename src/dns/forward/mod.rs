@@ -1,0 +1,377 @@
+//! Questions for names of others: asked of upstream servers, so that `nameserver 127.0.0.1` is all a host needs.
+//!
+//! ```text
+//! UDP worker --queue--+                                     +-- own answers (chain)
+//!                     +--> forward() --chain, cache, under way--+
+//! TCP, TLS, HTTPS, QUIC                                     +-- upstream servers, by routes
+//! ```
+//!
+//! Nothing here can hold up our own names (21 in docs/dns-behaviour.md): it runs on tasks of its own, their number
+//! is bounded, and whoever finds no place is told so at once. Questions for names in our zones do not come here,
+//! save as the targets of others' aliases, and never leave.
+//!
+//! A loop of servers can't run away: a question that is being asked is not asked again, but waited for, so that one
+//! that comes round to us waits for itself and ends with its time-out. Where the server that it comes from is one
+//! that we ask, on another host, that is told at once.
+//!
+//! Knows nothing of registries, nor of how our own answers are made.
+
+mod cache;
+mod chain;
+mod compose;
+mod heard;
+mod name;
+mod own;
+mod queue;
+mod routes;
+pub mod settings;
+mod special;
+pub mod stats;
+mod system;
+mod under_way;
+mod upstream;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use hickory_resolver::proto::op::{Message, Query};
+use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::proto::serialize::binary::{BinDecodable as _, BinDecoder};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+use self::cache::Cache;
+use self::chain::{Ask, Chain};
+use self::compose::{Asked, CD};
+use self::heard::{Heard, SERVFAIL};
+pub(super) use self::queue::{Back, Outlet, Queue, look_up, serve};
+use self::routes::Routes;
+pub use self::settings::{Domain, DomainName, Settings, Upstreams};
+use self::stats::{Outcome, Stats};
+pub(super) use self::system::follow;
+use self::under_way::{Answer, UnderWay};
+use self::upstream::{Failure, Wishes};
+use super::reply::ExtendedError;
+use super::source::Source;
+use super::transport::Transport;
+use crate::model::Nets;
+
+/// NOTIMP is passed on: no other server would do what this one says nobody does.
+const NOTIMP: u16 = 4;
+
+/// Looks up names of others. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct Forwarder {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    /// Our own answers; forwards nothing.
+    own: Source,
+    /// Our own addresses.
+    listeners: Vec<SocketAddr>,
+    routes: Routes,
+    cache: Cache,
+    under_way: UnderWay,
+    places: Semaphore,
+    stats: Arc<Stats>,
+}
+
+/// Forwarding can't be done as configured.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot forward to {upstream}: it is an address of this server, which would ask itself: name another server in \
+     forward.upstreams, or listen elsewhere"
+)]
+pub struct ForwardError {
+    /// The address.
+    pub upstream: SocketAddr,
+}
+
+/// Why a client gets SERVFAIL.
+#[derive(Debug, Clone, Copy)]
+enum Refusal {
+    Failure(Failure),
+    /// As it was a moment ago.
+    Known,
+    Overloaded,
+    Loop,
+}
+
+impl Forwarder {
+    /// Forwards to these upstream servers; `own` are our own answers, `listeners` our own addresses.
+    ///
+    /// # Errors
+    /// An upstream server that is ourselves.
+    pub fn new(
+        settings: Settings,
+        own: Source,
+        listeners: Vec<SocketAddr>,
+        stats: Arc<Stats>,
+    ) -> Result<Self, ForwardError> {
+        let others = match &settings.upstreams {
+            Upstreams::Listed(addresses) => addresses.as_slice(),
+            Upstreams::System(_) => &[],
+        };
+        let named = settings.domains.iter().flat_map(|domain| &domain.upstreams);
+        if let Some(upstream) =
+            others.iter().chain(named).find(|address| own::is_own(&listeners, **address))
+        {
+            return Err(ForwardError { upstream: *upstream });
+        }
+        let inner = Inner {
+            own,
+            listeners,
+            routes: Routes::new(&settings),
+            cache: Cache::new(settings.cache_entries_max),
+            under_way: UnderWay::default(),
+            places: Semaphore::new(settings.in_flight_max),
+            stats,
+            settings,
+        };
+        let forwarder = Self { inner: Arc::new(inner) };
+        if let Some(file) = forwarder.file() {
+            system::begin(&forwarder, &file);
+        }
+        Ok(forwarder)
+    }
+
+    /// Who may have names looked up.
+    #[must_use]
+    pub fn allow(&self) -> &Nets {
+        &self.inner.settings.allow
+    }
+
+    /// Questions of one connection that may be looked up at once.
+    #[must_use]
+    pub fn per_connection_max(&self) -> usize {
+        self.inner.settings.per_connection_max
+    }
+
+    /// The longest that [`Self::forward`] takes.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.inner.settings.timeout
+    }
+
+    /// The reply to a query of which `answer()` says that it is to be forwarded. Never longer than that transport
+    /// and the client allow; empty where the octets are no query.
+    pub async fn forward(&self, query: &[u8], client: IpAddr, transport: Transport) -> Vec<u8> {
+        let inner = &self.inner;
+        let rules = (inner.own.policy(), inner.own.now_secs());
+        let Some(asked) = Asked::read(query, client, transport, rules) else { return Vec::new() };
+        let looked_up = match self.admit(&asked, client) {
+            Ok(_place) => inner.look_up(&asked, client, self.clone()).await,
+            Err(refusal) => Err(refusal),
+        };
+        inner.stats.request(match &looked_up {
+            Ok(_) => Outcome::Answered,
+            Err(Refusal::Failure(_) | Refusal::Known) => Outcome::Failed,
+            Err(Refusal::Overloaded) => Outcome::Overloaded,
+            Err(Refusal::Loop) => Outcome::Loop,
+        });
+        match looked_up {
+            Ok(heard) => asked.reply(&heard, None),
+            Err(refusal) => {
+                let (rcode, error) = refusal.words();
+                asked.reply(&Heard::bare(rcode), error)
+            }
+        }
+    }
+
+    /// The reply to such a query that finds no place: SERVFAIL, at once.
+    pub(super) fn refuse(&self, query: &[u8], client: IpAddr, transport: Transport) -> Vec<u8> {
+        let rules = (self.inner.own.policy(), self.inner.own.now_secs());
+        let Some(asked) = Asked::read(query, client, transport, rules) else { return Vec::new() };
+        self.inner.stats.request(Outcome::Overloaded);
+        let (rcode, error) = Refusal::Overloaded.words();
+        asked.reply(&Heard::bare(rcode), error)
+    }
+
+    /// The reply to such a query that says nothing but that TCP knows more.
+    fn slip(&self, query: &[u8], client: IpAddr) -> Vec<u8> {
+        let rules = (self.inner.own.policy(), self.inner.own.now_secs());
+        let asked = Asked::read(query, client, Transport::Udp, rules);
+        asked.map_or_else(Vec::new, |asked| asked.slip())
+    }
+
+    /// The reply where upstream servers say these octets to whatever they are asked: for tests that say anything.
+    #[must_use]
+    pub fn reply_to(
+        &self,
+        query: &[u8],
+        (client, transport): (IpAddr, Transport),
+        said: &[u8],
+    ) -> Vec<u8> {
+        let rules = (self.inner.own.policy(), self.inner.own.now_secs());
+        let Some(asked) = Asked::read(query, client, transport, rules) else { return Vec::new() };
+        let Some(mut chain) = self.inner.chain(&asked, client) else { return Vec::new() };
+        while let Some(ask) = chain.next() {
+            let query = Query::query(ask.name, RecordType::from(asked.question.rtype));
+            let answer = Message::from_vec(said).ok();
+            match answer.filter(|answer| upstream::is_answer_to(answer, &query)) {
+                Some(answer) => chain.take(answer.into()),
+                None => return asked.reply(&Heard::bare(SERVFAIL), None),
+            }
+        }
+        asked.reply(&chain.into_heard(), None)
+    }
+
+    /// Whose file to follow, if upstream servers are those of a file.
+    pub(super) fn file(&self) -> Option<Arc<std::path::Path>> {
+        match &self.inner.settings.upstreams {
+            Upstreams::Listed(_) => None,
+            Upstreams::System(file) => Some(file.as_path().into()),
+        }
+    }
+
+    fn listeners(&self) -> &[SocketAddr] {
+        &self.inner.listeners
+    }
+
+    fn replace_upstreams(&self, addresses: &[SocketAddr]) -> bool {
+        self.inner.routes.replace_others(addresses)
+    }
+
+    fn admit(&self, asked: &Asked<'_>, client: IpAddr) -> Result<Place<'_>, Refusal> {
+        let inner = &self.inner;
+        let (name, rtype) = (asked.question.name(), asked.question.rtype);
+        // Another program on the host of an upstream server may well ask the same at the same time; on our own host,
+        // where clients and servers share an address, that is nothing unusual at all.
+        if inner.under_way.contains(name, rtype)
+            && inner.routes.is_upstream(client)
+            && !own::is_of_host(client)
+        {
+            return Err(Refusal::Loop);
+        }
+        let place = inner.places.try_acquire().map_err(|_| Refusal::Overloaded)?;
+        inner.stats.in_flight.fetch_add(1, Relaxed);
+        Ok(Place { stats: &inner.stats, _permit: place })
+    }
+}
+
+/// A question's place among those that are being looked up.
+struct Place<'f> {
+    stats: &'f Stats,
+    _permit: tokio::sync::SemaphorePermit<'f>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.stats.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Inner {
+    fn chain(&self, asked: &Asked<'_>, client: IpAddr) -> Option<Chain<'_>> {
+        // As the client wrote it: owners of answers are in its case too.
+        let written = asked.question.octets;
+        let name = Name::read(&mut BinDecoder::new(written)).ok()?;
+        let question = (name, RecordType::from(asked.question.rtype));
+        Some(Chain::new((&self.own, &self.routes), client, question, asked.dnssec_ok))
+    }
+
+    async fn look_up(
+        &self,
+        asked: &Asked<'_>,
+        client: IpAddr,
+        forwarder: Forwarder,
+    ) -> Result<Heard, Refusal> {
+        let deadline = Instant::now() + self.settings.timeout;
+        let wishes =
+            Wishes { dnssec_ok: asked.dnssec_ok, checking_disabled: asked.header.flags & CD != 0 };
+        let unreadable = Refusal::Failure(Failure::Unreachable);
+        let mut chain = self.chain(asked, client).ok_or(unreadable)?;
+        while let Some(ask) = chain.next() {
+            let rtype = asked.question.rtype;
+            let heard = forwarder.ask(ask, rtype, wishes, deadline).await?;
+            chain.take(heard);
+        }
+        let heard = chain.into_heard();
+        if heard.rcode == SERVFAIL { Err(Refusal::Known) } else { Ok(heard) }
+    }
+}
+
+impl Forwarder {
+    /// One question, from the cache or from an upstream server. Who validates has a cache already, and gets what
+    /// upstream says now.
+    async fn ask(
+        &self,
+        ask: Ask,
+        rtype: u16,
+        wishes: Wishes,
+        deadline: Instant,
+    ) -> Result<Heard, Refusal> {
+        let Self { inner } = self;
+        let query = Query::query(ask.name.to_lowercase(), RecordType::from(rtype));
+        if wishes.are_usual() {
+            if let Some(heard) = inner.cache.get(&query, Instant::now().into_std()) {
+                inner.stats.cache_hits.fetch_add(1, Relaxed);
+                return if heard.rcode == SERVFAIL { Err(Refusal::Known) } else { Ok(heard) };
+            }
+            inner.stats.cache_misses.fetch_add(1, Relaxed);
+        }
+        let exchange = || {
+            let inner = inner.clone();
+            async move { inner.exchange(query, ask.route, wishes, deadline).await }.boxed()
+        };
+        let key = (ask.lower.into(), rtype, wishes);
+        let joined = timeout_at(deadline, inner.under_way.join(key, exchange)).await;
+        match joined.unwrap_or(Err(Failure::Silence)) {
+            Ok(heard) => Ok(Heard::clone(&heard)),
+            Err(failure) => Err(Refusal::Failure(failure)),
+        }
+    }
+}
+
+impl Inner {
+    /// Asks, and keeps what was said before anybody hears of it: so nobody asks in between.
+    async fn exchange(
+        &self,
+        query: Query,
+        route: routes::Route,
+        wishes: Wishes,
+        deadline: Instant,
+    ) -> Answer {
+        let group = self.routes.group(route);
+        let answer = group.ask(&query, wishes, deadline, &self.stats).await;
+        let now = Instant::now().into_std();
+        match answer {
+            Ok(response) => {
+                let octets = response.as_buffer().len();
+                let heard = Heard::from(response.into_message());
+                if wishes.are_usual() {
+                    self.cache.put(&query, heard.clone(), octets, now);
+                }
+                Ok(Arc::new(heard))
+            }
+            Err(failure) => {
+                if wishes.are_usual() {
+                    self.cache.put_failure(&query, now);
+                }
+                Err(failure)
+            }
+        }
+    }
+}
+
+impl Refusal {
+    /// The response code, and the extended error (RFC 8914 sections 4.14, 4.23 and 4.24).
+    fn words(self) -> (u16, Option<ExtendedError>) {
+        match self {
+            Self::Failure(Failure::Rcode(NOTIMP)) => (NOTIMP, None),
+            Self::Failure(Failure::Rcode(_)) => (SERVFAIL, None),
+            Self::Failure(Failure::Silence) => {
+                (SERVFAIL, Some(ExtendedError::NoReachableAuthority))
+            }
+            Self::Failure(Failure::Unreachable) => (SERVFAIL, Some(ExtendedError::NetworkError)),
+            Self::Known => (SERVFAIL, Some(ExtendedError::CachedError)),
+            Self::Overloaded | Self::Loop => (SERVFAIL, None),
+        }
+    }
+}

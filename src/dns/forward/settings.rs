@@ -1,0 +1,87 @@
+//! What an operator says about forwarding.
+//!
+//! Knows nothing of how it is written down.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hickory_resolver::proto::rr::Name;
+
+use super::name;
+use crate::model::Nets;
+
+/// Forwarding settings. The bounds of each field are where it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Whom to ask.
+    pub upstreams: Upstreams,
+    /// Whom to ask for names below certain others.
+    pub domains: Vec<Domain>,
+    /// Who may have names looked up.
+    pub allow: Nets,
+    /// How long a client waits at most; below the 5 s after which clients give up.
+    pub timeout: Duration,
+    /// Questions of clients that are being looked up at once.
+    pub in_flight_max: usize,
+    /// Those of one TCP connection.
+    pub per_connection_max: usize,
+    /// Answers that are kept; 0 keeps none.
+    pub cache_entries_max: usize,
+}
+
+/// Whom to ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upstreams {
+    /// These.
+    Listed(Vec<SocketAddr>),
+    /// Those of a file in the form of resolv.conf, for as long as it says so.
+    System(PathBuf),
+}
+
+/// Whom to ask for a name, and for all names below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Domain {
+    /// That name.
+    pub name: DomainName,
+    /// Them.
+    pub upstreams: Vec<SocketAddr>,
+}
+
+/// A name as the domain name system has it: any labels, services' among them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DomainName {
+    /// Wire form, lower case.
+    wire: Box<[u8]>,
+}
+
+impl DomainName {
+    /// Reads a name; with or without the final dot it is meant from the root.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return None;
+        }
+        Name::from_ascii(text).ok().map(|name| Self { wire: name::lower(&name).into() })
+    }
+
+    /// In wire form and lower case, the root label included.
+    #[must_use]
+    pub fn wire(&self) -> &[u8] {
+        &self.wire
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            upstreams: Upstreams::Listed(Vec::new()),
+            domains: Vec::new(),
+            allow: Nets::near(),
+            timeout: Duration::from_secs(3),
+            in_flight_max: 1_000,
+            per_connection_max: 100,
+            cache_entries_max: 10_000,
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Asks upstream servers: each question from a fresh port with a fresh id, the answer checked against the question
+//! (RFC 5452 section 9), TCP where it is cut short.
+//!
+//! The first server is asked; the next one too when it fails, or is silent for [`PATIENCE`]. The first answer that
+//! is one ends it. Servers that were silent come last for a while, so that a dead one costs nobody any time.
+//!
+//! Knows nothing of clients, nor of what is asked for.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::tcp::TcpClientStream;
+use hickory_resolver::net::udp::UdpClientStream;
+use hickory_resolver::net::xfer::{DnsRequestSender, FirstAnswer as _};
+use hickory_resolver::net::{DnsHandle as _, NetError};
+use hickory_resolver::proto::op::{
+    DnsRequest, DnsRequestOptions, DnsResponse, Edns, Message, Query,
+};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::heard::{NOERROR, NXDOMAIN};
+use super::stats::{Stats, UpstreamError};
+
+/// A server that is silent for so long gets a rival.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// One that was silent to the end comes last for so long.
+const SHUNNED: Duration = Duration::from_secs(10);
+/// Octets that an answer in a datagram may have (DNS Flag Day 2020).
+const UDP_OCTETS: u16 = 1_232;
+/// Questions at once on one TCP connection, which is made for one.
+const TCP_REQUESTS_MAX: usize = 1;
+
+/// Servers that are as good as each other.
+#[derive(Debug)]
+pub(super) struct Group {
+    servers: Vec<Server>,
+    start: Instant,
+}
+
+#[derive(Debug)]
+struct Server {
+    address: SocketAddr,
+    /// Until when it comes last, in milliseconds since the group's start.
+    shunned: AtomicU64,
+}
+
+/// What is asked beside the question itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Wishes {
+    /// With the records of DNSSEC (RFC 3225).
+    pub(super) dnssec_ok: bool,
+    /// Without checking those (RFC 4035 section 3.2.2).
+    pub(super) checking_disabled: bool,
+}
+
+impl Wishes {
+    /// Whether it is what nearly everybody asks for.
+    pub(super) fn are_usual(self) -> bool {
+        !self.dnssec_ok && !self.checking_disabled
+    }
+}
+
+/// Nobody could say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// No server answered in time, or there is none.
+    Silence,
+    /// No server could be reached.
+    Unreachable,
+    /// The servers had nothing to give but an error, the last of them this.
+    Rcode(u16),
+}
+
+impl Group {
+    pub(super) fn new(addresses: &[SocketAddr]) -> Arc<Self> {
+        let server =
+            |address: &SocketAddr| Server { address: *address, shunned: AtomicU64::new(0) };
+        Arc::new(Self { servers: addresses.iter().map(server).collect(), start: Instant::now() })
+    }
+
+    /// The addresses of its servers.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.servers.iter().map(|server| server.address)
+    }
+
+    /// Asks until the deadline.
+    pub(super) async fn ask(
+        &self,
+        query: &Query,
+        wishes: Wishes,
+        deadline: Instant,
+        stats: &Stats,
+    ) -> Result<DnsResponse, Failure> {
+        let mut waiting = self.in_order().into_iter();
+        let mut asked = FuturesUnordered::new();
+        let mut failure = Failure::Silence;
+        loop {
+            if asked.is_empty() {
+                let Some(server) = waiting.next() else { return Err(failure) };
+                asked.push(self.ask_one(server, query, wishes, deadline, stats));
+            }
+            let rival = Instant::now() + PATIENCE;
+            tokio::select! {
+                Some(answer) = asked.next() => match answer {
+                    Ok(response) => return Ok(response),
+                    Err(why) => {
+                        failure = why;
+                        // One that was asked as a rival may still answer; another is asked beside it.
+                        if let Some(server) = waiting.next() {
+                            asked.push(self.ask_one(server, query, wishes, deadline, stats));
+                        }
+                    }
+                },
+                () = sleep_until(rival), if waiting.len() > 0 => {
+                    let server = waiting.next();
+                    asked.extend(server.map(|server| {
+                        self.ask_one(server, query, wishes, deadline, stats)
+                    }));
+                }
+            }
+        }
+    }
+
+    /// As configured, but those that were silent of late at the end.
+    fn in_order(&self) -> Vec<&Server> {
+        let now = self.now();
+        let mut order: Vec<&Server> = self.servers.iter().collect();
+        order.sort_by_key(|server| server.shunned.load(Relaxed) > now);
+        order
+    }
+
+    async fn ask_one(
+        &self,
+        server: &Server,
+        query: &Query,
+        wishes: Wishes,
+        deadline: Instant,
+        stats: &Stats,
+    ) -> Result<DnsResponse, Failure> {
+        stats.upstream_queries.fetch_add(1, Relaxed);
+        let answer = timeout_at(deadline, exchange(server.address, query, wishes, deadline)).await;
+        let (error, failure) = match answer.unwrap_or(Err(NetError::Timeout)) {
+            Ok(response) if !is_answer_to(&response, query) => {
+                (UpstreamError::Malformed, Failure::Unreachable)
+            }
+            Ok(response) => match u16::from(response.metadata.response_code) {
+                NOERROR | NXDOMAIN => return Ok(response),
+                rcode => (UpstreamError::Rcode, Failure::Rcode(rcode)),
+            },
+            Err(NetError::Timeout) => (UpstreamError::Timeout, Failure::Silence),
+            Err(NetError::Proto(_)) => (UpstreamError::Malformed, Failure::Unreachable),
+            Err(_) => (UpstreamError::Network, Failure::Unreachable),
+        };
+        tracing::debug!(upstream = %server.address, ?error, %query, "upstream is of no use");
+        stats.upstream_error(error);
+        if matches!(error, UpstreamError::Timeout | UpstreamError::Network) {
+            server.shunned.store(self.now() + SHUNNED.as_millis() as u64, Relaxed);
+        }
+        Err(failure)
+    }
+
+    fn now(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64
+    }
+}
+
+/// One question to one server; over TCP if the answer is cut short, or can't be read: it may have been longer than
+/// we take, or a stranger's.
+async fn exchange(
+    server: SocketAddr,
+    query: &Query,
+    wishes: Wishes,
+    deadline: Instant,
+) -> Result<DnsResponse, NetError> {
+    let provider = TokioRuntimeProvider::default();
+    let left = || deadline.saturating_duration_since(Instant::now());
+    let mut udp =
+        UdpClientStream::builder(server, provider.clone()).with_timeout(Some(left())).build();
+    match udp.send_message(request(query, wishes)).first_answer().await {
+        Ok(response) if !response.truncation => return Ok(response),
+        Ok(_) | Err(NetError::Proto(_)) => {}
+        Err(error) => return Err(error),
+    }
+    let most = Some(TCP_REQUESTS_MAX);
+    let tcp = TcpClientStream::exchange(server, None, left(), most, provider).await?;
+    tcp.send(request(query, wishes)).first_answer().await
+}
+
+/// The message; its id is a random number.
+fn request(query: &Query, wishes: Wishes) -> DnsRequest {
+    let mut message = Message::query();
+    message.metadata.recursion_desired = true;
+    message.metadata.checking_disabled = wishes.checking_disabled;
+    message.queries.push(query.clone());
+    let mut edns = Edns::new();
+    edns.set_max_payload(UDP_OCTETS).set_dnssec_ok(wishes.dnssec_ok);
+    message.edns = Some(edns);
+    DnsRequest::new(message, DnsRequestOptions::default())
+}
+
+/// Whether it answers that question. Who sent it and its id have been looked at.
+pub(super) fn is_answer_to(response: &Message, query: &Query) -> bool {
+    response.queries.len() == 1 && response.queries.first() == Some(query)
+}
