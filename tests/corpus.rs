@@ -34,6 +34,7 @@ targets! {
     forward: "../fuzz/targets/forward.rs",
     layout: "../fuzz/targets/layout.rs",
     query: "../fuzz/targets/query.rs",
+    tcp: "../fuzz/targets/tcp.rs",
     zonefile: "../fuzz/targets/zonefile.rs",
 }
 
