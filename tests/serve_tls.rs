@@ -1,7 +1,6 @@
 //! The real binary with certificates: all transports, files that change, other people's clients, the API.
 
 #[path = "support/encrypted.rs"]
-#[allow(dead_code, reason = "these tests use a part of it")]
 mod encrypted;
 mod support;
 

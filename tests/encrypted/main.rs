@@ -12,7 +12,6 @@ mod compile;
 #[path = "../support/dns.rs"]
 mod dns;
 #[path = "../support/encrypted.rs"]
-#[allow(dead_code, reason = "these tests use a part of it")]
 mod encrypted;
 #[path = "../support/wire.rs"]
 #[allow(dead_code, reason = "these tests use a part of it")]
