@@ -523,6 +523,27 @@ fn one_broken_pair_for_all_listeners_is_told_of_once() {
 }
 
 #[test]
+fn a_key_that_others_can_read_is_warned_of_once() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::TempDir::new().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    fs::write(&cert, made.cert.pem()).unwrap();
+    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let text = format!(
+        "version = 1\n[tls]\ncert_file = {cert:?}\nkey_file = {key:?}\n[http.tls]\nclient_ca_file = {cert:?}"
+    );
+    for (mode, expected) in [(0o640, 0), (0o644, 1)] {
+        fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        let loaded =
+            Config::parse(Path::new("rollcall.toml"), &text, &Overrides::default()).unwrap();
+        let said: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+        let of_key = said.iter().filter(|line| line.contains("key.pem: can be read by everyone"));
+        assert_eq!(of_key.count(), expected, "{said:?}");
+    }
+}
+
+#[test]
 fn http_without_tls_stays_on_the_machine() {
     let plain = "version = 1\n[dns.https]\ntls = false\nlisten";
     let beyond = format!("{plain} = [\"127.0.0.1:80\", \"192.0.2.1:80\"]");

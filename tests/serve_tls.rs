@@ -84,6 +84,14 @@ async fn metrics_tell_the_transports_apart() {
     soon("an answer", world.get(server.address_of("dns_https"), QUERY)).await;
     soon("an answer", world.over_quic(server.address_of("dns_quic"), QUERY)).await;
     soon("an answer", world.over_h3(server.address_of("dns_h3"), QUERY)).await;
+    // Not a line of what carries QUIC, whatever clients send.
+    let cut = world.dial(server.address_of("dns_quic"), "doq").await;
+    let (mut send, mut receive) = cut.open_bi().await.unwrap();
+    send.write_all(&[0, 40, 0]).await.unwrap();
+    send.finish().unwrap();
+    soon("an end", receive.read_to_end(9)).await.ok();
+    soon("the connection's end", cut.closed()).await;
+    assert!(!server.log().contains("quic stream"), "{}", server.log());
     let metrics = server.get("/metrics").await.body.to_string();
     for expected in [
         "rollcall_dns_requests_total{proto=\\\"tls\\\",type=\\\"A\\\"} 1",

@@ -221,17 +221,20 @@ impl<'d> Section<'d> {
 
     fn value(&self, key: &'static str) -> Option<&'d Spanned<DeValue<'d>>> {
         self.asked.borrow_mut().insert(key);
-        // Tables that may stand several times have a number each, which says nothing of what they hold.
-        let generic: String = self.path(key).split('[').fold(String::new(), |name, part| {
-            name + part.split_once(']').map_or(part, |(_, behind)| behind)
-        });
-        self.document.known.borrow_mut().insert(generic);
+        self.document.known.borrow_mut().insert(without_numbers(&self.path(key)));
         self.table?.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
     }
 
     fn path(&self, key: &str) -> String {
         if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
     }
+}
+
+/// A key's path as documentation has it: `zone.name` of `zone[1].name`.
+fn without_numbers(path: &str) -> String {
+    let (first, rest) = path.split_once('[').unwrap_or((path, ""));
+    let rest = rest.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest));
+    std::iter::once(first).chain(rest).collect()
 }
 
 /// What somebody who wrote `text` most likely meant.

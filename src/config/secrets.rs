@@ -45,14 +45,15 @@ pub fn read_secret(path: &Path) -> Result<Secret, String> {
     Ok(Secret { text: text.to_owned(), warning: world_readable(&about) })
 }
 
+/// What to say of a secret's file that everybody can read.
 #[cfg(unix)]
-fn world_readable(about: &std::fs::Metadata) -> Option<String> {
+pub(super) fn world_readable(about: &std::fs::Metadata) -> Option<String> {
     use std::os::unix::fs::PermissionsExt as _;
     let readable = about.permissions().mode() & 0o004 != 0;
     readable.then(|| "can be read by everyone on this machine: run 'chmod 600' on it".into())
 }
 
 #[cfg(not(unix))]
-fn world_readable(_: &std::fs::Metadata) -> Option<String> {
+pub(super) fn world_readable(_: &std::fs::Metadata) -> Option<String> {
     None
 }

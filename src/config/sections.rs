@@ -44,7 +44,9 @@ pub(super) fn read(
     let mut identities = Identities::read(root);
     dns(root.section("dns"), &mut config.dns, &mut identities, warnings);
     let http_listen = http(root.section("http"), &mut config.http, &mut identities);
-    config.identities = identities.into_all();
+    let (identities, unwise) = identities.into_all();
+    config.identities = identities;
+    warnings.extend(unwise);
     tokens(root, &mut config.http.tokens, warnings);
     registry(root, config, overrides, warnings);
     let mut zones_dir = PathBuf::from(ZONES_DIR_DEFAULT);

@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::problem::Problem;
 use super::reader::Section;
+use super::secrets::world_readable;
 use super::sections::{listen, path};
 use super::values::{ValueError, filled, flag};
 use crate::dns::{self, Https, Secure};
@@ -21,6 +23,8 @@ pub(super) struct Identities {
     shared_given: bool,
     shared: Option<Files>,
     all: Vec<Arc<Identity>>,
+    /// Keys that others can read.
+    warnings: Vec<Problem>,
 }
 
 impl Identities {
@@ -38,9 +42,9 @@ impl Identities {
         identities
     }
 
-    /// All of them.
-    pub(super) fn into_all(self) -> Vec<Arc<Identity>> {
-        self.all
+    /// All of them, and what is unwise about them.
+    pub(super) fn into_all(self) -> (Vec<Arc<Identity>>, Vec<Problem>) {
+        (self.all, self.warnings)
     }
 
     /// Who a listener is: by its own files, else by those of `[tls]`. None where there is a problem, which is then
@@ -73,6 +77,9 @@ impl Identities {
             Ok(identity) => {
                 let identity = Arc::new(identity);
                 self.all.push(identity.clone());
+                let unwise = std::fs::metadata(&key).ok().and_then(|about| world_readable(&about));
+                let unwise = unwise.map(|warning| Problem::at(&key, 0, warning));
+                self.warnings.extend(unwise.filter(|warning| !self.warnings.contains(warning)));
                 Some(identity)
             }
             Err(error) => {
