@@ -277,7 +277,7 @@ fn help_shows_each_flag_where_it_belongs() {
     let asked = run(&["help", "serve"]);
     assert_eq!((asked.out.as_str(), asked.code), (serve.out.as_str(), 0));
     assert_eq!(run(&["help"]).out, run(&["--help"]).out);
-    assert_eq!(serve.out.matches("commas").count(), 2, "{}", serve.out);
+    assert_eq!(serve.out.matches("commas").count(), 3, "{}", serve.out);
 }
 
 #[test]

@@ -260,7 +260,7 @@ impl Pipeline {
         let (forwarder, query) = (forwarder.clone(), query.to_vec());
         let counters = self.service.counters.clone();
         self.forwarded.spawn(async move {
-            forward::look_up(&forwarder, &query, (client, transport), &counters).await
+            forward::answer_connection(&forwarder, &query, (client, transport), &counters).await
         });
     }
 
