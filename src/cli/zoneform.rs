@@ -24,6 +24,7 @@ pub(super) struct Answer {
 const EXTENDED_ERRORS: &[(u16, &str)] = &[
     (0, "Other Error"),
     (3, "Stale Answer"),
+    (13, "Cached Error"),
     (14, "Not Ready"),
     (18, "Prohibited"),
     (20, "Not Authoritative"),

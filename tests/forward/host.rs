@@ -13,7 +13,10 @@ use crate::support::until;
 use crate::upstream::Upstream;
 use crate::world::{answers, ask_at, ask_tcp_at};
 
-/// A free port: nobody else is given it at once.
+/// Attempts to find a port that is free, and still is when somebody takes it.
+const ATTEMPTS: usize = 20;
+
+/// A port that is free now.
 fn free_port() -> u16 {
     std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -50,15 +53,21 @@ async fn a_flag_is_all_it_takes() {
 
 #[tokio::test]
 async fn who_would_ask_himself_does_not_start() {
-    let port = free_port();
-    let address = format!("127.0.0.1:{port}");
-    let refused = Home::new().refuse(&["--dns", &address, "--forward", &address]).await;
-    assert_eq!(refused.code, 1);
-    let said = format!("cannot forward to {address}: it is an address of this server");
-    assert!(refused.said.contains(&said), "{}", refused.said);
-    let everywhere = format!("0.0.0.0:{port}");
-    let refused = Home::new().refuse(&["--dns", &everywhere, "--forward", &address]).await;
-    assert!(refused.said.contains(&said), "{}", refused.said);
+    for listen in ["127.0.0.1", "0.0.0.0"] {
+        let mut attempts = ATTEMPTS;
+        let (address, refused) = loop {
+            let port = free_port();
+            let (listen, address) = (format!("{listen}:{port}"), format!("127.0.0.1:{port}"));
+            let refused = Home::new().refuse(&["--dns", &listen, "--forward", &address]).await;
+            attempts -= 1;
+            if attempts == 0 || !refused.said.contains("address in use") {
+                break (address, refused);
+            }
+        };
+        assert_eq!(refused.code, 1);
+        let said = format!("cannot forward to {address}: it is an address of this server");
+        assert!(refused.said.contains(&said), "{}", refused.said);
+    }
 }
 
 #[tokio::test]
@@ -83,6 +92,16 @@ struct Unbound {
 
 impl Unbound {
     async fn start() -> Self {
+        for _ in 0..ATTEMPTS {
+            if let Some(unbound) = Self::try_start().await {
+                return unbound;
+            }
+        }
+        panic!("unbound does not start");
+    }
+
+    /// None where its port was taken meanwhile.
+    async fn try_start() -> Option<Self> {
         let home = tempfile::TempDir::new().unwrap();
         let (port, path) = (free_port(), home.path().display());
         let many: String = (1..=100)
@@ -101,15 +120,19 @@ impl Unbound {
         std::fs::write(&file, text).unwrap();
         let mut command = program("unbound");
         command.arg("-d").arg("-c").arg(&file).stdin(Stdio::null());
-        let process = command
+        let mut process = command
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("unbound is there: apt-get install unbound");
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let answers = async || try_ask(address, "www.example", RecordType::A).await.is_some();
-        until("unbound answers", answers).await;
-        Self { process, address, _home: home }
+        let mut ended = false;
+        until("unbound answers", async || {
+            ended = process.try_wait().unwrap().is_some();
+            ended || try_ask(address, "www.example", RecordType::A).await.is_some()
+        })
+        .await;
+        (!ended).then_some(Self { process, address, _home: home })
     }
 }
 

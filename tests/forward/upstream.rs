@@ -109,7 +109,7 @@ struct Shared {
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
     shared: Arc<Shared>,
-    tasks: JoinSet<()>,
+    _tasks: JoinSet<()>,
 }
 
 impl Upstream {
@@ -132,7 +132,7 @@ impl Upstream {
         let mut tasks = JoinSet::new();
         tasks.spawn(serve_udp(Arc::new(udp), shared.clone()));
         tasks.spawn(serve_tcp(tcp, shared.clone()));
-        Self { address, shared, tasks }
+        Self { address, shared, _tasks: tasks }
     }
 
     /// One that has 192.0.2.1 for every name, for a minute.
@@ -140,7 +140,7 @@ impl Upstream {
         Self::start(|asked| vec![asked.with([a(&asked.name(), 60, 1)])]).await
     }
 
-    /// Lets nobody have an answer until [`Self::release`].
+    /// Lets nobody have an answer until [`Self::release`], if that ever comes.
     pub(crate) fn hold(&self) {
         self.shared.held.send_replace(true);
     }
@@ -165,12 +165,6 @@ impl Upstream {
     /// Waits until it was asked for so many names.
     pub(crate) async fn was_asked_for(&self, names: usize) {
         until("upstream is asked", async || self.names().len() >= names).await;
-    }
-
-    /// Ends it: its port is closed.
-    pub(crate) async fn stop(mut self) -> SocketAddr {
-        self.tasks.shutdown().await;
-        self.address
     }
 }
 

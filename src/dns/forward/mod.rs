@@ -20,6 +20,7 @@ mod cache;
 mod chain;
 mod compose;
 mod heard;
+mod look_up;
 mod name;
 mod own;
 mod queue;
@@ -36,24 +37,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use hickory_resolver::proto::op::{Message, Query};
-use hickory_resolver::proto::rr::{Name, RecordType};
-use hickory_resolver::proto::serialize::binary::{BinDecodable as _, BinDecoder};
+use hickory_resolver::proto::rr::RecordType;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
 
 use self::cache::Cache;
-use self::chain::{Ask, Chain};
-use self::compose::{Asked, CD};
+use self::compose::Asked;
 use self::heard::{Heard, SERVFAIL};
-pub(super) use self::queue::{Back, Outlet, Queue, look_up, serve};
+pub(super) use self::queue::{Back, Outlet, Queue, answer_connection, serve};
 use self::routes::Routes;
 pub use self::settings::{Domain, DomainName, Settings, Upstreams};
 use self::stats::{Outcome, Stats};
 pub(super) use self::system::follow;
-use self::under_way::{Answer, UnderWay};
-use self::upstream::{Failure, Wishes};
+use self::under_way::UnderWay;
+use self::upstream::Failure;
 use super::reply::ExtendedError;
 use super::source::Source;
 use super::transport::Transport;
@@ -168,7 +165,7 @@ impl Forwarder {
         let rules = (inner.own.policy(), inner.own.now_secs());
         let Some(asked) = Asked::read(query, client, transport, rules) else { return Vec::new() };
         let looked_up = match self.admit(&asked, client) {
-            Ok(_place) => inner.look_up(&asked, client, self.clone()).await,
+            Ok(_place) => inner.look_up(&asked, client).await,
             Err(refusal) => Err(refusal),
         };
         inner.stats.request(match &looked_up {
@@ -267,99 +264,6 @@ struct Place<'f> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.stats.in_flight.fetch_sub(1, Relaxed);
-    }
-}
-
-impl Inner {
-    fn chain(&self, asked: &Asked<'_>, client: IpAddr) -> Option<Chain<'_>> {
-        // As the client wrote it: owners of answers are in its case too.
-        let written = asked.question.octets;
-        let name = Name::read(&mut BinDecoder::new(written)).ok()?;
-        let question = (name, RecordType::from(asked.question.rtype));
-        Some(Chain::new((&self.own, &self.routes), client, question, asked.dnssec_ok))
-    }
-
-    async fn look_up(
-        &self,
-        asked: &Asked<'_>,
-        client: IpAddr,
-        forwarder: Forwarder,
-    ) -> Result<Heard, Refusal> {
-        let deadline = Instant::now() + self.settings.timeout;
-        let wishes =
-            Wishes { dnssec_ok: asked.dnssec_ok, checking_disabled: asked.header.flags & CD != 0 };
-        let unreadable = Refusal::Failure(Failure::Unreachable);
-        let mut chain = self.chain(asked, client).ok_or(unreadable)?;
-        while let Some(ask) = chain.next() {
-            let rtype = asked.question.rtype;
-            let heard = forwarder.ask(ask, rtype, wishes, deadline).await?;
-            chain.take(heard);
-        }
-        let heard = chain.into_heard();
-        if heard.rcode == SERVFAIL { Err(Refusal::LeadsNowhere) } else { Ok(heard) }
-    }
-}
-
-impl Forwarder {
-    /// One question, from the cache or from an upstream server. Who validates has a cache already, and gets what
-    /// upstream says now.
-    async fn ask(
-        &self,
-        ask: Ask,
-        rtype: u16,
-        wishes: Wishes,
-        deadline: Instant,
-    ) -> Result<Heard, Refusal> {
-        let Self { inner } = self;
-        let query = Query::query(ask.name.to_lowercase(), RecordType::from(rtype));
-        if wishes.are_usual() {
-            if let Some(heard) = inner.cache.get(&query, Instant::now().into_std()) {
-                inner.stats.cache_hits.fetch_add(1, Relaxed);
-                return if heard.rcode == SERVFAIL { Err(Refusal::Known) } else { Ok(heard) };
-            }
-            inner.stats.cache_misses.fetch_add(1, Relaxed);
-        }
-        let exchange = || {
-            let inner = inner.clone();
-            async move { inner.exchange(query, ask.route, wishes, deadline).await }.boxed()
-        };
-        let key = (ask.lower.into(), rtype, wishes);
-        let joined = timeout_at(deadline, inner.under_way.join(key, exchange)).await;
-        match joined.unwrap_or(Err(Failure::Silence)) {
-            Ok(heard) => Ok(Heard::clone(&heard)),
-            Err(failure) => Err(Refusal::Failure(failure)),
-        }
-    }
-}
-
-impl Inner {
-    /// Asks, and keeps what was said before anybody hears of it: so nobody asks in between.
-    async fn exchange(
-        &self,
-        query: Query,
-        route: routes::Route,
-        wishes: Wishes,
-        deadline: Instant,
-    ) -> Answer {
-        let group = self.routes.group(route);
-        let answer = group.ask(&query, wishes, deadline, &self.stats).await;
-        let now = Instant::now().into_std();
-        match answer {
-            Ok(response) => {
-                let octets = response.as_buffer().len();
-                let heard = Heard::from(response.into_message());
-                if wishes.are_usual() {
-                    self.cache.put(&query, heard.clone(), octets, now);
-                }
-                Ok(Arc::new(heard))
-            }
-            Err(failure) => {
-                if wishes.are_usual() {
-                    self.cache.put_failure(&query, now);
-                }
-                Err(failure)
-            }
-        }
     }
 }
 

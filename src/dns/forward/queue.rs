@@ -146,7 +146,7 @@ async fn answer(forwarder: Forwarder, job: Job, outlet: Arc<Outlet>) {
 }
 
 /// Looks one up that came on a connection, and counts the reply.
-pub(in crate::dns) async fn look_up(
+pub(in crate::dns) async fn answer_connection(
     forwarder: &Forwarder,
     query: &[u8],
     (client, transport): (IpAddr, Transport),

@@ -274,7 +274,7 @@ impl<S: Stream> Pipeline<S> {
         let (forwarder, query) = (forwarder.clone(), query.to_vec());
         let counters = self.service.counters.clone();
         self.forwarded.spawn(async move {
-            forward::look_up(&forwarder, &query, (client, transport), &counters).await
+            forward::answer_connection(&forwarder, &query, (client, transport), &counters).await
         });
     }
 

@@ -1,0 +1,110 @@
+//! From a client's question to what is known of it: the cache, then whoever asks the same already, then upstream.
+//!
+//! Knows nothing of messages, and of how many may ask.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use futures_util::FutureExt as _;
+use hickory_resolver::proto::op::Query;
+use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::proto::serialize::binary::{BinDecodable as _, BinDecoder};
+use tokio::time::Instant;
+
+use super::chain::{Ask, Chain};
+use super::compose::{Asked, CD};
+use super::heard::{Heard, SERVFAIL};
+use super::routes::Route;
+use super::under_way::Answer;
+use super::upstream::{Failure, Wishes};
+use super::{Inner, Refusal};
+
+impl Inner {
+    /// The way from a client's question to its answer.
+    pub(super) fn chain(&self, asked: &Asked<'_>, client: IpAddr) -> Option<Chain<'_>> {
+        // As the client wrote it: owners of answers are in its case too.
+        let written = asked.question.octets;
+        let name = Name::read(&mut BinDecoder::new(written)).ok()?;
+        let question = (name, RecordType::from(asked.question.rtype));
+        Some(Chain::new((&self.own, &self.routes), client, question, asked.dnssec_ok))
+    }
+
+    /// The whole answer to a client's question.
+    pub(super) async fn look_up(
+        self: &Arc<Self>,
+        asked: &Asked<'_>,
+        client: IpAddr,
+    ) -> Result<Heard, Refusal> {
+        let deadline = Instant::now() + self.settings.timeout;
+        let wishes =
+            Wishes { dnssec_ok: asked.dnssec_ok, checking_disabled: asked.header.flags & CD != 0 };
+        let unreadable = Refusal::Failure(Failure::Unreachable);
+        let mut chain = self.chain(asked, client).ok_or(unreadable)?;
+        while let Some(ask) = chain.next() {
+            let rtype = asked.question.rtype;
+            let heard = self.ask(ask, rtype, wishes, deadline).await?;
+            chain.take(heard);
+        }
+        let heard = chain.into_heard();
+        if heard.rcode == SERVFAIL { Err(Refusal::LeadsNowhere) } else { Ok(heard) }
+    }
+
+    /// One question, from the cache or from an upstream server. Who validates has a cache already, and gets what
+    /// upstream says now.
+    async fn ask(
+        self: &Arc<Self>,
+        ask: Ask,
+        rtype: u16,
+        wishes: Wishes,
+        deadline: Instant,
+    ) -> Result<Heard, Refusal> {
+        let query = Query::query(ask.name.to_lowercase(), RecordType::from(rtype));
+        if wishes.are_usual() {
+            if let Some(heard) = self.cache.get(&query, Instant::now().into_std()) {
+                self.stats.cache_hits.fetch_add(1, Relaxed);
+                return if heard.rcode == SERVFAIL { Err(Refusal::Known) } else { Ok(heard) };
+            }
+            self.stats.cache_misses.fetch_add(1, Relaxed);
+        }
+        let exchange = || {
+            let inner = self.clone();
+            async move { inner.exchange(query, ask.route, wishes, deadline).await }.boxed()
+        };
+        let key = (ask.lower.into(), rtype, wishes);
+        // It ends at the deadline of whoever began it, which is no later than this one.
+        match self.under_way.join(key, exchange).await {
+            Ok(heard) => Ok(Heard::clone(&heard)),
+            Err(failure) => Err(Refusal::Failure(failure)),
+        }
+    }
+
+    /// Asks, and keeps what was said before anybody hears of it: so nobody asks in between.
+    async fn exchange(
+        &self,
+        query: Query,
+        route: Route,
+        wishes: Wishes,
+        deadline: Instant,
+    ) -> Answer {
+        let group = self.routes.group(route);
+        let answer = group.ask(&query, wishes, deadline, &self.stats).await;
+        let now = Instant::now().into_std();
+        match answer {
+            Ok(response) => {
+                let octets = response.as_buffer().len();
+                let heard = Heard::from(response.into_message());
+                if wishes.are_usual() {
+                    self.cache.put(&query, heard.clone(), octets, now);
+                }
+                Ok(Arc::new(heard))
+            }
+            Err(failure) => {
+                if wishes.are_usual() {
+                    self.cache.put_failure(&query, now);
+                }
+                Err(failure)
+            }
+        }
+    }
+}
