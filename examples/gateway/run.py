@@ -102,9 +102,10 @@ class Programs:
     def ended(self, name):
         """Waits for its end."""
         try:
-            self.running.pop(name).wait(DEADLINE)
+            self.running[name].wait(DEADLINE)
         except subprocess.TimeoutExpired as late:
             raise Failure(f"{name} does not end") from late
+        del self.running[name]
 
     def end_all(self):
         # Twice, so that `rollcall run` takes its program along without waiting for the drain.
@@ -487,12 +488,20 @@ def print_row(row):
     print(LINE.format(row.step, row.gateway, row.requests, row.errors, row.seen), flush=True)
 
 
+def stop(number, _):
+    # A further one is not to keep us from ending what was started.
+    for other in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(other, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--outage", type=float, default=60, help="seconds that etcd is away (default: 60)")
     parser.add_argument("--rollcall", help="the rollcall to try (default: that on PATH, or in target/)")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
 
     with tempfile.TemporaryDirectory(prefix="gateway-") as folder:
         world = None

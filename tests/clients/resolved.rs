@@ -1,6 +1,8 @@
 //! systemd-resolved in front of rollcall. It runs without the rest of systemd, and without D-Bus.
 
+use std::fs::File;
 use std::os::unix::fs::chown;
+use std::path::Path;
 
 use hickory_proto::rr::RecordType::SRV;
 
@@ -27,6 +29,13 @@ fn start(space: &Space) -> Running {
         space.file(file, &(others.map(|line| format!("{line}\n")).collect::<String>() + &entry));
     }
     space.hide("/run");
+    // Where this machine itself has systemd-resolved, resolv.conf is a link to what is hidden now.
+    if let Ok(target) = std::fs::read_link("/etc/resolv.conf") {
+        let target = Path::new("/etc").join(target);
+        std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+        File::options().append(true).create(true).open(target).unwrap();
+    }
+    space.resolv_conf(&example("resolv.conf.stub"));
     std::fs::create_dir_all("/run/systemd/resolve").unwrap();
     chown("/run/systemd/resolve", Some(ID), Some(ID)).unwrap();
     std::fs::create_dir_all("/run/systemd/resolved.conf.d").unwrap();
@@ -38,7 +47,6 @@ fn start(space: &Space) -> Running {
 async fn with_resolved_answers_are_as_direct() {
     let space = Space::enter();
     space.link();
-    space.resolv_conf(&example("resolv.conf.stub"));
     let server = two(&PORT_1053).await;
     let mut resolved = start(&space);
     let forwarder = forwarder::ready(&mut resolved).await;
