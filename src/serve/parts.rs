@@ -211,7 +211,7 @@ impl Parts {
             measures,
         };
 
-        let source = dns::Source::new(published.clone(), config.dns.policy(), unix_secs);
+        let source = dns::Source::new(published, config.dns.policy(), unix_secs);
         let source = forwarding(source, config.dns.forward, dns.addresses(), forwarded)?;
         dns.run(&source, &stats, tasks)?;
         tasks.spawn("compiler", compiler.start(Handle::current())?);
