@@ -258,7 +258,8 @@ impl Parts {
         dns.run(&source, &stats, tasks)?;
         tasks.spawn("staleness", staleness::watch(status, published, tasks.stop_token()));
         if !config.identities.is_empty() {
-            tasks.spawn("certificates", tls::keep(config.identities, tasks.stop_token()));
+            let (hangups, stop) = (hangups.subscribe(), tasks.stop_token());
+            tasks.spawn("certificates", tls::keep(config.identities, hangups, stop));
         }
         tasks.spawn("compiler", compiler.start(Handle::current())?);
         let reload =

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -14,25 +15,26 @@ use super::identity::{Identity, Looked};
 /// How often files are looked at; nobody waits for a new certificate more urgently than that.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Looks at the files until it is told to stop.
+/// Looks at the files until it is told to stop, and reads them all whenever `hangups` changes.
 ///
 /// # Errors
 /// None; the form is that of all tasks.
-pub async fn keep(identities: Vec<Arc<Identity>>, stop: CancellationToken) -> Result<(), String> {
+pub async fn keep(
+    identities: Vec<Arc<Identity>>,
+    mut hangups: watch::Receiver<()>,
+    stop: CancellationToken,
+) -> Result<(), String> {
     let mut looks = interval(LOOK_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
+        let in_any_case = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            _ = looks.tick() => {}
-        }
-        look(&identities, false).await;
+            _ = looks.tick() => false,
+            // Who passes signals on ends only when the server does.
+            Ok(()) = hangups.changed() => true,
+        };
+        look(&identities, in_any_case).await;
     }
-}
-
-/// Reads all files now, whether or not they look changed.
-pub async fn reload(identities: &[Arc<Identity>]) {
-    look(identities, true).await;
 }
 
 async fn look(identities: &[Arc<Identity>], in_any_case: bool) {

@@ -23,7 +23,7 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 pub use self::accept::{Acceptor, ServerStream};
 pub use self::connect::{ClientStream, ConnectError, Connector, wants_certificate};
 pub use self::identity::{Files, Identity};
-pub use self::keep::{keep, reload};
+pub use self::keep::keep;
 pub use self::pem::TlsError;
 
 /// The one provider of cryptography; named, so that another crate's choice of a default changes nothing here.

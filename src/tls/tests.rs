@@ -7,6 +7,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::identity::Looked;
@@ -175,6 +176,29 @@ async fn files_are_looked_at_again_and_again() {
         }
         stop.cancel();
     };
-    let (kept, ()) = tokio::join!(keep(vec![identity.clone()], stop.clone()), changed);
+    let (_hangup, hangups) = watch::channel(());
+    let (kept, ()) = tokio::join!(keep(vec![identity.clone()], hangups, stop.clone()), changed);
     kept.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hangup_has_files_read_that_look_as_before() {
+    let folder = TempDir::new().unwrap();
+    make(folder.path(), "live");
+    let identity = Arc::new(Identity::load(files(folder.path(), "live")).unwrap());
+    let before = identity.current();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let (hangup, hangups) = watch::channel(());
+    let changed = async {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(Arc::ptr_eq(&before, &identity.current()), "nothing has changed");
+        hangup.send_replace(());
+        while Arc::ptr_eq(&before, &identity.current()) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        stop.cancel();
+    };
+    let kept = timeout(DEADLINE * 10, keep(vec![identity.clone()], hangups, stop.clone()));
+    let (kept, ()) = tokio::join!(kept, changed);
+    kept.unwrap().unwrap();
 }

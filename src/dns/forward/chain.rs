@@ -20,8 +20,8 @@ use crate::dns::out::Out;
 use crate::dns::source::Source;
 use crate::dns::transport::Transport;
 
-/// Longest way from alias to alias, in one answer and from one to the next.
-const ALIASES_MAX: usize = 8;
+/// Longest way from alias to alias, in one answer and from one to the next. Names of large sites have eight and more.
+const ALIASES_MAX: usize = 16;
 
 /// Types that prove something (RFC 4034, RFC 5155): RRSIG, NSEC, NSEC3.
 const PROOFS: [u16; 3] = [46, 47, 50];
