@@ -258,6 +258,7 @@ impl Asked<'_> {
     }
 
     /// Writes what a name has of the type asked for, and gives the flags that come of it; none where it has nothing.
+    #[inline]
     fn records(
         &self,
         reply: &mut Reply<'_>,
@@ -288,6 +289,7 @@ impl Asked<'_> {
 
     /// 13: an alias is followed for as long as our zones know its target (RFC 1034 section 3.6.2): the reply says
     /// what it leads to, or that it leads to nothing there (RFC 6604 section 3).
+    #[cold]
     fn aliased(&mut self, out: &mut Out, first: Alias<'_>) -> Verdict {
         let Out { octets, picks, .. } = out;
         let mut reply = self.begin(octets);

@@ -12,6 +12,7 @@ const TYPE_TXT: u16 = 16;
 
 /// Writes PTR records: the instances of a service, or the services of an app. Their data end with the name asked, or
 /// with the app's part of it, and so with a pointer (RFC 1035 section 3.3.12 lets them).
+#[cold]
 pub(super) fn pointers(
     reply: &mut Reply<'_>,
     zone: &Zone,
@@ -46,6 +47,7 @@ pub(super) fn pointers(
 }
 
 /// Writes what an instance says of itself.
+#[cold]
 pub(super) fn details(reply: &mut Reply<'_>, zone: &Zone, node: Node<'_>) -> Option<Written> {
     let written = match node.details()? {
         Details::Record(record) => reply.ready(Section::Answer, record),

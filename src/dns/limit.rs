@@ -7,7 +7,7 @@
 //! An account is one number, the time at which it will be even again (the generic cell rate algorithm): no lock, no
 //! allocation, and the table never grows. Where two accounts meet in one set, the one that is even first gives way.
 //!
-//! Knows nothing of sockets, and reads no clock.
+//! Knows nothing of sockets.
 #![deny(clippy::indexing_slicing)]
 
 use std::hash::BuildHasher;
@@ -15,6 +15,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use foldhash::quality::RandomState;
+use tokio::time::Instant;
 
 use super::query::Question;
 use crate::model::Nets;
@@ -89,6 +90,8 @@ pub struct Limiter {
     /// Sets of [`WAYS`] accounts. Of each the upper half tells whose it is, the lower half when it is even.
     accounts: Box<[AtomicU64]>,
     hashing: RandomState,
+    /// What time is counted from, for all who judge.
+    start: Instant,
 }
 
 /// Accounts that may stand in place of one another.
@@ -117,11 +120,17 @@ impl Limiter {
         }
         let sets = limits.accounts.div_ceil(WAYS).max(1);
         let accounts = (0..sets * WAYS).map(|_| AtomicU64::new(0)).collect();
-        Some(Self { limits: limits.clone(), accounts, hashing: RandomState::default() })
+        let hashing = RandomState::default();
+        Some(Self { limits: limits.clone(), accounts, hashing, start: Instant::now() })
     }
 
-    /// Judges a reply to that client; `now_micros` is the time since any fixed moment, and may wrap around. `draw` is a
-    /// random number.
+    /// The time now, for [`Self::judge`]: microseconds since a moment that is the same for all.
+    #[must_use]
+    pub fn now_micros(&self) -> u32 {
+        self.start.elapsed().as_micros() as u32
+    }
+
+    /// Judges a reply to that client; `now_micros` may wrap around. `draw` is a random number.
     #[must_use]
     pub fn judge(&self, client: IpAddr, reply: &[u8], now_micros: u32, draw: u64) -> Judgement {
         let client = client.to_canonical();

@@ -135,13 +135,19 @@ impl<'o> Reply<'o> {
         let start = self.at;
         self.put(record)?;
         if self.owner != QUESTION_PLACE {
-            let to = self.octets.get_mut(start..).and_then(<[u8]>::first_chunk_mut);
-            if let (Some(to), Some(pointer)) = (to, pointer(self.owner)) {
-                *to = pointer;
-            }
+            self.own(start);
         }
         self.count(section, 1);
         Ok(start)
+    }
+
+    /// Gives the record there the owner that the answer is about.
+    #[cold]
+    fn own(&mut self, start: usize) {
+        let to = self.octets.get_mut(start..).and_then(<[u8]>::first_chunk_mut);
+        if let (Some(to), Some(pointer)) = (to, pointer(self.owner)) {
+            *to = pointer;
+        }
     }
 
     /// Writes additional records of `each` octets that are whole but for their owner, which is the name that

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Forwarder;
@@ -51,21 +50,18 @@ pub(in crate::dns) struct Back {
 pub(in crate::dns) struct Outlet {
     counters: Arc<Counters>,
     limiter: Option<Arc<Limiter>>,
-    /// What the limiter's time is counted from.
-    start: Instant,
 }
 
 impl Outlet {
     pub(in crate::dns) fn new(counters: Arc<Counters>, limiter: Option<Arc<Limiter>>) -> Self {
-        Self { counters, limiter, start: Instant::now() }
+        Self { counters, limiter }
     }
 
     fn judge(&self, back: &Back, reply: &[u8]) -> Judgement {
         let Some(limiter) = self.limiter.as_ref().filter(|_| !back.known) else {
             return Judgement::Pass;
         };
-        let micros = self.start.elapsed().as_micros() as u32;
-        limiter.judge(back.from.ip(), reply, micros, fastrand::u64(..))
+        limiter.judge(back.from.ip(), reply, limiter.now_micros(), fastrand::u64(..))
     }
 }
 

@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use nix::errno::Errno;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Batch, Datagrams, Replier, Single, Socket};
@@ -41,8 +40,6 @@ pub(in crate::dns) struct Worker {
     source: Source,
     limiter: Option<Arc<Limiter>>,
     forward: Option<Forward>,
-    /// What the limiter's time is counted from.
-    start: Instant,
     counters: Arc<Counters>,
     draws: fastrand::Rng,
 }
@@ -68,7 +65,6 @@ impl Worker {
             source,
             limiter,
             forward: None,
-            start: Instant::now(),
             counters: stats.counters(Transport::Udp),
             draws: fastrand::Rng::new(),
         }
@@ -221,8 +217,7 @@ impl Worker {
         let Some(limiter) = self.limiter.as_ref().filter(|_| !out.is_known()) else {
             return Judgement::Pass;
         };
-        let micros = self.start.elapsed().as_micros() as u32;
-        let judgement = limiter.judge(client, out.octets(len), micros, draw);
+        let judgement = limiter.judge(client, out.octets(len), limiter.now_micros(), draw);
         tally.judged(judgement);
         judgement
     }
