@@ -87,16 +87,28 @@ const BADVERS: u16 = 16;
 
 /// Answers one query from one snapshot.
 pub fn answer(snapshot: &Snapshot, ask: &Ask<'_>, query: &[u8], out: &mut Out) -> Verdict {
+    let mut question = Question::NONE;
+    question.fill(query);
+    answer_read(snapshot, ask, (query, &question), out)
+}
+
+/// The same, where the query's question has been read.
+pub(super) fn answer_read(
+    snapshot: &Snapshot,
+    ask: &Ask<'_>,
+    (query, question): (&[u8], &Question),
+    out: &mut Out,
+) -> Verdict {
     out.known = false;
     // 1: shorter than a header, or a response: never a word, or two servers shout at each other.
     let Some(header) = Header::read(query).filter(|header| !header.is_response()) else {
         return Verdict::Drop;
     };
-    let question = if header.questions() == 1 { Question::read(query) } else { None };
-    let Some(question) = question else {
+    if header.questions() != 1 || !question.is_read() {
         return without_question(ask, &header, query, out);
-    };
-    let (edns, malformed) = match query::read_edns(query, &header, question.octets.len()) {
+    }
+    let written = question.octets(query);
+    let (edns, malformed) = match query::read_edns(query, &header, written.len()) {
         Ok(edns) => (edns, false),
         Err(query::Malformed) => (None, true),
     };
@@ -108,7 +120,7 @@ pub fn answer(snapshot: &Snapshot, ask: &Ask<'_>, query: &[u8], out: &mut Out) -
     });
     let forwards = ask.policy.forwards_for(ask.client);
     let flags = if forwards { QR | RA } else { QR };
-    let mut asked = Asked { snapshot, ask, header, question: &question, limit, options, flags };
+    let mut asked = Asked { snapshot, ask, header, question, written, limit, options, flags };
     if let Some(rcode) = asked.refusal(edns, malformed) {
         // 2: RA is clear where the opcode is not understood (RFC 8906 section 3.2).
         asked.flags = if rcode == NOTIMP { QR } else { flags };
@@ -176,7 +188,9 @@ struct Asked<'a> {
     snapshot: &'a Snapshot,
     ask: &'a Ask<'a>,
     header: Header,
-    question: &'a Question<'a>,
+    question: &'a Question,
+    /// The question as it came.
+    written: &'a [u8],
     limit: usize,
     options: Options,
     /// Flags of every reply to it.
@@ -229,7 +243,7 @@ impl Asked<'_> {
 
     fn begin<'o>(&self, octets: &'o mut [u8]) -> Reply<'o> {
         // Whether there are options that the query had no OPT record for is the reply's to know.
-        Reply::begin(octets, self.limit, self.question.octets, self.options)
+        Reply::begin(octets, self.limit, self.written, self.options)
     }
 
     /// 14 and 15: no such name, or no such data: one SOA, and nothing else (RFC 2308 section 5).

@@ -6,7 +6,6 @@
 //!
 //! Knows nothing of registries.
 
-mod ahead;
 pub mod answer;
 pub mod bind;
 mod browse;

@@ -65,41 +65,71 @@ impl Header {
     }
 }
 
-/// The question, as it came and as it is looked up.
-#[derive(Debug)]
-pub struct Question<'q> {
-    /// Name, type and class as they came.
-    pub octets: &'q [u8],
-    lower: [u8; NAME_OCTETS_MAX],
+/// The question, as it is looked up. One that is filled again and again costs no more than its octets.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// 0 where none was read: the shortest name, the root, has one octet.
     name_octets: usize,
     /// The type asked for.
     pub rtype: u16,
     /// The class asked for.
     pub class: u16,
+    lower: [u8; NAME_OCTETS_MAX.next_multiple_of(FOLDED_AT_ONCE)],
 }
 
-impl<'q> Question<'q> {
+impl Question {
+    /// None read yet.
+    pub(super) const NONE: Self = Self {
+        name_octets: 0,
+        rtype: 0,
+        class: 0,
+        lower: [0; NAME_OCTETS_MAX.next_multiple_of(FOLDED_AT_ONCE)],
+    };
+
     /// Reads the question behind a header. Compression has nothing to point to there, so a pointer is as
     /// malformed as the reserved label types.
     #[must_use]
-    pub fn read(message: &'q [u8]) -> Option<Self> {
+    pub fn read(message: &[u8]) -> Option<Self> {
+        let mut question = Self::NONE;
+        question.fill(message);
+        question.is_read().then_some(question)
+    }
+
+    /// Reads the question of another message in place of the one before.
+    #[inline]
+    pub(super) fn fill(&mut self, message: &[u8]) {
+        self.name_octets = self.fill_in(message).unwrap_or(0);
+    }
+
+    /// Whether the message last read has one.
+    #[inline]
+    pub(super) fn is_read(&self) -> bool {
+        self.name_octets > 0
+    }
+
+    /// How many octets its name has.
+    #[inline]
+    fn fill_in(&mut self, message: &[u8]) -> Option<usize> {
         let question = message.get(HEADER_OCTETS..)?;
-        let mut at = 0;
+        let mut octets = 0;
         loop {
-            let length = usize::from(*question.get(at)?);
-            at += 1 + length;
-            if length > 63 || at > NAME_OCTETS_MAX {
+            let length = usize::from(*question.get(octets)?);
+            octets += 1 + length;
+            if length > 63 || octets > NAME_OCTETS_MAX {
                 return None;
             }
             if length == 0 {
                 break;
             }
         }
-        let mut lower = [0; NAME_OCTETS_MAX];
-        // Length octets are below 64, so that folding letters leaves them alone. Piece by piece: those of one
-        // size are folded without a loop.
-        let pieces = question.get(..at)?.chunks(FOLDED_AT_ONCE);
-        for (to, from) in lower.chunks_mut(FOLDED_AT_ONCE).zip(pieces) {
+        let [t1, t2, c1, c2] = *question.get(octets..)?.first_chunk()?;
+        self.rtype = u16::from_be_bytes([t1, t2]);
+        self.class = u16::from_be_bytes([c1, c2]);
+        // Length octets are below 64, so that folding letters leaves them alone. Pieces of one size are folded
+        // without a loop: what is behind the name comes along where there is enough of it, and is not looked at.
+        let pieces = self.lower.chunks_exact_mut(FOLDED_AT_ONCE);
+        for (to, at) in pieces.zip((0..octets).step_by(FOLDED_AT_ONCE)) {
+            let from = question.get(at..)?;
             match (to.first_chunk_mut::<FOLDED_AT_ONCE>(), from.first_chunk()) {
                 (Some(to), Some(from)) => {
                     *to = *from;
@@ -108,16 +138,19 @@ impl<'q> Question<'q> {
                 _ => to.iter_mut().zip(from).for_each(|(to, from)| *to = from.to_ascii_lowercase()),
             }
         }
-        let octets = question.get(..at + 4)?;
-        let [t1, t2, c1, c2] = *question.get(at..)?.first_chunk()?;
-        let (rtype, class) = (u16::from_be_bytes([t1, t2]), u16::from_be_bytes([c1, c2]));
-        Some(Self { octets, lower, name_octets: at, rtype, class })
+        Some(octets)
     }
 
     /// The name in lower case, wire form, root label included.
     #[must_use]
     pub fn name(&self) -> &[u8] {
         self.lower.get(..self.name_octets).unwrap_or_default()
+    }
+
+    /// Name, type and class as they came in the message that it was read from.
+    #[must_use]
+    pub fn octets<'m>(&self, message: &'m [u8]) -> &'m [u8] {
+        message.get(HEADER_OCTETS..HEADER_OCTETS + self.name_octets + 4).unwrap_or_default()
     }
 }
 

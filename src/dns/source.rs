@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use arc_swap::Guard;
 
-use super::answer::{Ask, Verdict, answer};
+use super::answer::{Ask, Verdict, answer, answer_read};
 use super::forward::Forwarder;
 use super::out::Out;
 use super::policy::Policy;
+use super::query::Question;
 use super::transport::Transport;
 use crate::zone::{Published, Snapshot};
 
@@ -96,30 +97,31 @@ impl View<'_> {
         query: &[u8],
         out: &mut Out,
     ) -> Verdict {
-        let ask = Ask {
-            client,
-            transport,
-            now_secs: self.now_secs,
-            draw,
-            stale: self.stale,
-            slip: false,
-            policy: self.policy,
-        };
-        answer(&self.snapshot, &ask, query, out)
+        answer(&self.snapshot, &self.ask(client, transport, draw), query, out)
+    }
+
+    /// Answers one query that came in a datagram, and whose question has been read.
+    #[inline]
+    pub(super) fn answer_datagram(
+        &self,
+        client: IpAddr,
+        draw: u64,
+        query: (&[u8], &Question),
+        out: &mut Out,
+    ) -> Verdict {
+        answer_read(&self.snapshot, &self.ask(client, Transport::Udp, draw), query, out)
+    }
+
+    #[inline]
+    fn ask(&self, client: IpAddr, transport: Transport, draw: u64) -> Ask<'_> {
+        let (now_secs, stale, policy) = (self.now_secs, self.stale, self.policy);
+        Ask { client, transport, now_secs, draw, stale, slip: false, policy }
     }
 
     /// Answers nothing but that TCP knows more.
     #[cold]
     pub(super) fn slip(&self, client: IpAddr, query: &[u8], out: &mut Out) -> Verdict {
-        let ask = Ask {
-            client,
-            transport: Transport::Udp,
-            now_secs: self.now_secs,
-            draw: 0,
-            stale: false,
-            slip: true,
-            policy: self.policy,
-        };
+        let ask = Ask { stale: false, slip: true, ..self.ask(client, Transport::Udp, 0) };
         answer(&self.snapshot, &ask, query, out)
     }
 }

@@ -35,7 +35,9 @@ const COPIED: u16 = 0x0100 | CD;
 #[derive(Debug)]
 pub(super) struct Asked<'q> {
     pub(super) header: Header,
-    pub(super) question: Question<'q>,
+    pub(super) question: Question,
+    /// The question as the client wrote it.
+    pub(super) written: &'q [u8],
     pub(super) dnssec_ok: bool,
     limit: usize,
     options: Options,
@@ -51,7 +53,8 @@ impl<'q> Asked<'q> {
     ) -> Option<Self> {
         let header = Header::read(query)?;
         let question = Question::read(query)?;
-        let edns = query::read_edns(query, &header, question.octets.len()).ok()?;
+        let written = question.octets(query);
+        let edns = query::read_edns(query, &header, written.len()).ok()?;
         let cookie = edns.and_then(|edns| edns.cookie).zip(policy.cookies.as_ref());
         let options = Options {
             udp_octets: edns.map(|_| policy.udp_octets_max),
@@ -64,7 +67,7 @@ impl<'q> Asked<'q> {
             None => PLAIN_UDP_OCTETS,
         });
         let dnssec_ok = edns.is_some_and(|edns| edns.dnssec_ok);
-        Some(Self { header, question, dnssec_ok, limit, options })
+        Some(Self { header, question, written, dnssec_ok, limit, options })
     }
 
     /// A reply without records, and with TC set.
@@ -80,7 +83,7 @@ impl<'q> Asked<'q> {
     fn write(&self, heard: &Heard, flags: u16, error: Option<ExtendedError>) -> Vec<u8> {
         let mut octets = vec![0; self.limit.min(MESSAGE_OCTETS_MAX)];
         let options = Options { error, ..self.options };
-        let reply = Reply::begin(&mut octets, self.limit, self.question.octets, options);
+        let reply = Reply::begin(&mut octets, self.limit, self.written, options);
         let mut writer =
             Writer { reply, names: vec![(QUESTION_PLACE, self.question.name().to_vec())] };
         let cut = if writer.write(heard).is_ok() { 0 } else { TC };

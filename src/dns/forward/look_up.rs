@@ -24,8 +24,7 @@ impl Inner {
     /// The way from a client's question to its answer.
     pub(super) fn chain(&self, asked: &Asked<'_>, client: IpAddr) -> Option<Chain<'_>> {
         // As the client wrote it: owners of answers are in its case too.
-        let written = asked.question.octets;
-        let name = Name::read(&mut BinDecoder::new(written)).ok()?;
+        let name = Name::read(&mut BinDecoder::new(asked.written)).ok()?;
         let question = (name, RecordType::from(asked.question.rtype));
         Some(Chain::new((&self.own, &self.routes), client, question, asked.dnssec_ok))
     }

@@ -29,10 +29,8 @@ use std::ptr::null_mut;
 
 use nix::libc::{self, c_int, cmsghdr, in_pktinfo, in6_pktinfo, iovec, mmsghdr};
 
-use super::{Datagrams, NOBODY, QUERY_OCTETS_MAX, Socket};
+use super::{DATAGRAMS_MAX, Datagrams, NOBODY, QUERY_OCTETS_MAX, Socket};
 
-/// Datagrams received or sent by one call. With 64 the call itself is a fiftieth of what a datagram costs.
-const DATAGRAMS_MAX: usize = 64;
 /// A socket address of IPv4 or IPv6.
 const NAME_OCTETS: usize = size_of::<libc::sockaddr_in6>();
 /// Where the data of a control message begins: its head ends on a boundary already.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! worker   a thread: receive, answer each, send                knows no system call
+//!   |  \   ahead: the questions of a batch are read, and what is needed for them fetched
 //!   |      through `Datagrams`
 //! batch    up to 64 datagrams a call, Linux                    knows no thread
 //! single   one datagram a call, macOS, NetBSD and Linux        knows no thread
@@ -13,6 +14,7 @@
 //!
 //! Knows nothing of what an answer holds.
 
+mod ahead;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod batch;
 mod single;
@@ -40,6 +42,9 @@ pub(super) use self::worker::{Forward, Worker};
 /// beginnings of queries do not all fall on the same few lines of the cache.
 pub const QUERY_OCTETS_MAX: usize = 4_096 + 64;
 
+/// Datagrams of one turn. With 64 the calls themselves are a fiftieth of what a datagram costs.
+pub const DATAGRAMS_MAX: usize = 64;
+
 /// The sender of a datagram of which the system does not say who sent it: nobody can send from port 0.
 const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
@@ -52,8 +57,8 @@ pub trait Datagrams {
     /// The address of the socket.
     fn address(&self) -> SocketAddr;
 
-    /// Waits a short while ([`Socket::new`]) for datagrams, and tells how many came. Forgets those of the
-    /// last turn.
+    /// Waits a short while ([`Socket::new`]) for datagrams, and tells how many came: [`DATAGRAMS_MAX`] at most.
+    /// Forgets those of the last turn.
     ///
     /// # Errors
     /// Nothing came, or the system's word on what went wrong.

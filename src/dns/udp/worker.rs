@@ -14,8 +14,8 @@ use nix::errno::Errno;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::ahead::Ahead;
 use super::{Batch, Datagrams, Replier, Single, Socket};
-use crate::dns::ahead;
 use crate::dns::answer::Verdict;
 use crate::dns::forward::{Back, Queue};
 use crate::dns::limit::{Judgement, Limiter};
@@ -42,6 +42,7 @@ pub(in crate::dns) struct Worker {
     forward: Option<Forward>,
     counters: Arc<Counters>,
     draws: fastrand::Rng,
+    ahead: Ahead,
 }
 
 /// Where queries for names of others go, and who sends the replies.
@@ -67,6 +68,7 @@ impl Worker {
             forward: None,
             counters: stats.counters(Transport::Udp),
             draws: fastrand::Rng::new(),
+            ahead: Ahead::new(),
         }
     }
 
@@ -131,9 +133,8 @@ impl Worker {
     fn serve(&mut self, datagrams: &mut impl Datagrams, received: usize, out: &mut Out) {
         let mut tally = TransportTotals::default();
         let view = self.source.view();
-        if received > 1 {
-            ahead::fetch(view.snapshot(), (0..received).map(|at| datagrams.query(at)));
-        }
+        self.ahead.read((0..received).map(|at| datagrams.query(at)));
+        self.ahead.fetch(view.snapshot(), received);
         for at in 0..received {
             let draw = self.draws.u64(..);
             self.answer(datagrams, at, (&view, draw), out, &mut tally);
@@ -159,7 +160,8 @@ impl Worker {
             return;
         }
         let query = datagrams.query(at);
-        match view.answer(from.ip(), Transport::Udp, draw, query, out) {
+        let question = self.ahead.question(at);
+        match view.answer_datagram(from.ip(), draw, (query, question), out) {
             Verdict::Drop => tally.dropped += 1,
             Verdict::Forward => self.forward(datagrams, at, out.is_known(), tally),
             Verdict::Reply(len) => {
