@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use allocation_counter::{AllocationInfo, measure};
-use rollcall::dns::cookie::Secrets;
+use rollcall::dns::answer::cookie::Secrets;
 use rollcall::dns::{Ask, Out, Policy, Transport, Verdict, answer};
 use rollcall::zone::{Published, Retired, Snapshot, ZoneSettings};
 use world::{World, query};

@@ -10,7 +10,7 @@ use hickory_proto::op::{Message, MessageType};
 use hickory_proto::rr::{Name, RData, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 use proptest::prelude::*;
-use rollcall::dns::cookie::Secrets;
+use rollcall::dns::answer::cookie::Secrets;
 use rollcall::dns::{Ask, Out, Policy, Transport, Verdict, answer};
 use rollcall::layout::native::{Keys, PREFIX_DEFAULT};
 use rollcall::registry::Entry;

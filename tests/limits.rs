@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use dns::{DEADLINE, Server, settings};
-use rollcall::dns::cookie::Secrets;
+use rollcall::dns::answer::cookie::Secrets;
 use rollcall::dns::limit::{Limits, Mode};
 use rollcall::dns::{Policy, Settings, Source, Transport, UdpCalls};
 use rollcall::model::Nets;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use hickory_proto::op::{Message, MessageType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
-use rollcall::dns::cookie::Secrets;
+use rollcall::dns::answer::cookie::Secrets;
 use rollcall::dns::{Ask, Out, Policy, Transport, Verdict, answer};
 use rollcall::layout::native::{Keys, PREFIX_DEFAULT};
 use rollcall::model::Nets;

@@ -7,7 +7,7 @@ use super::reader::Section;
 use super::sections::{path, secret};
 use super::values::{ValueError, flag, list, parsed, whole, word};
 use crate::dns;
-use crate::dns::cookie::{SECRET_OCTETS, Secrets};
+use crate::dns::answer::cookie::{SECRET_OCTETS, Secrets};
 use crate::dns::limit::{Limits, Mode};
 use crate::model::{Nets, net};
 

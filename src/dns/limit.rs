@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use foldhash::quality::RandomState;
 use tokio::time::Instant;
 
-use super::query::Question;
+use super::answer::query::Question;
 use crate::model::Nets;
 
 /// How replies are limited. The bounds of each field are beside its default, in the configuration's comments.

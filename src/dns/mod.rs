@@ -4,23 +4,18 @@
 //! udp, tcp, tls, https, quic, h3 --octets--> query --answer(snapshot)--> records --> reply --octets--> the same
 //! ```
 //!
+//! `answer/` is that function and all that it reads and writes; `udp/`, `tcp/`, `https/`, `quic` and `encrypted` own the
+//! sockets, which `bind` opens; `source` is what all of them answer from. `forward/` asks others.
+//!
 //! Knows nothing of registries.
 
 pub mod answer;
 pub mod bind;
-mod browse;
-pub mod cookie;
 mod encrypted;
 pub mod forward;
 mod https;
-pub mod kinds;
 pub mod limit;
-pub mod out;
-pub mod policy;
-pub mod query;
 mod quic;
-mod records;
-pub mod reply;
 mod reply_to;
 pub mod settings;
 pub mod source;
@@ -29,10 +24,10 @@ mod tcp;
 pub mod transport;
 pub mod udp;
 
+pub use answer::out::Out;
+pub use answer::policy::Policy;
 pub use answer::{Ask, Verdict, answer};
 pub use bind::{BindError, Bound, bind};
-pub use out::Out;
-pub use policy::Policy;
 pub use settings::{Https, Secure, Settings, UdpCalls};
 pub use source::Source;
 pub use stats::Stats;

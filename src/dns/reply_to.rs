@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::answer::Verdict;
-use super::out::Out;
+use super::answer::out::Out;
 use super::source::Source;
 use super::stats::{Counters, TransportTotals};
 use super::transport::Transport;

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cookie::{SECRET_OCTETS, Secrets};
+use super::answer::cookie::{SECRET_OCTETS, Secrets};
+use super::answer::policy::Policy;
 use super::forward;
 use super::limit::Limits;
-use super::policy::Policy;
 use crate::tls::Identity;
 
 /// DNS settings. The bounds of each field are beside its default.

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use arc_swap::Guard;
 
+use super::answer::out::Out;
+use super::answer::policy::Policy;
+use super::answer::query::Question;
 use super::answer::{Ask, Verdict, answer, answer_read};
 use super::forward::Forwarder;
-use super::out::Out;
-use super::policy::Policy;
-use super::query::Question;
 use super::transport::Transport;
 use crate::zone::{Published, Snapshot};
 

@@ -15,7 +15,7 @@ use super::compiler::Measures;
 use super::readiness::Health;
 use super::reload;
 use crate::dns::forward::stats as forward;
-use crate::dns::kinds::{Limited, Qtype, Rcode};
+use crate::dns::stats::kinds::{Limited, Qtype, Rcode};
 use crate::dns::stats::{Totals, TransportTotals};
 use crate::dns::{Stats, Transport};
 

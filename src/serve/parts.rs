@@ -19,7 +19,7 @@ use super::{ServeError, background, metrics, serials, staleness};
 use crate::api::{self, Api, History};
 use crate::config::{Config, RegistryChoice};
 use crate::dns;
-use crate::dns::cookie::SECRET_OCTETS;
+use crate::dns::answer::cookie::SECRET_OCTETS;
 use crate::dns::forward::{self, ForwardError, Forwarder};
 use crate::layout::Parsed;
 use crate::layout::native::Keys;

@@ -7,7 +7,7 @@ use hickory_proto::rr::rdata::{NULL, TXT};
 use hickory_proto::rr::{RData, Record, RecordType};
 
 use rollcall::dns::Settings;
-use rollcall::dns::cookie::Secrets;
+use rollcall::dns::answer::cookie::Secrets;
 
 use crate::served::Server;
 use crate::support::until;

@@ -38,7 +38,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rollcall::dns::Policy;
-use rollcall::dns::cookie::Secrets;
+use rollcall::dns::answer::cookie::Secrets;
 use rollcall::layout::{Note, OfflineMark, Registration};
 use rollcall::model::{AppName, Label, Namespace, Nets, Protocol, Spec, Transport, net};
 use rollcall::zone::zonefile::ZoneFile;

@@ -16,7 +16,7 @@ use super::name::{lower, wire};
 use super::routes::{Route, Routes};
 use super::special;
 use crate::dns::answer::Verdict;
-use crate::dns::out::Out;
+use crate::dns::answer::out::Out;
 use crate::dns::source::Source;
 use crate::dns::transport::Transport;
 

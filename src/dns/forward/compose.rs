@@ -13,9 +13,9 @@ use hickory_resolver::proto::serialize::binary::{BinEncodable as _, BinEncoder, 
 
 use super::heard::Heard;
 use super::name::{suffix_at, wire};
-use crate::dns::policy::Policy;
-use crate::dns::query::{self, Header, Question};
-use crate::dns::reply::{
+use crate::dns::answer::policy::Policy;
+use crate::dns::answer::query::{self, Header, Question};
+use crate::dns::answer::reply::{
     ExtendedError, Full, MESSAGE_OCTETS_MAX, Options, QUESTION_PLACE, Reply, Section,
 };
 use crate::dns::transport::Transport;

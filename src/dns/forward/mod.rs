@@ -51,9 +51,9 @@ use self::stats::{Outcome, Stats};
 pub(super) use self::system::follow;
 use self::under_way::UnderWay;
 use self::upstream::Failure;
-use super::reply::ExtendedError;
 use super::source::Source;
 use super::transport::Transport;
+use crate::dns::answer::reply::ExtendedError;
 use crate::model::Nets;
 
 /// NOTIMP is passed on: no other server would do what this one says nobody does.

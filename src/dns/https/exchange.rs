@@ -18,7 +18,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::timeout;
 
 use super::freshness::freshness_secs;
-use crate::dns::reply::MESSAGE_OCTETS_MAX;
+use crate::dns::answer::reply::MESSAGE_OCTETS_MAX;
 use crate::dns::reply_to::Responder;
 use crate::dns::tcp::Service;
 

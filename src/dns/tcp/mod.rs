@@ -187,7 +187,7 @@ async fn trouble(error: &io::Error, service: &Service) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dns::policy::Policy;
+    use crate::dns::answer::policy::Policy;
     use crate::zone::Published;
 
     #[tokio::test(start_paused = true)]

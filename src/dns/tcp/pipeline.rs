@@ -27,8 +27,8 @@ use tokio::task::{JoinError, JoinSet};
 use super::Service;
 use super::stream::Stream;
 use crate::dns::answer::Verdict;
+use crate::dns::answer::out::Out;
 use crate::dns::forward;
-use crate::dns::out::Out;
 use crate::dns::stats::TransportTotals;
 
 /// Octets read in one turn: some 300 queries.
@@ -319,7 +319,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::dns::policy::Policy;
+    use crate::dns::answer::policy::Policy;
     use crate::dns::settings::Settings;
     use crate::dns::source::Source;
     use crate::dns::stats::Stats;

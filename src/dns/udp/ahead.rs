@@ -7,7 +7,7 @@
 //! Knows nothing of what an answer holds.
 
 use super::DATAGRAMS_MAX;
-use crate::dns::query::Question;
+use crate::dns::answer::query::Question;
 use crate::zone::{Snapshot, Walk};
 
 /// The questions of a batch: allocated once.

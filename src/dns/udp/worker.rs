@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 use super::ahead::Ahead;
 use super::{Batch, Datagrams, Replier, Single, Socket};
 use crate::dns::answer::Verdict;
+use crate::dns::answer::out::Out;
 use crate::dns::forward::{Back, Queue};
 use crate::dns::limit::{Judgement, Limiter};
-use crate::dns::out::Out;
 use crate::dns::settings::{Settings, UdpCalls};
 use crate::dns::source::{Source, View};
 use crate::dns::stats::{Counters, Stats, TransportTotals};
@@ -312,7 +312,7 @@ impl Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dns::policy::Policy;
+    use crate::dns::answer::policy::Policy;
     use crate::zone::Published;
 
     #[test]

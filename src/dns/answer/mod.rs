@@ -9,46 +9,23 @@
 //! random source in here. The numbers of docs/dns-behaviour.md and RFC sections stand where they are fulfilled.
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
+mod ask;
+mod browse;
+pub mod cookie;
+pub mod out;
+pub mod policy;
+pub mod query;
+mod records;
+pub mod reply;
+
 use std::net::IpAddr;
 
-use super::out::{Out, Picks};
-use super::policy::Policy;
-use super::query::{self, Edns, HEADER_OCTETS, Header, NAME_OCTETS_MAX, Question};
-use super::records;
-use super::reply::{ExtendedError, MESSAGE_OCTETS_MAX, Options, Reply, Section};
-use super::transport::Transport;
+pub use self::ask::{Ask, Verdict};
+use self::out::{Out, Picks};
+use self::query::{Edns, HEADER_OCTETS, Header, NAME_OCTETS_MAX, Question};
+use self::reply::{ExtendedError, MESSAGE_OCTETS_MAX, Options, Reply, Section};
 use crate::zone::statics::{self, Alias};
 use crate::zone::{Found, Snapshot, Zone};
-
-/// What is known of a query besides its octets.
-#[derive(Debug, Clone, Copy)]
-pub struct Ask<'a> {
-    /// Who asks.
-    pub client: IpAddr,
-    /// How.
-    pub transport: Transport,
-    /// The time in seconds since 1970, of which cookies have the lower 32 bits (RFC 9018 section 4.3).
-    pub now_secs: u32,
-    /// A random number: the order of records, and which of them are left out, come from it.
-    pub draw: u64,
-    /// The registry has not been heard of for a while: what is answered may be out of date.
-    pub stale: bool,
-    /// Say nothing but that TCP knows more: the client's network has been told enough over UDP.
-    pub slip: bool,
-    /// The server's own rules.
-    pub policy: &'a Policy,
-}
-
-/// What to do with a query.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Send this many octets of [`Out::octets`].
-    Reply(usize),
-    /// Send nothing.
-    Drop,
-    /// Ask others: the name is in none of our zones, and this client may have it looked up.
-    Forward,
-}
 
 /// UDP limit of a client without EDNS (RFC 1035 section 4.2.1).
 const PLAIN_UDP_OCTETS: u16 = 512;

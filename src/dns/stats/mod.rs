@@ -7,13 +7,15 @@
 //!
 //! Knows nothing of how metrics are exported.
 
+pub mod kinds;
+
 use std::iter::zip;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::kinds::{Limited, Qtype, Rcode};
-use super::limit::Judgement;
-use super::transport::Transport;
+use self::kinds::{Limited, Qtype, Rcode};
+use crate::dns::limit::Judgement;
+use crate::dns::transport::Transport;
 
 /// The counters of one UDP worker, or of another transport. 128 octets, since cores fetch lines in pairs.
 #[derive(Debug, Default)]

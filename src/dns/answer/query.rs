@@ -79,7 +79,7 @@ pub struct Question {
 
 impl Question {
     /// None read yet.
-    pub(super) const NONE: Self = Self {
+    pub(in crate::dns) const NONE: Self = Self {
         name_octets: 0,
         rtype: 0,
         class: 0,
@@ -97,7 +97,7 @@ impl Question {
 
     /// Reads the question of another message in place of the one before.
     #[inline]
-    pub(super) fn fill(&mut self, message: &[u8]) {
+    pub(in crate::dns) fn fill(&mut self, message: &[u8]) {
         self.name_octets = self.fill_in(message).unwrap_or(0);
     }
 
