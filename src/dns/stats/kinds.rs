@@ -25,7 +25,7 @@ pub enum Rcode {
 }
 
 impl Rcode {
-    /// All of them, in the order of [`super::stats::TransportTotals::responses`].
+    /// All of them, in the order of [`super::TransportTotals::responses`].
     pub const ALL: [Self; 8] = [
         Self::NoError,
         Self::FormErr,
@@ -85,7 +85,7 @@ pub enum Qtype {
 }
 
 impl Qtype {
-    /// All of them, in the order of [`super::stats::TransportTotals::requests`].
+    /// All of them, in the order of [`super::TransportTotals::requests`].
     pub const ALL: [Self; 6] = [Self::A, Self::Aaaa, Self::Srv, Self::Soa, Self::Ns, Self::Other];
 
     /// Its mnemonic.
@@ -128,7 +128,7 @@ pub enum Limited {
 }
 
 impl Limited {
-    /// All of them, in the order of [`super::stats::TransportTotals::limited`].
+    /// All of them, in the order of [`super::TransportTotals::limited`].
     pub const ALL: [Self; 3] = [Self::Observed, Self::Slipped, Self::Dropped];
 
     /// Its name in metrics.
