@@ -259,6 +259,10 @@ impl Parts {
         tasks.spawn("staleness", staleness::watch(status, published, tasks.stop_token()));
         if !config.identities.is_empty() {
             let (hangups, stop) = (hangups.subscribe(), tasks.stop_token());
+        if let Some(forwarder) = source.forwarder() {
+            let (hangups, stop) = (hangups.subscribe(), tasks.stop_token());
+            tasks.spawn("upstreams", forward::follow(forwarder.clone(), hangups, stop));
+        }
             tasks.spawn("certificates", tls::keep(config.identities, hangups, stop));
         }
         tasks.spawn("compiler", compiler.start(Handle::current())?);

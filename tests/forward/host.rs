@@ -81,6 +81,24 @@ async fn the_servers_of_the_host_are_followed() {
     until("the file is read again", async || server.log().contains("[192.0.2.1:53, 192.0.2.2:53]"))
         .await;
     assert!(server.log().contains("[127.0.0.1:53]"), "and was read before");
+    // As whoever writes the file may leave it for a while.
+    home.write("resolv.conf", "");
+    let kept = "going on with those that it named before";
+    until("it names nobody", async || server.log().contains(kept)).await;
+    home.write("resolv.conf", "nameserver 192.0.2.3\n");
+    until("it names somebody", async || server.log().contains("[192.0.2.3:53]")).await;
+    assert_eq!(server.log().matches(kept).count(), 1, "{}", server.log());
+}
+
+#[tokio::test]
+async fn what_is_no_file_keeps_nobody_waiting() {
+    let home =
+        Home::with_config("[forward]\nupstreams = \"system\"\nresolv_conf = \"resolv.conf\"\n");
+    let made = Command::new("mkfifo").arg(home.path("resolv.conf")).status().unwrap();
+    assert!(made.success());
+    let server = home.start(&[]).await;
+    assert!(server.log().contains("cannot read the file"), "{}", server.log());
+    assert_eq!(server.stop().await, 0);
 }
 
 /// unbound, with names of its own; gone with its value.
