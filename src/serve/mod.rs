@@ -68,9 +68,9 @@ pub enum ServeError {
 ///
 /// # Errors
 /// What kept it from starting, or what ended it.
-pub fn run(config: Config) -> Result<(), ServeError> {
+pub fn run(mut config: Config) -> Result<(), ServeError> {
     logging::start(&config.log);
-    descriptors::make_room(&config);
+    descriptors::make_room(&mut config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         let signals = signals::Signals::install()?;

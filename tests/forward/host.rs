@@ -101,6 +101,19 @@ async fn what_is_no_file_keeps_nobody_waiting() {
     assert_eq!(server.stop().await, 0);
 }
 
+#[tokio::test]
+async fn look_ups_leave_descriptors_to_connections() {
+    let home = Home::with_config("[forward]\nupstreams = [\"192.0.2.1\"]\n");
+    let server = home.spawn_limited("-n 256").await;
+    let log = server.log();
+    // 64 descriptors, and three for each of them.
+    assert!(
+        log.contains("the limit of open files is too low") && log.contains("look_ups=21"),
+        "{log}"
+    );
+    assert_eq!(server.stop().await, 0);
+}
+
 /// unbound, with names of its own; gone with its value.
 struct Unbound {
     process: Child,
