@@ -544,6 +544,32 @@ fn a_key_that_others_can_read_is_warned_of_once() {
 }
 
 #[test]
+fn a_certificate_for_no_listener_is_warned_of() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    fs::write(&cert, made.cert.pem()).unwrap();
+    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let pair = format!("cert_file = {cert:?}\nkey_file = {key:?}\n");
+    let listen = "listen = [\"127.0.0.1:0\"]\n";
+    for (listeners, expected) in [
+        (String::new(), 1),
+        (format!("[dns.tls]\n{listen}{pair}"), 1),
+        (format!("[dns.https]\n{listen}tls = false\n"), 1),
+        (format!("[dns.tls]\n{listen}"), 0),
+        ("[http.tls]\n".into(), 0),
+    ] {
+        let text = format!("version = 1\n[tls]\n{pair}{listeners}");
+        let loaded =
+            Config::parse(Path::new("rollcall.toml"), &text, &Overrides::default()).unwrap();
+        let said: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+        let unused = "rollcall.toml:2: tls: is used by no listener: add one, for example [dns.tls]";
+        let of_tls = said.iter().filter(|line| line.starts_with(unused));
+        assert_eq!(of_tls.count(), expected, "{listeners}: {said:?}");
+    }
+}
+
+#[test]
 fn http_without_tls_stays_on_the_machine() {
     let plain = "version = 1\n[dns.https]\ntls = false\nlisten";
     let beyond = format!("{plain} = [\"127.0.0.1:80\", \"192.0.2.1:80\"]");
