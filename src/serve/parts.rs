@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::certificates::Certificates;
 use super::compiler::{Compiler, Measures};
 use super::data::{Data, DataError};
 use super::readiness::Health;
@@ -184,6 +185,7 @@ impl Parts {
     ) -> Result<(), ServeError> {
         let Self { config, data, registry, dns, http } = self;
         let keys = Keys::new(&config.prefix);
+        let certificates = Certificates::of(&config);
         let (send, deltas) = mpsc::channel(DELTAS_MAX);
         let (send_contents, contents) = mpsc::channel(CONTENTS_MAX);
         let layout = keys.clone();
@@ -227,6 +229,7 @@ impl Parts {
             &measures,
             &reload.measures,
         );
+        exposition.register_collector(Box::new(certificates));
         let api = Api {
             registry,
             shared_registry: matches!(config.registry, RegistryChoice::Etcd(_)),
@@ -256,14 +259,14 @@ impl Parts {
         let source = dns::Source::new(published.clone(), config.dns.policy(secret), unix_secs);
         let source = forwarding(source, config.dns.forward, dns.addresses(), forwarded)?;
         dns.run(&source, &stats, tasks)?;
-        tasks.spawn("staleness", staleness::watch(status, published, tasks.stop_token()));
-        if !config.identities.is_empty() {
-            let (hangups, stop) = (hangups.subscribe(), tasks.stop_token());
         if let Some(forwarder) = source.forwarder() {
             let (hangups, stop) = (hangups.subscribe(), tasks.stop_token());
             tasks.spawn("upstreams", forward::follow(forwarder.clone(), hangups, stop));
         }
-            tasks.spawn("certificates", tls::keep(config.identities, hangups, stop));
+        tasks.spawn("staleness", staleness::watch(status, published, tasks.stop_token()));
+        if !config.identities.is_empty() {
+            let (hangups, stop) = (hangups.subscribe(), tasks.stop_token());
+            tasks.spawn("certificates", tls::keep(config.identities, wall_time, hangups, stop));
         }
         tasks.spawn("compiler", compiler.start(Handle::current())?);
         let reload =
@@ -307,6 +310,6 @@ fn unix_secs() -> u32 {
 
 /// The one place where the server reads the wall clock: for notes that people read, and for cookies.
 #[expect(clippy::disallowed_methods, reason = "wall time is read in serve and passed on")]
-fn wall_time() -> SystemTime {
+pub(super) fn wall_time() -> SystemTime {
     SystemTime::now()
 }
