@@ -18,8 +18,6 @@ pub mod query;
 mod records;
 pub mod reply;
 
-use std::net::IpAddr;
-
 pub use self::ask::{Ask, Verdict};
 use self::out::{Out, Picks};
 use self::query::{Edns, HEADER_OCTETS, Header, NAME_OCTETS_MAX, Question};
@@ -114,8 +112,9 @@ pub(super) fn answer_read(
         asked.options.error = Some(ExtendedError::NotAuthoritative);
         return asked.bare(out, 0, REFUSED);
     };
-    asked.note_stale(zone, ExtendedError::StaleAnswer);
-    match zone.find(relative) {
+    let found = zone.find(relative);
+    asked.note_stale(zone, found);
+    match found {
         Found::Unknown => asked.not_ready(out),
         Found::Missing => asked.negative(out, zone, NXDOMAIN),
         Found::Between => asked.negative(out, zone, NOERROR),
@@ -149,7 +148,7 @@ fn without_question(ask: &Ask<'_>, header: &Header, query: &[u8], out: &mut Out)
 /// What the reply's OPT record says, if it has one; an extended error apart.
 fn options(ask: &Ask<'_>, edns: Option<Edns>, out: &mut Out) -> Options {
     let Some(edns) = edns else { return Options::default() };
-    let cookie = match (&ask.policy.cookies, &edns.cookie) {
+    let cookie = match (&ask.policy.cookies, &edns.options.cookie) {
         (Some(secrets), Some(cookie)) => {
             let (cookie, good) = secrets.answer(cookie, ask.client, ask.now_secs);
             out.known = good;
@@ -157,7 +156,13 @@ fn options(ask: &Ask<'_>, edns: Option<Edns>, out: &mut Out) -> Options {
         }
         _ => None,
     };
-    Options { udp_octets: Some(ask.policy.udp_octets_max), error: None, cookie }
+    Options {
+        udp_octets: Some(ask.policy.udp_octets_max),
+        error: None,
+        cookie,
+        dnssec_ok: edns.dnssec_ok,
+        padding: edns.options.padding && ask.transport.is_encrypted(),
+    }
 }
 
 /// A query that was read, and what limits its reply.
@@ -200,9 +205,16 @@ impl Asked<'_> {
     }
 
     /// 9: says so where what is registered may be out of date; what a zone file says is not.
-    fn note_stale(&mut self, zone: &Zone, error: ExtendedError) {
+    #[inline]
+    fn note_stale(&mut self, zone: &Zone, found: Found<'_>) {
         if self.ask.stale && zone.has_namespace() {
-            self.options.error = Some(error);
+            match found {
+                Found::Missing => self.options.error = Some(ExtendedError::StaleNxdomain),
+                Found::App(_) | Found::Between => {
+                    self.options.error = Some(ExtendedError::StaleAnswer);
+                }
+                Found::Static(_) | Found::Unknown => {}
+            }
         }
     }
 
@@ -225,9 +237,6 @@ impl Asked<'_> {
 
     /// 14 and 15: no such name, or no such data: one SOA, and nothing else (RFC 2308 section 5).
     fn negative(&mut self, out: &mut Out, zone: &Zone, rcode: u16) -> Verdict {
-        if rcode == NXDOMAIN {
-            self.note_stale(zone, ExtendedError::StaleNxdomain);
-        }
         let mut reply = self.begin(&mut out.octets);
         let in_front = self.question.name().len().saturating_sub(zone.name().wire().len());
         let flags = write_soa(&mut reply, zone, HEADER_OCTETS + in_front);
@@ -271,7 +280,7 @@ impl Asked<'_> {
             // 12: too big even for TCP: a sample that is the same for this client each time.
             records::Written::Some => {
                 reply.rewind(before);
-                write(reply, picks, steady(self.ask.client));
+                write(reply, picks, self.ask.steady());
             }
         }
         records::write_glue(reply, picks, self.snapshot, found, rtype);
@@ -283,15 +292,26 @@ impl Asked<'_> {
     #[cold]
     fn aliased(&mut self, out: &mut Out, first: Alias<'_>) -> Verdict {
         let Out { octets, picks, .. } = out;
-        let mut reply = self.begin(octets);
+        // Room for what may have to be said of a name that it leads to.
+        let error = self.ask.stale.then_some(ExtendedError::StaleAnswer);
+        let room = Options { error, ..self.options };
+        let mut reply = Reply::begin(octets, self.limit, self.written, room);
+        let mut owners: [&[u8]; ALIASES_MAX] = [self.question.name(); ALIASES_MAX];
         let mut alias = first;
-        for _ in 0..ALIASES_MAX {
+        for at in 1..=ALIASES_MAX {
             let data = [alias.target];
             let owner = reply.owner();
             let written =
                 reply.record(Section::Answer, owner, statics::TYPE_CNAME, alias.ttl_secs, &data);
             let Ok(place) = written else { return self.finish(reply, AA | TC, NOERROR) };
             reply.follow(place);
+            // A loop leads nowhere, and no record stands in an answer twice (RFC 2181 section 5).
+            if owners.iter().any(|owner| owner.eq_ignore_ascii_case(alias.target)) {
+                break;
+            }
+            if let Some(owner) = owners.get_mut(at) {
+                *owner = alias.target;
+            }
             let mut lower = [0; NAME_OCTETS_MAX];
             let target = lower_case(alias.target, &mut lower);
             let Some((zone, relative)) = self.snapshot.zone(target) else {
@@ -304,6 +324,7 @@ impl Asked<'_> {
                 };
             };
             let found = zone.find(relative);
+            self.note_stale(zone, found);
             match found {
                 Found::Unknown => return self.not_ready(out),
                 Found::Static(node) => {
@@ -322,7 +343,7 @@ impl Asked<'_> {
             });
             return self.finish(reply, AA | flags, if missing { NXDOMAIN } else { NOERROR });
         }
-        // A chain that long is a loop, or as good as one.
+        // A loop, or a chain so long that nobody means it.
         self.finish(reply, AA, NOERROR)
     }
 
@@ -364,16 +385,4 @@ fn finish(
         questions,
         options,
     ))
-}
-
-/// A number that belongs to a client.
-fn steady(client: IpAddr) -> u64 {
-    let bits = match client {
-        IpAddr::V4(v4) => u64::from(v4.to_bits()),
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, e, f, g, h] = v6.segments().map(u64::from);
-            (a << 48 | b << 32 | c << 16 | d) ^ (e << 48 | f << 32 | g << 16 | h)
-        }
-    };
-    bits ^ 0x9e37_79b9_7f4a_7c15
 }

@@ -55,11 +55,13 @@ impl<'q> Asked<'q> {
         let question = Question::read(query)?;
         let written = question.octets(query);
         let edns = query::read_edns(query, &header, written.len()).ok()?;
-        let cookie = edns.and_then(|edns| edns.cookie).zip(policy.cookies.as_ref());
+        let cookie = edns.and_then(|edns| edns.options.cookie).zip(policy.cookies.as_ref());
         let options = Options {
             udp_octets: edns.map(|_| policy.udp_octets_max),
             error: None,
             cookie: cookie.map(|(cookie, secrets)| secrets.answer(&cookie, client, now_secs).0),
+            dnssec_ok: edns.is_some_and(|edns| edns.dnssec_ok),
+            padding: transport.is_encrypted() && edns.is_some_and(|edns| edns.options.padding),
         };
         let limit = usize::from(match edns {
             _ if !transport.is_datagram() => u16::MAX,
