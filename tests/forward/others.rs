@@ -55,6 +55,27 @@ async fn a_server_that_is_silent_gets_a_rival() {
 }
 
 #[tokio::test]
+async fn a_server_without_edns_is_asked_once_more_without_it() {
+    let upstream = Upstream::start(|asked| {
+        vec![match asked.message.edns {
+            Some(_) => asked.code(ResponseCode::FormErr),
+            None if asked.name() == "bad.example." => asked.code(ResponseCode::FormErr),
+            None => asked.with([a(&asked.name(), 60, 1)]),
+        }]
+    })
+    .await;
+    let server = forwarding(to(&[upstream.address]));
+    let reply = ask(&server, "www.example", "A", &[]).await;
+    assert_eq!(answers(&reply), ["www.example. 60 A 192.0.2.1"]);
+    assert_eq!(errors(&server, UpstreamError::Rcode), 0);
+    // One that finds fault with the question itself is not asked for ever.
+    let reply = ask(&server, "bad.example", "A", &[]).await;
+    assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
+    let times = upstream.seen().iter().filter(|asked| asked.name() == "bad.example.").count();
+    assert_eq!((times, errors(&server, UpstreamError::Rcode)), (2, 1));
+}
+
+#[tokio::test]
 async fn servers_that_all_fail_are_told_of_as_servfail() {
     let broken = Upstream::start(|asked| vec![asked.code(ResponseCode::ServFail)]).await;
     let server = forwarding(to(&[broken.address]));

@@ -8,6 +8,7 @@ use hickory_resolver::proto::rr::rdata::SOA;
 use hickory_resolver::proto::rr::{RData, Record};
 
 pub(super) const NOERROR: u16 = 0;
+pub(super) const FORMERR: u16 = 1;
 pub(super) const SERVFAIL: u16 = 2;
 pub(super) const NXDOMAIN: u16 = 3;
 

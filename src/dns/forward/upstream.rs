@@ -24,7 +24,7 @@ use hickory_resolver::proto::op::{
 };
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::heard::{NOERROR, NXDOMAIN};
+use super::heard::{FORMERR, NOERROR, NXDOMAIN};
 use super::stats::{Stats, UpstreamError};
 
 /// A server that is silent for so long gets a rival; half the time there is, where that is less.
@@ -195,33 +195,50 @@ impl Group {
     }
 }
 
-/// One question to one server; over TCP if the answer is cut short, or can't be read: it may have been longer than
-/// we take, or a stranger's.
+/// One question to one server; once more without EDNS if the server knows none, which it says by FORMERR without OPT
+/// (RFC 6891 sections 6.2.2 and 7).
 async fn exchange(server: SocketAddr, inquiry: Inquiry<'_>) -> Result<DnsResponse, NetError> {
+    let response = send(server, inquiry, true).await?;
+    let knows_no_edns = response.edns.is_none()
+        && u16::from(response.metadata.response_code) == FORMERR
+        && is_answer_to(&response, inquiry.query);
+    if knows_no_edns { send(server, inquiry, false).await } else { Ok(response) }
+}
+
+/// One message to one server; over TCP if the answer is cut short, or can't be read: it may have been longer than
+/// we take, or a stranger's.
+async fn send(
+    server: SocketAddr,
+    inquiry: Inquiry<'_>,
+    with_edns: bool,
+) -> Result<DnsResponse, NetError> {
     let Inquiry { query, wishes, deadline, .. } = inquiry;
     let provider = TokioRuntimeProvider::default();
     let left = || deadline.saturating_duration_since(Instant::now());
+    let request = || request(query, wishes, with_edns);
     let mut udp =
         UdpClientStream::builder(server, provider.clone()).with_timeout(Some(left())).build();
-    match udp.send_message(request(query, wishes)).first_answer().await {
+    match udp.send_message(request()).first_answer().await {
         Ok(response) if !response.truncation => return Ok(response),
         Ok(_) | Err(NetError::Proto(_)) => {}
         Err(error) => return Err(error),
     }
     let most = Some(TCP_REQUESTS_MAX);
     let tcp = TcpClientStream::exchange(server, None, left(), most, provider).await?;
-    tcp.send(request(query, wishes)).first_answer().await
+    tcp.send(request()).first_answer().await
 }
 
 /// The message; its id is a random number.
-fn request(query: &Query, wishes: Wishes) -> DnsRequest {
+fn request(query: &Query, wishes: Wishes, with_edns: bool) -> DnsRequest {
     let mut message = Message::query();
     message.metadata.recursion_desired = true;
     message.metadata.checking_disabled = wishes.checking_disabled;
     message.queries.push(query.clone());
-    let mut edns = Edns::new();
-    edns.set_max_payload(UDP_OCTETS).set_dnssec_ok(wishes.dnssec_ok);
-    message.edns = Some(edns);
+    message.edns = with_edns.then(|| {
+        let mut edns = Edns::new();
+        edns.set_max_payload(UDP_OCTETS).set_dnssec_ok(wishes.dnssec_ok);
+        edns
+    });
     DnsRequest::new(message, DnsRequestOptions::default())
 }
 
