@@ -5,12 +5,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use hickory_resolver::proto::op::Query;
 use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::proto::serialize::binary::{BinDecodable as _, BinDecoder};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::chain::{Ask, Chain};
 use super::compose::{Asked, CD};
@@ -19,6 +20,10 @@ use super::routes::Route;
 use super::under_way::Answer;
 use super::upstream::{Failure, Wishes};
 use super::{Inner, Refusal};
+
+/// A client waits for so much longer than an exchange takes at most: one that was begun for it ends first, and how it
+/// ended is remembered.
+const MARGIN: Duration = Duration::from_millis(20);
 
 impl Inner {
     /// The way from a client's question to its answer.
@@ -29,13 +34,18 @@ impl Inner {
         Some(Chain::new((&self.own, &self.routes), client, question, asked.dnssec_ok))
     }
 
+    /// How long a client waits at most.
+    pub(super) fn patience(&self) -> Duration {
+        self.settings.timeout + MARGIN
+    }
+
     /// The whole answer to a client's question.
     pub(super) async fn look_up(
         self: &Arc<Self>,
         asked: &Asked<'_>,
         client: IpAddr,
     ) -> Result<Heard, Refusal> {
-        let deadline = Instant::now() + self.settings.timeout;
+        let deadline = Instant::now() + self.patience();
         let wishes =
             Wishes { dnssec_ok: asked.dnssec_ok, checking_disabled: asked.header.flags & CD != 0 };
         let unreadable = Refusal::Failure(Failure::Unreachable);
@@ -51,6 +61,8 @@ impl Inner {
 
     /// One question, from the cache or from an upstream server. Who validates has a cache already, and gets what
     /// upstream says now.
+    ///
+    /// The deadline is this client's alone. Others may wait for the same exchange, who came later: it goes on for them.
     async fn ask(
         self: &Arc<Self>,
         ask: Ask,
@@ -68,24 +80,20 @@ impl Inner {
         }
         let exchange = || {
             let inner = self.clone();
-            async move { inner.exchange(query, ask.route, wishes, deadline).await }.boxed()
+            async move { inner.exchange(query, ask.route, wishes).await }.boxed()
         };
         let key = (ask.lower.into(), rtype, wishes);
-        // It ends at the deadline of whoever began it, which is no later than this one.
-        match self.under_way.join(key, exchange).await {
+        let answer = timeout_at(deadline, self.under_way.join(key, exchange)).await;
+        match answer.unwrap_or(Err(Failure::Silence)) {
             Ok(heard) => Ok(Heard::clone(&heard)),
             Err(failure) => Err(Refusal::Failure(failure)),
         }
     }
 
-    /// Asks, and keeps what was said before anybody hears of it: so nobody asks in between.
-    async fn exchange(
-        &self,
-        query: Query,
-        route: Route,
-        wishes: Wishes,
-        deadline: Instant,
-    ) -> Answer {
+    /// Asks for as long as any client may wait, and keeps what was said before anybody hears of it: so nobody asks in
+    /// between. Where the last client leaves before the end, nothing is known, and nothing kept.
+    async fn exchange(&self, query: Query, route: Route, wishes: Wishes) -> Answer {
+        let deadline = Instant::now() + self.settings.timeout;
         let group = self.routes.group(route);
         let answer = group.ask(&query, wishes, deadline, &self.stats).await;
         let now = Instant::now().into_std();

@@ -155,7 +155,7 @@ impl Forwarder {
     /// The longest that [`Self::forward`] takes.
     #[must_use]
     pub fn timeout(&self) -> Duration {
-        self.inner.settings.timeout
+        self.inner.patience()
     }
 
     /// The reply to a query of which `answer()` says that it is to be forwarded. Never longer than that transport

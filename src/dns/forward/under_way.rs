@@ -3,7 +3,7 @@
 //! It has an entry for each question that at least one client waits for, so that it is bounded as those are.
 //!
 //! A query that goes round in a loop of servers comes back as the same question and waits for itself: it costs one
-//! exchange, and ends with the first client's time-out.
+//! exchange, and ends with that.
 //!
 //! Knows nothing of how one asks.
 
