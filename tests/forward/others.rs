@@ -214,7 +214,7 @@ async fn a_question_that_goes_round_in_a_loop_waits_for_itself() {
             }
         }
     };
-    let goes_round = until("it comes round", async || server.forwarded.totals().in_flight > 1);
+    let goes_round = until("it comes round", async || server.forwarded.totals().waiting > 1);
     let asks = ask(&server, "www.example", "A", &[]);
     let (reply, ()) = tokio::select! {
         both = async { tokio::join!(asks, goes_round) } => both,

@@ -53,7 +53,9 @@ pub(super) struct Chain<'a> {
 pub(super) struct Ask {
     /// The name.
     pub(super) name: Name,
-    /// In wire form and lower case.
+    /// The type.
+    pub(super) rtype: RecordType,
+    /// The name in wire form and lower case.
     pub(super) lower: Vec<u8>,
     /// Whom to ask.
     pub(super) route: Route,
@@ -89,8 +91,9 @@ impl<'a> Chain<'a> {
             } else if let Some(heard) = self.special(&self.name, &self.lower) {
                 heard
             } else {
-                let route = self.routes.of(&self.lower);
-                return Some(Ask { name: self.name.clone(), lower: self.lower.clone(), route });
+                let (name, lower) = (self.name.clone(), self.lower.clone());
+                let (rtype, route) = (self.rtype, self.routes.of(&lower));
+                return Some(Ask { name, rtype, lower, route });
             };
             self.add(heard);
         }

@@ -1,6 +1,6 @@
 //! From a client's question to what is known of it: the cache, then whoever asks the same already, then upstream.
 //!
-//! Knows nothing of messages, and of how many may ask.
+//! Knows nothing of messages.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,6 +25,15 @@ use super::{Inner, Refusal};
 /// ended is remembered.
 const MARGIN: Duration = Duration::from_millis(20);
 
+/// A client, as far as it matters to what it asks.
+#[derive(Debug, Clone, Copy)]
+struct Client {
+    address: IpAddr,
+    wishes: Wishes,
+    /// It waits no longer.
+    deadline: Instant,
+}
+
 impl Inner {
     /// The way from a client's question to its answer.
     pub(super) fn chain(&self, asked: &Asked<'_>, client: IpAddr) -> Option<Chain<'_>> {
@@ -46,13 +55,12 @@ impl Inner {
         client: IpAddr,
     ) -> Result<Heard, Refusal> {
         let deadline = Instant::now() + self.patience();
-        let wishes =
-            Wishes { dnssec_ok: asked.dnssec_ok, checking_disabled: asked.header.flags & CD != 0 };
+        let wishes = Wishes::new(asked.dnssec_ok, asked.header.flags & CD != 0);
         let unreadable = Refusal::Failure(Failure::Unreachable);
         let mut chain = self.chain(asked, client).ok_or(unreadable)?;
+        let client = Client { address: client, wishes, deadline };
         while let Some(ask) = chain.next() {
-            let rtype = asked.question.rtype;
-            let heard = self.ask(ask, rtype, wishes, deadline).await?;
+            let heard = self.ask(ask, client).await?;
             chain.take(heard);
         }
         let heard = chain.into_heard();
@@ -62,15 +70,11 @@ impl Inner {
     /// One question, from the cache or from an upstream server. Who validates has a cache already, and gets what
     /// upstream says now.
     ///
-    /// The deadline is this client's alone. Others may wait for the same exchange, who came later: it goes on for them.
-    async fn ask(
-        self: &Arc<Self>,
-        ask: Ask,
-        rtype: u16,
-        wishes: Wishes,
-        deadline: Instant,
-    ) -> Result<Heard, Refusal> {
-        let query = Query::query(ask.name.to_lowercase(), RecordType::from(rtype));
+    /// The client needs a place only where it has to wait. The deadline is this client's alone: others may wait for the
+    /// same exchange, who came later, and it goes on for them.
+    async fn ask(self: &Arc<Self>, ask: Ask, client: Client) -> Result<Heard, Refusal> {
+        let wishes = client.wishes;
+        let query = Query::query(ask.name.to_lowercase(), ask.rtype);
         if wishes.are_usual() {
             if let Some(heard) = self.cache.get(&query, Instant::now().into_std()) {
                 self.stats.cache_hits.fetch_add(1, Relaxed);
@@ -78,13 +82,18 @@ impl Inner {
             }
             self.stats.cache_misses.fetch_add(1, Relaxed);
         }
+        let _waits = self.places.wait(client.address).ok_or(Refusal::Overloaded)?;
         let exchange = || {
-            let inner = self.clone();
-            async move { inner.exchange(query, ask.route, wishes).await }.boxed()
+            let (place, inner) = (self.places.exchange()?, self.clone());
+            let exchange = async move {
+                let _place = place;
+                inner.exchange(query, ask.route, wishes).await
+            };
+            Some(exchange.boxed())
         };
-        let key = (ask.lower.into(), rtype, wishes);
-        let answer = timeout_at(deadline, self.under_way.join(key, exchange)).await;
-        match answer.unwrap_or(Err(Failure::Silence)) {
+        let key = (ask.lower.into(), ask.rtype.into(), wishes);
+        let answer = timeout_at(client.deadline, self.under_way.join(key, exchange)).await;
+        match answer.unwrap_or(Some(Err(Failure::Silence))).ok_or(Refusal::Overloaded)? {
             Ok(heard) => Ok(Heard::clone(&heard)),
             Err(failure) => Err(Refusal::Failure(failure)),
         }

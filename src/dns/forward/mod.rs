@@ -6,9 +6,10 @@
 //! TCP, TLS, HTTPS, QUIC                                     +-- upstream servers, by routes
 //! ```
 //!
-//! Nothing here can hold up our own names (21 in docs/dns-behaviour.md): it runs on tasks of its own, their number
-//! is bounded, and whoever finds no place is told so at once. Questions for names in our zones do not come here,
-//! save as the targets of others' aliases, and never leave.
+//! Nothing here can hold up our own names (21 in docs/dns-behaviour.md): it runs on tasks of its own. Whoever has to
+//! wait needs a place, of which there are so many, and a part for each network of clients; who finds none is told at
+//! once. What is known already needs none. Questions for names in our zones do not come here, save as the targets of
+//! others' aliases, and never leave.
 //!
 //! A loop of servers can't run away: a question that is being asked is not asked again, but waited for, so that one
 //! that comes round to us waits for itself and ends with its time-out. Where the server that it comes from is one
@@ -23,6 +24,7 @@ mod heard;
 mod look_up;
 mod name;
 mod own;
+mod places;
 mod queue;
 mod routes;
 pub mod settings;
@@ -34,17 +36,16 @@ mod upstream;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use hickory_resolver::proto::op::{Message, Query};
 use hickory_resolver::proto::rr::RecordType;
-use tokio::sync::Semaphore;
 
 use self::cache::Cache;
 use self::compose::Asked;
 use self::heard::{Heard, SERVFAIL};
 pub(super) use self::queue::{Back, Outlet, Queue, answer_connection, serve};
+use self::places::Places;
 use self::routes::Routes;
 pub use self::settings::{Domain, DomainName, Settings, Upstreams};
 use self::stats::{Outcome, Stats};
@@ -75,7 +76,7 @@ struct Inner {
     routes: Routes,
     cache: Cache,
     under_way: UnderWay,
-    places: Semaphore,
+    places: Places,
     stats: Arc<Stats>,
 }
 
@@ -129,7 +130,7 @@ impl Forwarder {
             routes: Routes::new(&settings),
             cache: Cache::new(settings.cache_entries_max),
             under_way: UnderWay::default(),
-            places: Semaphore::new(settings.in_flight_max),
+            places: Places::new(settings.in_flight_max, stats.clone()),
             stats,
             settings,
         };
@@ -146,12 +147,6 @@ impl Forwarder {
         &self.inner.settings.allow
     }
 
-    /// Questions of one connection that may be looked up at once.
-    #[must_use]
-    pub fn per_connection_max(&self) -> usize {
-        self.inner.settings.per_connection_max
-    }
-
     /// The longest that [`Self::forward`] takes.
     #[must_use]
     pub fn timeout(&self) -> Duration {
@@ -164,9 +159,10 @@ impl Forwarder {
         let inner = &self.inner;
         let rules = (inner.own.policy(), inner.own.now_secs());
         let Some(asked) = Asked::read(query, client, transport, rules) else { return Vec::new() };
-        let looked_up = match self.admit(&asked, client) {
-            Ok(_place) => inner.look_up(&asked, client).await,
-            Err(refusal) => Err(refusal),
+        let looked_up = if inner.has_come_round(&asked, client) {
+            Err(Refusal::Loop)
+        } else {
+            inner.look_up(&asked, client).await
         };
         inner.stats.request(match &looked_up {
             Ok(_) => Outcome::Answered,
@@ -237,33 +233,16 @@ impl Forwarder {
     fn replace_upstreams(&self, addresses: &[SocketAddr]) -> bool {
         self.inner.routes.replace_others(addresses)
     }
+}
 
-    fn admit(&self, asked: &Asked<'_>, client: IpAddr) -> Result<Place<'_>, Refusal> {
-        let inner = &self.inner;
-        let (name, rtype) = (asked.question.name(), asked.question.rtype);
-        // Another program on the host of an upstream server may well ask the same at the same time; on our own host,
-        // where clients and servers share an address, that is nothing unusual at all.
-        if inner.under_way.contains(name, rtype)
-            && inner.routes.is_upstream(client)
+impl Inner {
+    /// Whether a question is one that we are asking, and comes from a server that we ask. Another program on the host of
+    /// such a server may well ask the same at the same time; on our own host, where clients and servers share an
+    /// address, that is nothing unusual at all.
+    fn has_come_round(&self, asked: &Asked<'_>, client: IpAddr) -> bool {
+        self.routes.is_upstream(client)
+            && self.under_way.contains(asked.question.name(), asked.question.rtype)
             && !own::is_of_host(client)
-        {
-            return Err(Refusal::Loop);
-        }
-        let place = inner.places.try_acquire().map_err(|_| Refusal::Overloaded)?;
-        inner.stats.in_flight.fetch_add(1, Relaxed);
-        Ok(Place { stats: &inner.stats, _permit: place })
-    }
-}
-
-/// A question's place among those that are being looked up.
-struct Place<'f> {
-    stats: &'f Stats,
-    _permit: tokio::sync::SemaphorePermit<'f>,
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.stats.in_flight.fetch_sub(1, Relaxed);
     }
 }
 

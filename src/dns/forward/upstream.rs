@@ -60,6 +60,18 @@ pub(super) struct Wishes {
 }
 
 impl Wishes {
+    /// All that there are.
+    pub(super) const ALL: [Self; 4] = [
+        Self::new(false, false),
+        Self::new(false, true),
+        Self::new(true, false),
+        Self::new(true, true),
+    ];
+
+    pub(super) const fn new(dnssec_ok: bool, checking_disabled: bool) -> Self {
+        Self { dnssec_ok, checking_disabled }
+    }
+
     /// Whether it is what nearly everybody asks for.
     pub(super) fn are_usual(self) -> bool {
         !self.dnssec_ok && !self.checking_disabled
@@ -281,7 +293,7 @@ mod tests {
     }
 
     async fn ask(group: &Group, name: &str) -> Result<DnsResponse, Failure> {
-        let wishes = Wishes { dnssec_ok: false, checking_disabled: false };
+        let wishes = Wishes::new(false, false);
         let stats = Stats::default();
         group.ask(&question(name), wishes, Instant::now() + LONG, &stats).await
     }
