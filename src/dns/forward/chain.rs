@@ -46,6 +46,16 @@ pub(super) struct Chain<'a> {
     aliases: usize,
     heard: Heard,
     done: bool,
+    dead_end: Option<DeadEnd>,
+}
+
+/// Why a way ends without an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DeadEnd {
+    /// Aliases lead in a circle, or on and on.
+    Aliases,
+    /// They lead into a zone of ours of which nothing is known yet.
+    NotReady,
 }
 
 /// A question to be asked of others.
@@ -80,6 +90,7 @@ impl<'a> Chain<'a> {
             aliases: 0,
             heard: Heard::default(),
             done: false,
+            dead_end: None,
         }
     }
 
@@ -87,7 +98,12 @@ impl<'a> Chain<'a> {
     pub(super) fn next(&mut self) -> Option<Ask> {
         while !self.done {
             let heard = if self.is_own(&self.lower) {
-                self.ask_own()
+                let heard = self.ask_own();
+                if heard.rcode == SERVFAIL {
+                    self.give_up(DeadEnd::NotReady);
+                    return None;
+                }
+                heard
             } else if let Some(heard) = self.special(&self.name, &self.lower) {
                 heard
             } else {
@@ -109,20 +125,26 @@ impl<'a> Chain<'a> {
     }
 
     /// The answer.
-    pub(super) fn into_heard(self) -> Heard {
-        self.heard
+    pub(super) fn into_heard(self) -> Result<Heard, DeadEnd> {
+        self.dead_end.map_or(Ok(self.heard), Err)
+    }
+
+    /// What we say ourselves of where the way has come to: at its beginning, what becomes of one of our aliases for those
+    /// for whom nobody is asked.
+    pub(super) fn own_words(&self) -> Option<Heard> {
+        self.is_own(&self.lower).then(|| self.ask_own()).filter(|heard| heard.rcode != SERVFAIL)
     }
 
     fn add(&mut self, Heard { rcode, mut answers, mut authorities }: Heard) {
         let Some((owners, goes_on)) = self.follow(rcode, &answers, &authorities) else {
-            return self.end(Heard::bare(SERVFAIL));
+            return self.give_up(DeadEnd::Aliases);
         };
         answers.retain(|record| self.is_wanted(record, &owners));
         self.heard.answers.append(&mut answers);
         if let Some(target) = goes_on {
             self.aliases += 1;
             if self.aliases > ALIASES_MAX {
-                return self.end(Heard::bare(SERVFAIL));
+                return self.give_up(DeadEnd::Aliases);
             }
             self.lower = lower(&target);
             self.name = target;
@@ -154,6 +176,11 @@ impl<'a> Chain<'a> {
 
     fn end(&mut self, heard: Heard) {
         self.heard = heard;
+        self.done = true;
+    }
+
+    fn give_up(&mut self, why: DeadEnd) {
+        self.dead_end = Some(why);
         self.done = true;
     }
 

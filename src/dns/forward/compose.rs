@@ -1,7 +1,7 @@
 //! Replies to forwarded questions: the client's own id, question, RD and CD around what was heard.
 //!
-//! RA is set, since the question was forwarded; AA and AD are clear, since nothing of it is ours to vouch for. What
-//! does not fit sets TC, and no record is cut (RFC 2181 section 9).
+//! RA is set, since the question was forwarded; AA and AD are clear, since nothing of it is ours to vouch for, unless all
+//! of it is ours. What does not fit sets TC, and no record is cut (RFC 2181 section 9).
 //!
 //! Knows nothing of where answers come from.
 
@@ -23,8 +23,9 @@ use crate::dns::transport::Transport;
 /// UDP limit of a client without EDNS (RFC 1035 section 4.2.1).
 const PLAIN_UDP_OCTETS: u16 = 512;
 
-/// Response, truncated, recursion available (RFC 1035 section 4.1.1).
+/// Response, authoritative, truncated, recursion available (RFC 1035 section 4.1.1).
 const QR: u16 = 0x8000;
+const AA: u16 = 0x0400;
 const TC: u16 = 0x0200;
 const RA: u16 = 0x0080;
 /// What a reply copies: RD, CD (RFC 4035 section 3.1.6).
@@ -78,6 +79,11 @@ impl<'q> Asked<'q> {
     /// The reply.
     pub(super) fn reply(&self, heard: &Heard, error: Option<ExtendedError>) -> Vec<u8> {
         self.write(heard, 0, error)
+    }
+
+    /// The reply where all that is said is ours.
+    pub(super) fn reply_with_own(&self, own: &Heard, error: Option<ExtendedError>) -> Vec<u8> {
+        self.write(own, AA, error)
     }
 
     fn write(&self, heard: &Heard, flags: u16, error: Option<ExtendedError>) -> Vec<u8> {

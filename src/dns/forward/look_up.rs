@@ -34,6 +34,17 @@ struct Client {
     deadline: Instant,
 }
 
+/// Goes a client's way to its end; `hear` asks others.
+pub(super) async fn walk<H: Future<Output = Result<Heard, Refusal>>>(
+    mut chain: Chain<'_>,
+    mut hear: impl FnMut(Ask) -> H,
+) -> Result<Heard, Refusal> {
+    while let Some(ask) = chain.next() {
+        chain.take(hear(ask).await?);
+    }
+    chain.into_heard().map_err(Refusal::DeadEnd)
+}
+
 impl Inner {
     /// The way from a client's question to its answer.
     pub(super) fn chain(&self, asked: &Asked<'_>, client: IpAddr) -> Option<Chain<'_>> {
@@ -57,14 +68,9 @@ impl Inner {
         let deadline = Instant::now() + self.patience();
         let wishes = Wishes::new(asked.dnssec_ok, asked.header.flags & CD != 0);
         let unreadable = Refusal::Failure(Failure::Unreachable);
-        let mut chain = self.chain(asked, client).ok_or(unreadable)?;
+        let chain = self.chain(asked, client).ok_or(unreadable)?;
         let client = Client { address: client, wishes, deadline };
-        while let Some(ask) = chain.next() {
-            let heard = self.ask(ask, client).await?;
-            chain.take(heard);
-        }
-        let heard = chain.into_heard();
-        if heard.rcode == SERVFAIL { Err(Refusal::LeadsNowhere) } else { Ok(heard) }
+        walk(chain, |ask| self.ask(ask, client)).await
     }
 
     /// One question, from the cache or from an upstream server. Who validates has a cache already, and gets what

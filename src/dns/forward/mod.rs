@@ -34,18 +34,21 @@ mod system;
 mod under_way;
 mod upstream;
 
+use std::future::ready;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use hickory_resolver::proto::op::{Message, Query};
-use hickory_resolver::proto::rr::RecordType;
 
 use self::cache::Cache;
+use self::chain::{Ask, DeadEnd};
 use self::compose::Asked;
 use self::heard::{Heard, SERVFAIL};
-pub(super) use self::queue::{Back, Outlet, Queue, answer_connection, serve};
+use self::look_up::walk;
 use self::places::Places;
+pub(super) use self::queue::{Back, Outlet, Queue, answer_connection, serve};
 use self::routes::Routes;
 pub use self::settings::{Domain, DomainName, Settings, Upstreams};
 use self::stats::{Outcome, Stats};
@@ -91,14 +94,13 @@ pub struct ForwardError {
     pub upstream: SocketAddr,
 }
 
-/// Why a client gets SERVFAIL.
+/// Why a question can't be answered.
 #[derive(Debug, Clone, Copy)]
 enum Refusal {
     Failure(Failure),
     /// As it was a moment ago.
     Known,
-    /// Aliases lead nowhere, or to a zone of ours that is not ready.
-    LeadsNowhere,
+    DeadEnd(DeadEnd),
     Overloaded,
     Loop,
 }
@@ -157,45 +159,30 @@ impl Forwarder {
     /// and the client allow; empty where the octets are no query.
     pub async fn forward(&self, query: &[u8], client: IpAddr, transport: Transport) -> Vec<u8> {
         let inner = &self.inner;
-        let rules = (inner.own.policy(), inner.own.now_secs());
-        let Some(asked) = Asked::read(query, client, transport, rules) else { return Vec::new() };
+        let Some(asked) = inner.read(query, client, transport) else { return Vec::new() };
         let looked_up = if inner.has_come_round(&asked, client) {
             Err(Refusal::Loop)
         } else {
             inner.look_up(&asked, client).await
         };
-        inner.stats.request(match &looked_up {
-            Ok(_) => Outcome::Answered,
-            Err(Refusal::Failure(_) | Refusal::Known | Refusal::LeadsNowhere) => Outcome::Failed,
-            Err(Refusal::Overloaded) => Outcome::Overloaded,
-            Err(Refusal::Loop) => Outcome::Loop,
-        });
-        match looked_up {
-            Ok(heard) => asked.reply(&heard, None),
-            Err(refusal) => {
-                let (rcode, error) = refusal.words();
-                asked.reply(&Heard::bare(rcode), error)
-            }
-        }
+        inner.reply(&asked, client, looked_up)
     }
 
-    /// The reply to such a query that finds no place: SERVFAIL, at once.
+    /// The reply to such a query that finds no place, at once.
     pub(super) fn refuse(&self, query: &[u8], client: IpAddr, transport: Transport) -> Vec<u8> {
-        let rules = (self.inner.own.policy(), self.inner.own.now_secs());
-        let Some(asked) = Asked::read(query, client, transport, rules) else { return Vec::new() };
-        self.inner.stats.request(Outcome::Overloaded);
-        let (rcode, error) = Refusal::Overloaded.words();
-        asked.reply(&Heard::bare(rcode), error)
+        let asked = self.inner.read(query, client, transport);
+        let refuse = |asked| self.inner.reply(&asked, client, Err(Refusal::Overloaded));
+        asked.map_or_else(Vec::new, refuse)
     }
 
     /// The reply to such a query that says nothing but that TCP knows more.
     fn slip(&self, query: &[u8], client: IpAddr) -> Vec<u8> {
-        let rules = (self.inner.own.policy(), self.inner.own.now_secs());
-        let asked = Asked::read(query, client, Transport::Udp, rules);
+        let asked = self.inner.read(query, client, Transport::Udp);
         asked.map_or_else(Vec::new, |asked| asked.slip())
     }
 
-    /// The reply where upstream servers say these octets to whatever they are asked: for tests that say anything.
+    /// What [`Self::forward`] replies where upstream servers say these octets to whatever they are asked.
+    #[doc(hidden)]
     #[must_use]
     pub fn reply_to(
         &self,
@@ -203,19 +190,17 @@ impl Forwarder {
         (client, transport): (IpAddr, Transport),
         said: &[u8],
     ) -> Vec<u8> {
-        let rules = (self.inner.own.policy(), self.inner.own.now_secs());
-        let Some(asked) = Asked::read(query, client, transport, rules) else { return Vec::new() };
-        let nothing = || asked.reply(&Heard::bare(SERVFAIL), None);
-        let Some(mut chain) = self.inner.chain(&asked, client) else { return nothing() };
-        while let Some(ask) = chain.next() {
-            let query = Query::query(ask.name, RecordType::from(asked.question.rtype));
+        let inner = &self.inner;
+        let Some(asked) = inner.read(query, client, transport) else { return Vec::new() };
+        let hear = |ask: Ask| {
+            let query = Query::query(ask.name, ask.rtype);
             let answer = Message::from_vec(said).ok();
-            match answer.filter(|answer| upstream::is_answer_to(answer, &query)) {
-                Some(answer) => chain.take(answer.into()),
-                None => return nothing(),
-            }
-        }
-        asked.reply(&chain.into_heard(), None)
+            let answer = answer.filter(|answer| upstream::is_answer_to(answer, &query));
+            ready(answer.map(Heard::from).ok_or(Refusal::Failure(Failure::Unreachable)))
+        };
+        let looked_up = inner.chain(&asked, client).map(|chain| walk(chain, hear).now_or_never());
+        let looked_up = looked_up.flatten().unwrap_or(Err(Refusal::Failure(Failure::Silence)));
+        inner.reply(&asked, client, looked_up)
     }
 
     /// Whose file to follow, if upstream servers are those of a file.
@@ -236,6 +221,46 @@ impl Forwarder {
 }
 
 impl Inner {
+    /// A query, if it is one that can be looked up.
+    fn read<'q>(
+        &self,
+        query: &'q [u8],
+        client: IpAddr,
+        transport: Transport,
+    ) -> Option<Asked<'q>> {
+        Asked::read(query, client, transport, (self.own.policy(), self.own.now_secs()))
+    }
+
+    /// The reply to a question that was looked up. An alias of ours that can't be followed is still ours: the client gets
+    /// the alias alone, as one does for whom nobody is asked.
+    fn reply(
+        &self,
+        asked: &Asked<'_>,
+        client: IpAddr,
+        looked_up: Result<Heard, Refusal>,
+    ) -> Vec<u8> {
+        self.stats.request(match &looked_up {
+            Ok(_) => Outcome::Answered,
+            Err(Refusal::Failure(_) | Refusal::Known | Refusal::DeadEnd(_)) => Outcome::Failed,
+            Err(Refusal::Overloaded) => Outcome::Overloaded,
+            Err(Refusal::Loop) => Outcome::Loop,
+        });
+        let refusal = match looked_up {
+            Ok(heard) => return asked.reply(&heard, None),
+            Err(refusal) => refusal,
+        };
+        let (rcode, error) = refusal.words();
+        let own = match refusal {
+            // Law 1: what we may come to know is not said to be missing.
+            Refusal::DeadEnd(DeadEnd::NotReady) => None,
+            _ => self.chain(asked, client).and_then(|chain| chain.own_words()),
+        };
+        match own {
+            Some(own) => asked.reply_with_own(&own, error),
+            None => asked.reply(&Heard::bare(rcode), error),
+        }
+    }
+
     /// Whether a question is one that we are asking, and comes from a server that we ask. Another program on the host of
     /// such a server may well ask the same at the same time; on our own host, where clients and servers share an
     /// address, that is nothing unusual at all.
@@ -247,7 +272,7 @@ impl Inner {
 }
 
 impl Refusal {
-    /// The response code, and the extended error (RFC 8914 sections 4.14, 4.23 and 4.24).
+    /// The response code, and the extended error (RFC 8914 sections 4.14, 4.15, 4.23 and 4.24).
     fn words(self) -> (u16, Option<ExtendedError>) {
         match self {
             Self::Failure(Failure::Rcode(NOTIMP)) => (NOTIMP, None),
@@ -257,7 +282,8 @@ impl Refusal {
             }
             Self::Failure(Failure::Unreachable) => (SERVFAIL, Some(ExtendedError::NetworkError)),
             Self::Known => (SERVFAIL, Some(ExtendedError::CachedError)),
-            Self::LeadsNowhere | Self::Overloaded | Self::Loop => (SERVFAIL, None),
+            Self::DeadEnd(DeadEnd::NotReady) => (SERVFAIL, Some(ExtendedError::NotReady)),
+            Self::DeadEnd(DeadEnd::Aliases) | Self::Overloaded | Self::Loop => (SERVFAIL, None),
         }
     }
 }
