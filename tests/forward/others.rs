@@ -100,11 +100,16 @@ async fn dead_servers_mean_servfail_before_a_client_gives_up() {
     assert_eq!(again.metadata.response_code, ResponseCode::ServFail);
     assert_eq!(extended_error(&again), Some(13));
     assert_eq!(server.forwarded.totals().upstream_queries, 1);
+    // The same for who wants records of DNSSEC, whose answers are not kept.
+    for said in [22, 13] {
+        assert_eq!(extended_error(&ask(&server, "www.example", "A", &["do"]).await), Some(said));
+    }
+    assert_eq!(server.forwarded.totals().upstream_queries, 2);
     let plain = ask(&server, "other.example", "A", &["noedns"]).await;
     assert_eq!(plain.metadata.response_code, ResponseCode::ServFail);
     assert!(plain.edns.is_none(), "no OPT, no extended error");
-    assert_eq!(errors(&server, UpstreamError::Timeout), 2);
-    assert_eq!(server.forwarded.totals().requests[Outcome::Failed as usize], 3);
+    assert_eq!(errors(&server, UpstreamError::Timeout), 3);
+    assert_eq!(server.forwarded.totals().requests[Outcome::Failed as usize], 5);
 }
 
 #[tokio::test]

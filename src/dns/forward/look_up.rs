@@ -13,11 +13,12 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::proto::serialize::binary::{BinDecodable as _, BinDecoder};
 use tokio::time::{Instant, timeout_at};
 
+use super::cache::Failed;
 use super::chain::{Ask, Chain};
 use super::compose::{Asked, CD};
-use super::heard::{Heard, SERVFAIL};
+use super::heard::Heard;
 use super::routes::Route;
-use super::under_way::Answer;
+use super::under_way::{Answer, Key};
 use super::upstream::{Failure, Wishes};
 use super::{Inner, Refusal};
 
@@ -79,26 +80,27 @@ impl Inner {
     /// The client needs a place only where it has to wait. The deadline is this client's alone: others may wait for the
     /// same exchange, who came later, and it goes on for them.
     async fn ask(self: &Arc<Self>, ask: Ask, client: Client) -> Result<Heard, Refusal> {
-        let wishes = client.wishes;
         let query = Query::query(ask.name.to_lowercase(), ask.rtype);
-        if wishes.are_usual() {
-            if let Some(heard) = self.cache.get(&query, Instant::now().into_std()) {
-                self.stats.cache_hits.fetch_add(1, Relaxed);
-                return if heard.rcode == SERVFAIL { Err(Refusal::Known) } else { Ok(heard) };
-            }
+        let key: Key = (ask.lower.into(), ask.rtype.into(), client.wishes);
+        if let Some(known) = self.cache.get(&key, Instant::now()) {
+            self.stats.cache_hits.fetch_add(1, Relaxed);
+            return known.map_err(|Failed| Refusal::Known);
+        }
+        // Of others only failures are kept.
+        if client.wishes.are_usual() {
             self.stats.cache_misses.fetch_add(1, Relaxed);
         }
         let _waits = self.places.wait(client.address).ok_or(Refusal::Overloaded)?;
         let exchange = || {
             let (place, inner) = (self.places.exchange()?, self.clone());
+            let key = key.clone();
             let exchange = async move {
                 let _place = place;
-                inner.exchange(query, ask.route, wishes).await
+                inner.exchange(key, query, ask.route).await
             };
             Some(exchange.boxed())
         };
-        let key = (ask.lower.into(), ask.rtype.into(), wishes);
-        let answer = timeout_at(client.deadline, self.under_way.join(key, exchange)).await;
+        let answer = timeout_at(client.deadline, self.under_way.join(&key, exchange)).await;
         match answer.unwrap_or(Some(Err(Failure::Silence))).ok_or(Refusal::Overloaded)? {
             Ok(heard) => Ok(Heard::clone(&heard)),
             Err(failure) => Err(Refusal::Failure(failure)),
@@ -107,24 +109,22 @@ impl Inner {
 
     /// Asks for as long as any client may wait, and keeps what was said before anybody hears of it: so nobody asks in
     /// between. Where the last client leaves before the end, nothing is known, and nothing kept.
-    async fn exchange(&self, query: Query, route: Route, wishes: Wishes) -> Answer {
+    async fn exchange(&self, key: Key, query: Query, route: Route) -> Answer {
         let deadline = Instant::now() + self.settings.timeout;
-        let group = self.routes.group(route);
-        let answer = group.ask(&query, wishes, deadline, &self.stats).await;
-        let now = Instant::now().into_std();
+        let (_, _, wishes) = key;
+        let answer = self.routes.group(route).ask(&query, wishes, deadline, &self.stats).await;
+        let now = Instant::now();
         match answer {
             Ok(response) => {
-                let octets = response.as_buffer().len();
-                let heard = Heard::from(response.into_message());
+                let (message, octets) = response.into_parts();
+                let heard = Heard::from(message);
                 if wishes.are_usual() {
-                    self.cache.put(&query, heard.clone(), octets, now);
+                    self.cache.put(key, &heard, &octets, now);
                 }
                 Ok(Arc::new(heard))
             }
             Err(failure) => {
-                if wishes.are_usual() {
-                    self.cache.put_failure(&query, now);
-                }
+                self.cache.put_failure(key, now);
                 Err(failure)
             }
         }

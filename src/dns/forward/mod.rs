@@ -130,7 +130,7 @@ impl Forwarder {
             own,
             listeners,
             routes: Routes::new(&settings),
-            cache: Cache::new(settings.cache_entries_max),
+            cache: Cache::new(settings.cache_octets_max),
             under_way: UnderWay::default(),
             places: Places::new(settings.in_flight_max, stats.clone()),
             stats,

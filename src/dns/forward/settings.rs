@@ -24,8 +24,8 @@ pub struct Settings {
     pub timeout: Duration,
     /// Questions that are being asked of upstream servers at once, a quarter of them for one network of clients.
     pub in_flight_max: usize,
-    /// Answers that are kept; 0 keeps none.
-    pub cache_entries_max: usize,
+    /// Octets that answers which are kept take in memory; 0 keeps none.
+    pub cache_octets_max: u64,
 }
 
 /// Whom to ask.
@@ -97,7 +97,7 @@ impl Default for Settings {
             allow: Nets::near(),
             timeout: Duration::from_secs(3),
             in_flight_max: 1_000,
-            cache_entries_max: 10_000,
+            cache_octets_max: 16 << 20,
         }
     }
 }

@@ -35,10 +35,10 @@ impl UnderWay {
     /// answer. Whoever waits longest carries it on.
     pub(super) async fn join(
         &self,
-        key: Key,
+        key: &Key,
         ask: impl FnOnce() -> Option<Exchange>,
     ) -> Option<Answer> {
-        let exchange = self.enter(&key, ask)?;
+        let exchange = self.enter(key, ask)?;
         let mut place = Place { under_way: self, key, exchange: Some(exchange) };
         match &mut place.exchange {
             Some(exchange) => Some(exchange.await),
@@ -81,7 +81,7 @@ impl UnderWay {
 /// One who waits. The last to leave takes the entry away.
 struct Place<'u> {
     under_way: &'u UnderWay,
-    key: Key,
+    key: &'u Key,
     exchange: Option<Shared<Exchange>>,
 }
 
@@ -89,8 +89,8 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut exchanges = self.under_way.lock();
         self.exchange = None;
-        if exchanges.get(&self.key).is_some_and(|weak| weak.upgrade().is_none()) {
-            exchanges.remove(&self.key);
+        if exchanges.get(self.key).is_some_and(|weak| weak.upgrade().is_none()) {
+            exchanges.remove(self.key);
         }
     }
 }
@@ -112,10 +112,11 @@ mod tests {
         let under_way = UnderWay::default();
         let (answer, hear) = oneshot::channel::<u16>();
         let asked = AtomicUsize::new(0);
+        let key_a = key(b"\x01a\x00");
         let mut hear = Some(hear);
         let mut join = || {
             let hear = hear.take();
-            under_way.join(key(b"\x01a\x00"), || {
+            under_way.join(&key_a, || {
                 asked.fetch_add(1, Relaxed);
                 let hear = hear.unwrap();
                 Some(async move { Ok(Arc::new(Heard::bare(hear.await.unwrap()))) }.boxed())
@@ -131,7 +132,7 @@ mod tests {
         answer.send(3).unwrap();
         assert_eq!(second.await.unwrap().unwrap().rcode, 3);
         assert_eq!(asked.load(Relaxed), 1);
-        assert_eq!(under_way.join(key(b"\x01b\x00"), || None).await.map(|_| ()), None);
+        assert_eq!(under_way.join(&key(b"\x01b\x00"), || None).await.map(|_| ()), None);
         assert!(under_way.lock().is_empty(), "nothing is left behind");
     }
 }
