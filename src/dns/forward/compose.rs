@@ -96,6 +96,8 @@ impl<'q> Asked<'q> {
         let flags = QR | RA | flags | cut | self.header.flags & COPIED;
         let len = writer.reply.finish(self.header.id, flags, heard.rcode, 1, options);
         octets.truncate(len);
+        // There was room for the longest reply; it may wait long until it is sent.
+        octets.shrink_to_fit();
         octets
     }
 }
