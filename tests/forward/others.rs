@@ -12,7 +12,7 @@ use rollcall::zone::Published;
 
 use crate::served::Server;
 use crate::support::until;
-use crate::upstream::{Upstream, a, cname};
+use crate::upstream::{Upstream, a, cname, dname};
 use crate::world::{PATIENCE, answers, ask, forwarding, query, snapshot, to};
 
 /// An address that swallows what is sent to it, for as long as the socket lives.
@@ -181,6 +181,38 @@ async fn a_domain_has_servers_of_its_own_and_what_others_say_of_it_is_left_out()
     assert_eq!(answers(&reply), expected);
     assert_eq!(all.names(), ["www.example."]);
     assert_eq!(corp.names(), ["a.corp.example.", "host.corp.example."]);
+}
+
+#[tokio::test]
+async fn a_dname_is_believed_above_the_names_that_it_leads_from_alone() {
+    let upstream = Upstream::start(|asked| {
+        let mut response = asked.response();
+        let elsewhere = ["www.old.example.", "bank.example.", "d.example.", "new.example."];
+        response.add_answers(elsewhere.map(dname));
+        response.add_answers([
+            dname("old.example."),
+            cname("www.old.example.", 60, "www.new.example."),
+            a("www.new.example.", 60, 1),
+        ]);
+        vec![crate::upstream::octets(&response)]
+    })
+    .await;
+    let corp = Upstream::with_one_address().await;
+    let domain =
+        Domain { name: DomainName::new("new.example").unwrap(), upstreams: vec![corp.address] };
+    for (domains, also) in [(vec![], Some("new.example.")), (vec![domain], None)] {
+        let server = forwarding(forward::Settings { domains, ..to(&[upstream.address]) });
+        // From upstream, and from the cache.
+        for _ in 0..2 {
+            let reply = ask(&server, "www.old.example", "A", &[]).await;
+            let owners = reply.answers.iter().filter(|record| u16::from(record.record_type()) == 39);
+            let mut owners: Vec<_> = owners.map(|record| record.name.to_ascii()).collect();
+            owners.sort();
+            let expected: Vec<_> = also.into_iter().chain(["old.example."]).collect();
+            assert_eq!(owners, expected);
+            assert!(answers(&reply).iter().any(|said| said == "www.new.example. 60 A 192.0.2.1"));
+        }
+    }
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use hickory_resolver::proto::op::Message;
 use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
 use super::heard::{Heard, NOERROR, SERVFAIL};
-use super::name::{lower, wire};
+use super::name::{lower, suffix_at, wire};
 use super::routes::{Route, Routes};
 use super::special;
 use crate::dns::answer::Verdict;
@@ -230,8 +230,16 @@ impl<'a> Chain<'a> {
             return false;
         }
         let is_asked = self.rtype.is_any() || rtype == self.rtype || rtype.is_cname();
-        number == TYPE_DNAME
-            || owners.contains(&record.name) && (is_asked || self.dnssec_ok && number == TYPE_RRSIG)
+        owners.contains(&record.name) && (is_asked || self.dnssec_ok && number == TYPE_RRSIG)
+            || number == TYPE_DNAME && self.is_above(&record.name, owners)
+    }
+
+    /// Whether a name stands above one of those, and belongs to who was just asked: then a DNAME there may be what leads
+    /// on from that name (RFC 6672 section 2.3).
+    fn is_above(&self, name: &Name, below: &[Name]) -> bool {
+        let name = lower(name);
+        self.routes.of(&name) == self.routes.of(&self.lower)
+            && below.iter().any(|below| suffix_at(&lower(below), &name).is_some_and(|at| at > 0))
     }
 
     fn is_own(&self, lower: &[u8]) -> bool {
