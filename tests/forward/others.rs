@@ -205,7 +205,8 @@ async fn a_dname_is_believed_above_the_names_that_it_leads_from_alone() {
         // From upstream, and from the cache.
         for _ in 0..2 {
             let reply = ask(&server, "www.old.example", "A", &[]).await;
-            let owners = reply.answers.iter().filter(|record| u16::from(record.record_type()) == 39);
+            let owners =
+                reply.answers.iter().filter(|record| u16::from(record.record_type()) == 39);
             let mut owners: Vec<_> = owners.map(|record| record.name.to_ascii()).collect();
             owners.sort();
             let expected: Vec<_> = also.into_iter().chain(["old.example."]).collect();

@@ -130,3 +130,66 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::net::UdpSocket;
+
+    use super::super::Forwarder;
+    use super::super::name::lower;
+    use super::super::settings::{Settings, Upstreams};
+    use super::*;
+    use crate::dns::answer::policy::Policy;
+    use crate::dns::source::Source;
+    use crate::zone::Published;
+
+    /// Somebody who waits for so long asks; what is said, and when.
+    async fn ask(
+        inner: &Arc<Inner>,
+        name: &str,
+        left: Duration,
+    ) -> (Result<Heard, Refusal>, Instant) {
+        let (name, rtype) = (Name::from_ascii(name).unwrap(), RecordType::A);
+        let lower = lower(&name);
+        let route = inner.routes.of(&lower);
+        let client = Client {
+            address: Ipv4Addr::LOCALHOST.into(),
+            wishes: Wishes::new(false, false),
+            deadline: Instant::now() + left,
+        };
+        let said = inner.ask(Ask { name, rtype, lower, route }, client).await;
+        (said, Instant::now())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_client_has_its_own_time_and_the_exchange_has_all_of_it() {
+        let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let upstreams = Upstreams::Listed(vec![silent.local_addr().unwrap()]);
+        let settings = Settings { upstreams, ..Settings::default() };
+        let whole = settings.timeout;
+        let own = Source::new(Arc::new(Published::new(Arc::default())), Policy::default(), || 0);
+        let forwarder = Forwarder::new(settings, own, Vec::new(), Arc::default()).unwrap();
+        let inner = &forwarder.inner;
+        let start = Instant::now();
+        let little = Duration::from_millis(100);
+        let silence =
+            |said: &Result<Heard, Refusal>| matches!(said, Err(Refusal::Failure(Failure::Silence)));
+        // One who has waited for other names already begins it, and one who has just come joins.
+        let (near, far) = tokio::join!(
+            ask(inner, "www.example.", little),
+            ask(inner, "www.example.", inner.patience())
+        );
+        assert!(silence(&near.0) && near.1 - start < whole);
+        assert!(silence(&far.0) && far.1 - start >= whole);
+        assert_eq!(inner.stats.totals().upstream_queries, 1);
+        // That nobody could say is known now, but not where nobody has waited long enough.
+        let (known, _) = ask(inner, "www.example.", whole).await;
+        assert!(matches!(known, Err(Refusal::Known)));
+        for _ in 0..2 {
+            assert!(silence(&ask(inner, "other.example.", little).await.0));
+        }
+        assert_eq!(inner.stats.totals().upstream_queries, 3);
+    }
+}

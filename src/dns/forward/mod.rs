@@ -222,12 +222,7 @@ impl Forwarder {
 
 impl Inner {
     /// A query, if it is one that can be looked up.
-    fn read<'q>(
-        &self,
-        query: &'q [u8],
-        client: IpAddr,
-        transport: Transport,
-    ) -> Option<Asked<'q>> {
+    fn read<'q>(&self, query: &'q [u8], client: IpAddr, transport: Transport) -> Option<Asked<'q>> {
         Asked::read(query, client, transport, (self.own.policy(), self.own.now_secs()))
     }
 

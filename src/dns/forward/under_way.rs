@@ -56,11 +56,7 @@ impl UnderWay {
         })
     }
 
-    fn enter(
-        &self,
-        key: &Key,
-        ask: impl FnOnce() -> Option<Exchange>,
-    ) -> Option<Shared<Exchange>> {
+    fn enter(&self, key: &Key, ask: impl FnOnce() -> Option<Exchange>) -> Option<Shared<Exchange>> {
         let mut exchanges = self.lock();
         if let Some(exchange) = exchanges.get(key).and_then(WeakShared::upgrade) {
             return Some(exchange);
