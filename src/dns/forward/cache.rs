@@ -136,9 +136,9 @@ mod tests {
     use hickory_resolver::proto::rr::rdata::{A, CNAME, SOA};
     use hickory_resolver::proto::rr::{Name, RData, Record};
 
-    use super::super::heard::{NOERROR, NXDOMAIN};
     use super::super::upstream::Wishes;
     use super::*;
+    use crate::dns::answer::codes::{NOERROR, NXDOMAIN};
 
     /// Room enough.
     const OCTETS: u64 = 1 << 20;

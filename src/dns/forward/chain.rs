@@ -11,11 +11,12 @@ use std::net::IpAddr;
 use hickory_resolver::proto::op::Message;
 use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
-use super::heard::{Heard, NOERROR, SERVFAIL};
+use super::heard::Heard;
 use super::name::{lower, suffix_at, wire};
 use super::routes::{Route, Routes};
 use super::special;
 use crate::dns::answer::Verdict;
+use crate::dns::answer::codes::{NOERROR, SERVFAIL};
 use crate::dns::answer::out::Out;
 use crate::dns::source::Source;
 use crate::dns::transport::Transport;

@@ -13,24 +13,13 @@ use hickory_resolver::proto::serialize::binary::{BinEncodable as _, BinEncoder, 
 
 use super::heard::Heard;
 use super::name::{suffix_at, wire};
+use crate::dns::answer::codes::{AA, COPIED, QR, RA, TC};
 use crate::dns::answer::policy::Policy;
 use crate::dns::answer::query::{self, Header, Question};
 use crate::dns::answer::reply::{
     ExtendedError, Full, MESSAGE_OCTETS_MAX, Options, QUESTION_PLACE, Reply, Section,
 };
 use crate::dns::transport::Transport;
-
-/// UDP limit of a client without EDNS (RFC 1035 section 4.2.1).
-const PLAIN_UDP_OCTETS: u16 = 512;
-
-/// Response, authoritative, truncated, recursion available (RFC 1035 section 4.1.1).
-const QR: u16 = 0x8000;
-const AA: u16 = 0x0400;
-const TC: u16 = 0x0200;
-const RA: u16 = 0x0080;
-/// What a reply copies: RD, CD (RFC 4035 section 3.1.6).
-pub(super) const CD: u16 = 0x0010;
-const COPIED: u16 = 0x0100 | CD;
 
 /// A client's question, as far as its reply depends on it.
 #[derive(Debug)]
@@ -56,17 +45,8 @@ impl<'q> Asked<'q> {
         let question = Question::read(query)?;
         let written = question.octets(query);
         let edns = query::read_edns(query, &header, written.len()).ok()?;
-        let cookie = edns.and_then(|edns| edns.cookie).zip(policy.cookies.as_ref());
-        let options = Options {
-            udp_octets: edns.map(|_| policy.udp_octets_max),
-            error: None,
-            cookie: cookie.map(|(cookie, secrets)| secrets.answer(&cookie, client, now_secs).0),
-        };
-        let limit = usize::from(match edns {
-            _ if !transport.is_datagram() => u16::MAX,
-            Some(edns) => edns.udp_octets.min(policy.udp_octets_max).max(PLAIN_UDP_OCTETS),
-            None => PLAIN_UDP_OCTETS,
-        });
+        let (options, _) = policy.options(client, now_secs, edns.as_ref());
+        let limit = policy.limit(transport, edns.as_ref());
         let dnssec_ok = edns.is_some_and(|edns| edns.dnssec_ok);
         Some(Self { header, question, written, dnssec_ok, limit, options })
     }

@@ -7,11 +7,6 @@ use hickory_resolver::proto::op::Message;
 use hickory_resolver::proto::rr::rdata::SOA;
 use hickory_resolver::proto::rr::{RData, Record, RecordType};
 
-pub(super) const NOERROR: u16 = 0;
-pub(super) const FORMERR: u16 = 1;
-pub(super) const SERVFAIL: u16 = 2;
-pub(super) const NXDOMAIN: u16 = 3;
-
 /// An answer's content.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Heard {

@@ -15,12 +15,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::cache::Failed;
 use super::chain::{Ask, Chain};
-use super::compose::{Asked, CD};
+use super::compose::Asked;
 use super::heard::Heard;
 use super::routes::Route;
 use super::under_way::{Answer, Key};
 use super::upstream::{Failure, Wishes};
 use super::{Inner, Refusal};
+use crate::dns::answer::codes::CD;
 
 /// A client waits for so much longer than an exchange takes at most: one that was begun for it ends first, and how it
 /// ended is remembered.

@@ -45,7 +45,7 @@ use hickory_resolver::proto::op::{Message, Query};
 use self::cache::Cache;
 use self::chain::{Ask, DeadEnd};
 use self::compose::Asked;
-use self::heard::{Heard, SERVFAIL};
+use self::heard::Heard;
 use self::look_up::walk;
 use self::places::Places;
 pub(super) use self::queue::{Back, Outlet, Queue, answer_connection, serve};
@@ -57,11 +57,9 @@ use self::under_way::UnderWay;
 use self::upstream::Failure;
 use super::source::Source;
 use super::transport::Transport;
+use crate::dns::answer::codes::{NOTIMP, SERVFAIL};
 use crate::dns::answer::reply::ExtendedError;
 use crate::model::Nets;
-
-/// NOTIMP is passed on: no other server would do what this one says nobody does.
-const NOTIMP: u16 = 4;
 
 /// Looks up names of others. Cloning is cheap.
 #[derive(Debug, Clone)]
@@ -270,6 +268,7 @@ impl Refusal {
     /// The response code, and the extended error (RFC 8914 sections 4.14, 4.15, 4.23 and 4.24).
     fn words(self) -> (u16, Option<ExtendedError>) {
         match self {
+            // Passed on: no other server would do what this one says nobody does.
             Self::Failure(Failure::Rcode(NOTIMP)) => (NOTIMP, None),
             Self::Failure(Failure::Rcode(_)) => (SERVFAIL, None),
             Self::Failure(Failure::Silence) => {

@@ -24,8 +24,8 @@ use hickory_resolver::proto::op::{
 };
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::heard::{FORMERR, NOERROR, NXDOMAIN};
 use super::stats::{Stats, UpstreamError};
+use crate::dns::answer::codes::{FORMERR, NOERROR, NXDOMAIN};
 
 /// A server that is silent for so long gets a rival; half the time there is, where that is less.
 const PATIENCE: Duration = Duration::from_millis(500);
