@@ -54,6 +54,12 @@ pub enum Mode {
     On,
 }
 
+/// How long the prefix of an IPv4 network is, unless somebody says otherwise: who has one of its addresses can take
+/// the others'.
+pub(super) const IPV4_PREFIX: u8 = 24;
+/// The same of an IPv6 network.
+pub(super) const IPV6_PREFIX: u8 = 56;
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -62,8 +68,8 @@ impl Default for Limits {
             negatives_per_second: 200,
             all_per_second: 2_000,
             slip: 2,
-            ipv4_prefix: 24,
-            ipv6_prefix: 56,
+            ipv4_prefix: IPV4_PREFIX,
+            ipv6_prefix: IPV6_PREFIX,
             exempt: Nets::loopback(),
             accounts: 65_536,
         }
@@ -137,7 +143,7 @@ impl Limiter {
         if self.limits.exempt.contain(client) {
             return Judgement::Pass;
         }
-        let network = self.network(client);
+        let network = network(client, self.limits.ipv4_prefix, self.limits.ipv6_prefix);
         let Limits { mode, replies_per_second, negatives_per_second, all_per_second, slip, .. } =
             self.limits;
         let question = Question::read(reply);
@@ -162,17 +168,6 @@ impl Limiter {
         }
     }
 
-    /// The network of an address, in as many bits as count.
-    fn network(&self, client: IpAddr) -> u128 {
-        let (bits, width, prefix) = match client {
-            IpAddr::V4(v4) => (u128::from(v4.to_bits()), 32, self.limits.ipv4_prefix),
-            IpAddr::V6(v6) => (v6.to_bits(), 128, self.limits.ipv6_prefix),
-        };
-        let host_bits = width - u32::from(prefix).min(width);
-        // What is shifted out altogether is one network; IPv4 and IPv6 apart.
-        bits.checked_shr(host_bits).unwrap_or(0) << 1 | u128::from(width == 128)
-    }
-
     /// Charges an account with one reply; whether it is within its rate. One that is beyond is not charged more, so
     /// that it is even again a second after the flood.
     fn charge(&self, network: u128, says: Says<'_>, rate: u32, now: u32) -> bool {
@@ -189,6 +184,17 @@ impl Limiter {
         });
         charged.is_ok()
     }
+}
+
+/// The network of an address, in as many bits as count.
+pub(super) fn network(client: IpAddr, ipv4_prefix: u8, ipv6_prefix: u8) -> u128 {
+    let (bits, width, prefix) = match client {
+        IpAddr::V4(v4) => (u128::from(v4.to_bits()), 32, ipv4_prefix),
+        IpAddr::V6(v6) => (v6.to_bits(), 128, ipv6_prefix),
+    };
+    let host_bits = width - u32::from(prefix).min(width);
+    // What is shifted out altogether is one network; IPv4 and IPv6 apart.
+    bits.checked_shr(host_bits).unwrap_or(0) << 1 | u128::from(width == 128)
 }
 
 /// By how much an account is ahead of its time; 0 is nobody's. What looks further ahead than it can be, even by another
@@ -289,8 +295,7 @@ mod tests {
 
     #[test]
     fn networks_are_as_long_as_said() {
-        let limiter = limiter(|l| (l.ipv4_prefix, l.ipv6_prefix) = (0, 64));
-        let network = |text: &str| limiter.network(text.parse().unwrap());
+        let network = |text: &str| network(text.parse().unwrap(), 0, 64);
         assert_eq!(network("192.0.2.1"), network("10.0.0.1"));
         assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:0:0:1"));
         assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));

@@ -11,6 +11,7 @@
 
 mod ask;
 mod browse;
+pub(super) mod codes;
 pub mod cookie;
 pub mod out;
 pub mod policy;
@@ -19,26 +20,18 @@ mod records;
 pub mod reply;
 
 pub use self::ask::{Ask, Verdict};
+use self::codes::{
+    AA, BADVERS, COPIED, FORMERR, NOERROR, NOTAUTH, NOTIMP, NXDOMAIN, QR, RA, RD, REFUSED,
+    SERVFAIL, TC,
+};
 use self::out::{Out, Picks};
 use self::query::{Edns, HEADER_OCTETS, Header, NAME_OCTETS_MAX, Question};
 use self::reply::{ExtendedError, MESSAGE_OCTETS_MAX, Options, Reply, Section};
 use crate::zone::statics::{self, Alias};
 use crate::zone::{Found, Snapshot, Zone};
 
-/// UDP limit of a client without EDNS (RFC 1035 section 4.2.1).
-const PLAIN_UDP_OCTETS: u16 = 512;
-
 /// Aliases that are followed one after the other; nobody has so many.
 const ALIASES_MAX: usize = 8;
-
-/// Response, authoritative, truncated, recursion desired and available (RFC 1035 section 4.1.1).
-const QR: u16 = 0x8000;
-const AA: u16 = 0x0400;
-const TC: u16 = 0x0200;
-const RD: u16 = 0x0100;
-const RA: u16 = 0x0080;
-/// What a reply copies: opcode, RD, CD (RFC 4035 section 3.1.6).
-const COPIED: u16 = 0x7800 | RD | 0x0010;
 
 const OPCODE_QUERY: u16 = 0;
 /// RFC 1996.
@@ -48,17 +41,6 @@ const CLASS_IN: u16 = 1;
 const TYPE_IXFR: u16 = 251;
 const TYPE_AXFR: u16 = 252;
 const TYPE_ANY: u16 = 255;
-
-const NOERROR: u16 = 0;
-const FORMERR: u16 = 1;
-const SERVFAIL: u16 = 2;
-const NXDOMAIN: u16 = 3;
-const NOTIMP: u16 = 4;
-const REFUSED: u16 = 5;
-/// RFC 2136 section 2.2.
-const NOTAUTH: u16 = 9;
-/// RFC 6891 section 9.
-const BADVERS: u16 = 16;
 
 /// Answers one query from one snapshot.
 pub fn answer(snapshot: &Snapshot, ask: &Ask<'_>, query: &[u8], out: &mut Out) -> Verdict {
@@ -88,11 +70,7 @@ pub(super) fn answer_read(
         Err(query::Malformed) => (None, true),
     };
     let options = options(ask, edns, out);
-    let limit = usize::from(match edns {
-        _ if !ask.transport.is_datagram() => u16::MAX,
-        Some(edns) => edns.udp_octets.min(ask.policy.udp_octets_max).max(PLAIN_UDP_OCTETS),
-        None => PLAIN_UDP_OCTETS,
-    });
+    let limit = ask.policy.limit(ask.transport, edns.as_ref());
     let forwards = ask.policy.forwards_for(ask.client);
     let flags = if forwards { QR | RA } else { QR };
     let mut asked = Asked { snapshot, ask, header, question, written, limit, options, flags };
@@ -145,24 +123,12 @@ fn without_question(ask: &Ask<'_>, header: &Header, query: &[u8], out: &mut Out)
     finish(reply, header, QR, rcode, 0, none)
 }
 
-/// What the reply's OPT record says, if it has one; an extended error apart.
+/// What the reply's OPT record says; a cookie that is ours makes the client known.
 fn options(ask: &Ask<'_>, edns: Option<Edns>, out: &mut Out) -> Options {
-    let Some(edns) = edns else { return Options::default() };
-    let cookie = match (&ask.policy.cookies, &edns.options.cookie) {
-        (Some(secrets), Some(cookie)) => {
-            let (cookie, good) = secrets.answer(cookie, ask.client, ask.now_secs);
-            out.known = good;
-            Some(cookie)
-        }
-        _ => None,
-    };
-    Options {
-        udp_octets: Some(ask.policy.udp_octets_max),
-        error: None,
-        cookie,
-        dnssec_ok: edns.dnssec_ok,
-        padding: edns.options.padding && ask.transport.is_encrypted(),
-    }
+    let (options, known) =
+        ask.policy.options(ask.client, ask.transport, ask.now_secs, edns.as_ref());
+    out.known = known;
+    options
 }
 
 /// A query that was read, and what limits its reply.
