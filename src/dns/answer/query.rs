@@ -2,7 +2,6 @@
 //!
 //! Total over all inputs and free of allocation. What is malformed is told apart by how much of it can be
 //! echoed. RFC 1035 section 4, RFC 6891 section 6, RFC 9619.
-#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 use super::cookie::Cookie;
 

@@ -2,7 +2,6 @@
 //!
 //! Records are written whole or not at all. Room for the OPT record is kept from the start, so that it is
 //! never what does not fit (RFC 6891 section 7).
-#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 use super::cookie::COOKIE_OCTETS;
 use super::query::{HEADER_OCTETS, OPTION_COOKIE, OPTION_PADDING, TYPE_OPT};
