@@ -235,7 +235,7 @@ fn check(ask: &Ask, transport: Transport, reply: Option<&[u8]>) -> Result<(), St
     status(&message, reply, expected)?;
     question(reply, &ask.query, expected)?;
     octets(ask, transport, reply)?;
-    edns(&message, expected)?;
+    edns(ask, transport, &message)?;
     let sections = [&message.answers, &message.authorities, &message.additionals];
     for ((name, records), section) in SECTIONS.iter().zip(sections).zip(&expected.sections) {
         let got: Vec<String> = records.iter().map(Record::to_string).collect();
@@ -328,15 +328,24 @@ fn octets(ask: &Ask, transport: Transport, reply: &[u8]) -> Result<(), String> {
     if reply.len() > limit || !allowed.contains(&reply.len()) {
         return Err(format!("has {} octets, not {allowed:?} up to {limit}", reply.len()));
     }
+    let padded = ask.expected.padded && transport.is_encrypted() && ours;
+    if padded && !reply.len().is_multiple_of(468) {
+        return Err(format!("is padded to {} octets, which tells how many it has", reply.len()));
+    }
     Ok(())
 }
 
-fn edns(message: &Message, expected: &Expected) -> Result<(), String> {
+fn edns(ask: &Ask, transport: Transport, message: &Message) -> Result<(), String> {
+    let expected = &ask.expected;
     same("OPT there", &message.edns.is_some(), &expected.edns)?;
     let Some(edns) = &message.edns else { return Ok(()) };
+    if let Some(dnssec_ok) = ask.dnssec_ok {
+        same("DO", &edns.flags().dnssec_ok, &dnssec_ok)?;
+        same("other flags", &edns.flags().z, &0)?;
+    }
     same("EDNS version", &edns.version(), &0)?;
     same("EDNS size", &edns.max_payload(), &1232)?;
-    let (mut ede, mut cookie) = (None, None);
+    let (mut ede, mut cookie, mut padded) = (None, None, false);
     for (code, option) in &edns.options().options {
         match (code, option) {
             (EdnsCode::Unknown(15), EdnsOption::Unknown(_, data)) if data.len() >= 2 => {
@@ -346,9 +355,15 @@ fn edns(message: &Message, expected: &Expected) -> Result<(), String> {
             (EdnsCode::Cookie, EdnsOption::Unknown(_, data)) if data.len() == 24 => {
                 cookie = Some(data[..8].to_vec());
             }
+            (EdnsCode::Padding, EdnsOption::Unknown(_, data))
+                if data.iter().all(|zero| *zero == 0) =>
+            {
+                padded = true;
+            }
             other => return Err(format!("option {other:?}")),
         }
     }
+    same("padded", &padded, &(expected.padded && transport.is_encrypted()))?;
     same("cookie", &cookie, &expected.cookie)?;
     same("EDE", &ede, &expected.ede)
 }

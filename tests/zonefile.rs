@@ -35,7 +35,7 @@ const DATA: [&str; 22] = [
     "IPSECKEY 10 3 2 @ AQ==",
     "TYPE65280 \\# 0",
     "TYPE65280 \\# 2 0102",
-    "LOC \\# 1 00",
+    "LOC \\# 16 00000000000000000000000000000000",
 ];
 
 /// Asks for each record over TCP, where all fit.

@@ -63,8 +63,7 @@ pub(super) fn forward(
     });
     section.set("timeout", &mut settings.timeout, duration(TIMEOUT_MIN..=TIMEOUT_MAX));
     section.set("in_flight_max", &mut settings.in_flight_max, whole(1..=100_000));
-    section.set("per_connection_max", &mut settings.per_connection_max, whole(1..=10_000));
-    section.set("cache_entries_max", &mut settings.cache_entries_max, whole(0..=1_000_000));
+    section.set("cache_octets_max", &mut settings.cache_octets_max, whole(0..=1 << 40));
     settings.domains = domains(&section, zones);
     section.finish();
     (written || overrides.forward.is_some()).then_some(settings)

@@ -18,7 +18,7 @@ use foldhash::quality::RandomState;
 use tokio::time::Instant;
 
 use super::answer::query::Question;
-use super::network::Network;
+use super::network::{IPV4_PREFIX, IPV6_PREFIX, Network};
 use crate::model::Nets;
 
 /// How replies are limited. The bounds of each field are beside its default, in the configuration's comments.
@@ -63,8 +63,8 @@ impl Default for Limits {
             negatives_per_second: 200,
             all_per_second: 2_000,
             slip: 2,
-            ipv4_prefix: 24,
-            ipv6_prefix: 56,
+            ipv4_prefix: IPV4_PREFIX,
+            ipv6_prefix: IPV6_PREFIX,
             exempt: Nets::loopback(),
             accounts: 65_536,
         }

@@ -4,11 +4,17 @@
 
 use std::net::IpAddr;
 
-/// What of an IPv6 address tells clients apart: whoever has one address has the other 2^64 of its network as well
-/// (RFC 4291 section 2.5.1, RFC 6177).
-const CLIENT_IPV6_PREFIX: u8 = 64;
-/// An IPv4 address has one owner, or many behind one that translates; but none has more than a few.
+/// How long the prefix of an IPv4 network is, unless somebody says otherwise: who has one of its addresses can take
+/// the others'.
+pub(super) const IPV4_PREFIX: u8 = 24;
+/// The same of an IPv6 network.
+pub(super) const IPV6_PREFIX: u8 = 56;
+
+/// Who connects can't forge his address, so that neighbours need not pay for one another: an IPv4 address has one owner,
+/// or many behind one that translates.
 const CLIENT_IPV4_PREFIX: u8 = 32;
+/// But whoever has an IPv6 address has the other 2^64 of its network as well (RFC 4291 section 2.5.1).
+const CLIENT_IPV6_PREFIX: u8 = 64;
 
 /// A network by its prefix; one of IPv4 is none of IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,7 +32,12 @@ impl Network {
         Self(bits.checked_shr(host_bits).unwrap_or(0) << 1 | u128::from(width == 128))
     }
 
-    /// All addresses of one client, as far as that can be seen.
+    /// The network of an address that may be forged, or changed at will.
+    pub(super) fn of_neighbours(address: IpAddr) -> Self {
+        Self::of(address, IPV4_PREFIX, IPV6_PREFIX)
+    }
+
+    /// All addresses of somebody who has connected from one of them.
     pub(super) fn of_client(address: IpAddr) -> Self {
         Self::of(address, CLIENT_IPV4_PREFIX, CLIENT_IPV6_PREFIX)
     }

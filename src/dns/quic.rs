@@ -15,7 +15,9 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use hickory_server::Server;
 use hickory_server::net::runtime::Time;
-use hickory_server::proto::op::{Header, HeaderCounts, Message, Metadata, ResponseCode};
+use hickory_server::proto::op::{Edns, Header, HeaderCounts, Metadata, ResponseCode};
+use hickory_server::proto::rr::rdata::NULL;
+use hickory_server::proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use hickory_server::proto::serialize::binary::{BinDecodable, BinDecoder};
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
 use hickory_server::zone_handler::{MessageResponseBuilder, Queries};
@@ -63,8 +65,12 @@ struct Handler {
 
 /// A reply in the form that hickory sends.
 struct Parts {
+    metadata: Metadata,
     queries: Queries,
-    message: Message,
+    answers: Vec<Record>,
+    authorities: Vec<Record>,
+    additionals: Vec<Record>,
+    edns: Option<Edns>,
 }
 
 #[async_trait]
@@ -82,14 +88,14 @@ impl RequestHandler for Handler {
         });
         let sent = match reply.as_deref().and_then(Parts::of) {
             None => None,
-            Some(Parts { queries, message }) => {
-                let builder = MessageResponseBuilder::new(&queries, message.edns.as_ref());
+            Some(parts) => {
+                let builder = MessageResponseBuilder::new(&parts.queries, parts.edns.as_ref());
                 let response = builder.build(
-                    message.metadata,
-                    &message.answers,
-                    &message.authorities,
+                    parts.metadata,
+                    &parts.answers,
+                    &parts.authorities,
                     [],
-                    &message.additionals,
+                    &parts.additionals,
                 );
                 response_handle.send_response(response).await.ok()
             }
@@ -103,12 +109,46 @@ impl RequestHandler for Handler {
 
 impl Parts {
     fn of(reply: &[u8]) -> Option<Self> {
-        // The question once more, as it is written: a decoded one may be written otherwise.
         let mut decoder = BinDecoder::new(reply);
-        let header = Header::read(&mut decoder).ok()?;
-        let queries = Queries::read(&mut decoder, header.counts.queries.into()).ok()?;
-        Some(Self { queries, message: Message::from_vec(reply).ok()? })
+        let Header { mut metadata, counts } = Header::read(&mut decoder).ok()?;
+        // As it is written: a decoded question may be written otherwise.
+        let queries = Queries::read(&mut decoder, counts.queries.into()).ok()?;
+        let mut records =
+            |count: u16| (0..count).map(|_| record(&mut decoder)).collect::<Option<Vec<Record>>>();
+        let (answers, authorities) = (records(counts.answers)?, records(counts.authorities)?);
+        let mut additionals = records(counts.additionals)?;
+        // In our replies the OPT record is the last one.
+        let opt = additionals.pop_if(|record| record.record_type() == RecordType::OPT);
+        let edns = opt.as_ref().map(Edns::from);
+        if let Some(edns) = &edns {
+            metadata.merge_response_code(edns.rcode_high());
+        }
+        Some(Self { metadata, queries, answers, authorities, additionals, edns })
     }
+}
+
+/// One record; where hickory does not take its data for what the type holds, they are octets to it. Those are of zone
+/// files, so that no name in them is compressed.
+fn record(decoder: &mut BinDecoder<'_>) -> Option<Record> {
+    let start = u16::try_from(decoder.index()).ok()?;
+    let mut octets = decoder.clone(start);
+    if let Ok(record) = Record::read(decoder)
+        && (!matches!(record.data, RData::Update0(_)) || record.record_type() == RecordType::OPT)
+    {
+        return Some(record);
+    }
+    let name = Name::read(&mut octets).ok()?;
+    let code = RecordType::read(&mut octets).ok()?;
+    let class = DNSClass::read(&mut octets).ok()?;
+    let ttl = octets.read_u32().ok()?.unverified();
+    let length = octets.read_u16().ok()?.unverified();
+    let data = octets.read_slice(length.into()).ok()?.unverified();
+    *decoder = octets;
+    let rdata = if data.is_empty() { NULL::new() } else { NULL::with(data.to_vec()) };
+    let data = RData::Unknown { code, rdata };
+    let mut record = Record::from_rdata(name, ttl, data);
+    record.dns_class = class;
+    Some(record)
 }
 
 /// What hickory is told of a reply that did not go out.

@@ -36,6 +36,12 @@ impl Transport {
         }
     }
 
+    /// Whether nobody can read on its way what is sent.
+    #[must_use]
+    pub fn is_encrypted(self) -> bool {
+        !matches!(self, Self::Udp | Self::Tcp)
+    }
+
     /// Whether a reply is one datagram, and so has the client's limit and ours; any other has 65,535 octets.
     #[must_use]
     pub fn is_datagram(self) -> bool {

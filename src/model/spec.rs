@@ -307,7 +307,8 @@ fn tags(texts: &[String]) -> Result<Vec<Label>, FieldError> {
     Ok(all)
 }
 
-/// Keys as RFC 6763 section 6.4 has them (printable ASCII but `=`); values any text without NUL.
+/// Keys as RFC 6763 section 6.4 has them (printable ASCII but `=`, each once whatever its case); values any text
+/// without NUL.
 fn meta(
     written: Option<&BTreeMap<String, String>>,
 ) -> Result<BTreeMap<Arc<str>, Arc<str>>, FieldError> {
@@ -322,6 +323,12 @@ fn meta(
         let field = || format!("meta.{}", key.escape_default());
         if key.is_empty() || !key.bytes().all(|b| (0x20..0x7f).contains(&b) && b != b'=') {
             let rule = "has a key that is not printable ASCII without '=' (RFC 6763 section 6.4)";
+            return Err(FieldError::new(field(), rule));
+        }
+        let mut before = written.keys().take_while(|other| *other != key);
+        if let Some(other) = before.find(|other| other.eq_ignore_ascii_case(key)) {
+            let rule =
+                format!("is {other:?} but for case, and keys have none (RFC 6763 section 6.4)");
             return Err(FieldError::new(field(), rule));
         }
         if value.contains('\0') {

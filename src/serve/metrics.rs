@@ -201,7 +201,9 @@ impl Collector for Forward {
         encoder
             .encode_descriptor(name, help, None, MetricType::Counter)?
             .encode_counter::<NoLabels, _, f64>(&totals.upstream_queries, None)?;
-        let help = "Queries for names of others that are being looked up";
+        let help = "Queries for names of others that wait for upstream servers";
+        gauge(&mut encoder, "rollcall_forward_waiting", help, totals.waiting as f64)?;
+        let help = "Questions that upstream servers are being asked";
         gauge(&mut encoder, "rollcall_forward_in_flight", help, totals.in_flight as f64)
     }
 }

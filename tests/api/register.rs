@@ -234,6 +234,7 @@ async fn what_breaks_a_rule_is_refused_by_field_and_the_connection_goes_on() {
         (r#"{"port": 9000, "address": "ff02::1"}"#, 422, "address"),
         (r#"{"port": 9000, "ttl": 1}"#, 422, "ttl"),
         (r#"{"port": 9000, "meta": {"a": "b\u0000"}}"#, 422, "meta.a"),
+        (r#"{"port": 9000, "meta": {"Key": "1", "kEY": "2"}}"#, 422, "meta.kEY"),
         (r#"{"port": 9000, "prot": "http"}"#, 400, "prot"),
         (r#"{"port": 9000, "v": 1}"#, 400, "v"),
         (r#"{"port": "9000"}"#, 400, "port"),

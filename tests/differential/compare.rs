@@ -66,7 +66,7 @@ impl View<'_> {
         let tcp = Reply::read(tcp).map_err(|why| format!("over TCP: {why}"))?;
         for reply in [&udp, &tcp] {
             reply.belongs_to(&question.octets)?;
-            self.opt(reply)?;
+            self.opt(question, reply)?;
             self.sections(reply)?;
         }
         self.same(&udp, &tcp)?;
@@ -100,12 +100,15 @@ impl View<'_> {
     }
 
     /// OPT is as it should be where there is one.
-    fn opt(&self, reply: &Reply<'_>) -> Result<(), Wrong> {
+    fn opt(&self, question: &Question, reply: &Reply<'_>) -> Result<(), Wrong> {
         let Some(edns) = &reply.message.edns else { return Ok(()) };
         hold!(edns.version() == 0, "EDNS version {}", edns.version());
         hold!(edns.max_payload() == self.udp_octets_max, "EDNS size {}", edns.max_payload());
         let flags = edns.flags();
-        hold!(!flags.dnssec_ok && flags.z == 0, "EDNS flags");
+        hold!(flags.z == 0, "EDNS flags");
+        if let Fate::Asked(Asked { edns: Some(asked), .. }) = &question.fate {
+            hold!(flags.dnssec_ok == asked.dnssec_ok, "DO is {}", flags.dnssec_ok);
+        }
         let expected = match reply.rcode {
             SERVFAIL => &[NOT_READY][..],
             REFUSED => &[NOT_AUTHORITATIVE],

@@ -53,6 +53,7 @@ pub(crate) struct Asked {
 pub(crate) struct Edns {
     pub(crate) octets: u16,
     pub(crate) version: u8,
+    pub(crate) dnssec_ok: bool,
 }
 
 /// Octets of a header.
@@ -280,8 +281,8 @@ impl Draft {
             6 => [0, 511, 513, 4_096, 65_535][rng.usize(..5)],
             _ => rng.u16(..),
         };
-        let edns = Edns { octets, version: 0 };
         let flags = [0, 0x8000, rng.u16(..)][rng.usize(..3)];
+        let edns = Edns { octets, version: 0, dnssec_ok: flags & 0x8000 != 0 };
         let options = if rng.u8(..4) == 0 { options(rng) } else { Vec::new() };
         self.opt(edns, flags, &options);
         self.asked.edns = Some(edns);
@@ -322,14 +323,14 @@ impl Draft {
     }
 
     fn version(&mut self, rng: &mut Rng) -> Fate {
-        let edns = Edns { octets: rng.u16(..), version: rng.u8(1..) };
+        let edns = Edns { octets: rng.u16(..), version: rng.u8(1..), dnssec_ok: false };
         self.opt(edns, 0, &[]);
         self.asked.edns = Some(edns);
         self.asked()
     }
 
     fn bad_opt(&mut self, rng: &mut Rng) -> Fate {
-        let edns = Edns { octets: 1232, version: 0 };
+        let edns = Edns { octets: 1232, version: 0, dnssec_ok: false };
         let at = self.octets.len();
         match rng.u8(..7) {
             // A second one.

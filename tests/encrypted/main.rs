@@ -31,8 +31,21 @@ use rollcall::zone::Snapshot;
 
 /// What is registered in these tests.
 fn snapshot() -> Arc<Snapshot> {
-    let text = "instance greeter/a {\"address\":\"10.0.0.1\",\"port\":9000}\n\
-                instance big/i-{1..1000} {\"address\":\"10.1.0.1\",\"port\":{}}";
+    let text = r#"
+instance greeter/a {"address":"10.0.0.1","port":9000}
+instance big/i-{1..1000} {"address":"10.1.0.1","port":{}}
+zone svc. default
+zone odd.example. -
+file odd.example.
+  $TTL 60
+  @ SOA ns1 hostmaster 1 2 3 4 5
+  @ NS ns1
+  ns1 A 192.0.2.1
+  odd NAPTR 100 10 "-" "x" "" .
+  odd TYPE65280 \# 0
+  odd TYPE42 \# 0
+  odd TYPE62 \# 6 000000000000
+"#;
     compile::compile(&Case::world(Path::new("encrypted.case"), text))
 }
 

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::dns::{DEADLINE, Server, settings};
 use crate::encrypted::{NAME, World, write_messages};
-use crate::{query, seen, snapshot, soon};
+use crate::{query, seen, snapshot, soon, wire};
 
 fn start(world: &World, settings: Settings) -> Server {
     Server::start(world.settings(settings), snapshot())
@@ -45,6 +45,48 @@ async fn garbage_leaves_others_alone() {
     assert_eq!(soon(stream(&connection, &framed(&query(0))[..9])).await, None);
     assert!(soon(world.over_quic(quic, &query(0))).await.is_some());
     assert!(soon(world.over_h3(h3, &query(0))).await.is_some());
+    server.stop().await.unwrap();
+}
+
+/// What hickory does not take for what a type holds goes out as it stands in the zone file.
+#[tokio::test]
+async fn data_that_hickory_can_not_read_are_octets() {
+    let world = World::new();
+    let server = start(&world, settings());
+    let (quic, h3) = (server.address_of(Transport::Quic), server.address_of(Transport::H3));
+    for (rtype, data) in [
+        (35_u16, &b"\x00\x64\x00\x0a\x01-\x01x\x00\x00"[..]),
+        (65_280, b""),
+        (42, b""),
+        (62, b"\0\0\0\0\0\0"),
+    ] {
+        let mut asked = wire::Query::default();
+        asked.flag("noedns").unwrap();
+        let asked = asked.octets("odd.odd.example", &format!("TYPE{rtype}"), "IN").unwrap();
+        let [t1, t2] = rtype.to_be_bytes();
+        let head = [t1, t2, 0, 1, 0, 0, 0, 60, 0, data.len() as u8];
+        for reply in
+            [soon(world.over_quic(quic, &asked)).await, soon(world.over_h3(h3, &asked)).await]
+        {
+            let reply = reply.expect("a reply");
+            assert_eq!(seen(&reply).1, 1, "{rtype}");
+            assert!(reply.ends_with(&[&head, data].concat()), "{rtype}: {reply:?}");
+        }
+    }
+    server.stop().await.unwrap();
+}
+
+/// The exception: where RFC 9250 section 4.2.1 asks for an error of its own, hickory ends the connection with
+/// that of nothing.
+#[tokio::test]
+async fn a_query_with_an_id_ends_its_connection() {
+    let world = World::new();
+    let server = start(&world, settings());
+    let connection = soon(world.dial(server.address_of(Transport::Quic), "doq")).await;
+    assert_eq!(soon(stream(&connection, &framed(&query(7)))).await, None);
+    let closed = soon(connection.closed()).await;
+    let quinn::ConnectionError::ApplicationClosed(why) = closed else { panic!("{closed}") };
+    assert_eq!(why.error_code, 0_u32.into());
     server.stop().await.unwrap();
 }
 

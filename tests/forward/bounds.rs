@@ -1,21 +1,25 @@
 //! Forwarding can never slow or starve our own names (21 in docs/dns-behaviour.md), and is bounded itself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_proto::op::{Message, ResponseCode};
-use rollcall::dns::forward;
 use rollcall::dns::forward::stats::Outcome;
+use rollcall::dns::forward::{self, Forwarder};
 use rollcall::dns::limit::{Limits, Mode};
 use rollcall::dns::stats::kinds::Limited;
-use rollcall::dns::{Settings, Transport, UdpCalls};
+use rollcall::dns::{Policy, Settings, Source, Transport, UdpCalls};
 use rollcall::model::Nets;
+use rollcall::zone::Published;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UdpSocket;
 
 use crate::served::{self, Server};
 use crate::support::{soon, until};
 use crate::upstream::Upstream;
-use crate::world::{Connection, answers, ask, ask_octets, ask_tcp, forwarding, query, to, with};
+use crate::world::{
+    Connection, answers, ask, ask_octets, ask_tcp, forwarding, query, snapshot, to, with,
+};
 
 /// Clients that ask for names of others.
 const HANGING: usize = 300;
@@ -95,25 +99,25 @@ async fn what_hangs_is_answered_when_it_can_be() {
 async fn replies_of_others_come_out_of_order_and_hold_nobody_up() {
     let upstream = Upstream::with_one_address().await;
     upstream.hold();
-    let forward = forward::Settings { per_connection_max: 2, ..to(&[upstream.address]) };
-    let server = forwarding(forward);
+    let server = forwarding(forward::Settings { in_flight_max: 2, ..to(&[upstream.address]) });
     let mut connection = Connection::open(&server).await;
     let numbered = |id: u8, name: &str| {
         let mut query = query(name, "A", &[]);
         query[1] = id;
         query
     };
-    for (id, name) in [(1, "a.example"), (2, "ns1.svc"), (3, "b.example"), (4, "c.example")] {
+    for (id, name) in [(1, "a.example"), (2, "ns1.svc"), (3, "b.example"), (4, "no.svc")] {
         connection.send(&numbered(id, name)).await;
     }
-    connection.send(&numbered(5, "no.svc")).await;
     // Own names in the order in which they were asked; a third of others is one too many.
-    for (id, expected) in
-        [(2, ResponseCode::NoError), (4, ResponseCode::ServFail), (5, ResponseCode::NXDomain)]
-    {
+    for (id, expected) in [(2, ResponseCode::NoError), (4, ResponseCode::NXDomain)] {
         let reply = connection.hear().await;
         assert_eq!((reply[1], code(&reply)), (id, expected));
     }
+    upstream.was_asked_for(2).await;
+    connection.send(&numbered(5, "c.example")).await;
+    let reply = connection.hear().await;
+    assert_eq!((reply[1], code(&reply)), (5, ResponseCode::ServFail));
     upstream.release();
     let mut late = [connection.hear().await[1], connection.hear().await[1]];
     late.sort_unstable();
@@ -225,4 +229,84 @@ async fn replies_are_limited_as_all_others_are() {
     let totals = server.stats.totals();
     assert_eq!(totals.of(Transport::Udp).limited[Limited::Slipped as usize], slipped);
     assert_eq!(ask_tcp(&server, "www.example", "A", &[]).await.answers.len(), 1);
+}
+
+/// A forwarder without a server, for clients anywhere.
+fn forwarder(settings: forward::Settings) -> (Forwarder, Arc<forward::stats::Stats>) {
+    let own = Source::new(Arc::new(Published::new(snapshot())), Policy::default(), || 0);
+    let stats = Arc::<forward::stats::Stats>::default();
+    (Forwarder::new(settings, own, Vec::new(), stats.clone()).unwrap(), stats)
+}
+
+#[tokio::test]
+async fn one_client_that_asks_without_end_leaves_others_their_places() {
+    let upstream = Upstream::with_one_address().await;
+    let settings = forward::Settings { in_flight_max: 8, ..to(&[upstream.address]) };
+    let (forwarder, stats) = forwarder(settings);
+    let ask_from = async |client: &str, name: &str, transport| {
+        let query = query(name, "A", &[]);
+        code(&forwarder.forward(&query, client.parse().unwrap(), transport).await)
+    };
+    assert_eq!(ask_from("10.0.0.9", "known.example", Transport::Udp).await, ResponseCode::NoError);
+    upstream.hold();
+    let greedy = async {
+        tokio::join!(
+            ask_from("10.0.0.1", "a.example", Transport::Udp),
+            ask_from("10.0.0.1", "b.example", Transport::Tcp),
+        )
+    };
+    let others = async {
+        until("the greedy wait", async || stats.totals().waiting == 2).await;
+        // Whatever the transport, and whether it is asked for already or not.
+        for (transport, name) in [
+            (Transport::Udp, "c.example"),
+            (Transport::Https, "c.example"),
+            (Transport::Quic, "a.example"),
+        ] {
+            assert_eq!(ask_from("10.0.0.1", name, transport).await, ResponseCode::ServFail);
+        }
+        assert_eq!(stats.totals().in_flight, 2);
+        // What is known, the host's own names, and our own, need no place.
+        for name in ["known.example", "localhost", "alias.svc"] {
+            assert_eq!(ask_from("10.0.0.1", name, Transport::Udp).await, ResponseCode::NoError);
+        }
+        let other = ask_from("10.0.1.1", "d.example", Transport::Udp);
+        let same = ask_from("10.0.1.2", "a.example", Transport::Udp);
+        // Programs of this host are all one client, and have no share.
+        let local = futures_util::future::join_all(
+            ["e.example", "f.example", "g.example", "h.example", "i.example"]
+                .map(|name| ask_from("127.0.0.1", name, Transport::Udp)),
+        );
+        let release = async {
+            until("they wait", async || stats.totals().waiting == 9).await;
+            assert_eq!(stats.totals().in_flight, 8, "who asks the same has one exchange");
+            let full = ask_from("10.0.2.1", "j.example", Transport::Udp).await;
+            assert_eq!(full, ResponseCode::ServFail);
+            upstream.release();
+        };
+        let (other, same, local, ()) = tokio::join!(other, same, local, release);
+        assert_eq!((other, same), (ResponseCode::NoError, ResponseCode::NoError));
+        assert!(local.iter().all(|code| *code == ResponseCode::NoError));
+    };
+    let (greedy, ()) = tokio::join!(greedy, others);
+    assert_eq!(greedy, (ResponseCode::NoError, ResponseCode::NoError));
+    assert_eq!((stats.totals().waiting, stats.totals().in_flight), (0, 0));
+    assert_eq!(stats.totals().requests[Outcome::Overloaded as usize], 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_known_is_answered_when_there_is_no_place() {
+    let upstream = Upstream::with_one_address().await;
+    let server = forwarding(forward::Settings { in_flight_max: 1, ..to(&[upstream.address]) });
+    assert_eq!(ask(&server, "known.example", "A", &[]).await.answers.len(), 1);
+    upstream.hold();
+    let mut hangs = Connection::open(&server).await;
+    hangs.send(&query("hangs.example", "A", &[])).await;
+    upstream.was_asked_for(2).await;
+    let full = ask(&server, "other.example", "A", &[]).await;
+    assert_eq!(full.metadata.response_code, ResponseCode::ServFail);
+    for name in ["known.example", "localhost"] {
+        assert_eq!(ask(&server, name, "A", &[]).await.answers.len(), 1, "{name}");
+        assert_eq!(ask_tcp(&server, name, "A", &[]).await.answers.len(), 1, "{name} over TCP");
+    }
 }

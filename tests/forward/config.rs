@@ -36,15 +36,15 @@ fn nothing_is_forwarded_unless_somebody_says_so() {
 fn the_section_says_whom_to_ask() {
     let settings = read(
         "[forward]\nupstreams = [\"10.0.0.2\", \"[fd00::2]:5353\"]\nallow = [\"10.0.0.0/8\"]\ntimeout = \"1s\"\n\
-         in_flight_max = 7\nper_connection_max = 6\ncache_entries_max = 0\n\
+         in_flight_max = 7\ncache_octets_max = 0\n\
          [[forward.domain]]\nname = \"_x.Corp.example\"\nupstreams = [\"10.0.0.3:53\"]\n",
     );
     let listed = vec![at("10.0.0.2:53"), at("[fd00::2]:5353")];
     assert_eq!(settings.upstreams, Upstreams::Listed(listed));
     assert!(settings.allow.contain(at("10.9.9.9:1").ip()));
     assert!(!settings.allow.contain(at("127.0.0.1:1").ip()));
-    let numbers = (settings.in_flight_max, settings.per_connection_max, settings.cache_entries_max);
-    assert_eq!((settings.timeout.as_secs(), numbers), (1, (7, 6, 0)));
+    let numbers = (settings.in_flight_max, settings.cache_octets_max);
+    assert_eq!((settings.timeout.as_secs(), numbers), (1, (7, 0)));
     assert_eq!(settings.domains[0].name, DomainName::new("_X.corp.EXAMPLE.").unwrap());
     let system = read("[forward]\nupstreams = \"system\"\nresolv_conf = \"r.conf\"\n");
     assert_eq!(system.upstreams, Upstreams::System("r.conf".into()));

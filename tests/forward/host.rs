@@ -44,6 +44,7 @@ async fn a_flag_is_all_it_takes() {
         "rollcall_forward_cache_total{result=\"miss\"} 1",
         "rollcall_forward_upstream_queries_total 1",
         "rollcall_forward_upstream_errors_total{error=\"timeout\"} 0",
+        "rollcall_forward_waiting 0",
         "rollcall_forward_in_flight 0",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");

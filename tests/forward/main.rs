@@ -18,5 +18,6 @@ mod served;
 mod support;
 mod upstream;
 #[path = "../support/wire.rs"]
+#[allow(dead_code, reason = "these tests use a part of it")]
 mod wire;
 mod world;

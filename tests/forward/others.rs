@@ -12,7 +12,7 @@ use rollcall::zone::Published;
 
 use crate::served::Server;
 use crate::support::until;
-use crate::upstream::{Upstream, a, cname};
+use crate::upstream::{Upstream, a, cname, dname};
 use crate::world::{PATIENCE, answers, ask, forwarding, query, snapshot, to};
 
 /// An address that swallows what is sent to it, for as long as the socket lives.
@@ -55,6 +55,26 @@ async fn a_server_that_is_silent_gets_a_rival() {
 }
 
 #[tokio::test]
+async fn a_server_without_edns_is_asked_once_more_without_it() {
+    let upstream = Upstream::start(|asked| {
+        vec![match asked.message.edns {
+            Some(_) => asked.code(ResponseCode::FormErr),
+            None if asked.name() == "bad.example." => asked.code(ResponseCode::FormErr),
+            None => asked.with([a(&asked.name(), 60, 1)]),
+        }]
+    })
+    .await;
+    let server = forwarding(to(&[upstream.address]));
+    let reply = ask(&server, "www.example", "A", &[]).await;
+    assert_eq!(answers(&reply), ["www.example. 60 A 192.0.2.1"]);
+    assert_eq!(errors(&server, UpstreamError::Rcode), 0);
+    // One that finds fault with the question itself is not asked for ever.
+    let reply = ask(&server, "bad.example", "A", &[]).await;
+    assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
+    assert_eq!(errors(&server, UpstreamError::Rcode), 1);
+}
+
+#[tokio::test]
 async fn servers_that_all_fail_are_told_of_as_servfail() {
     let broken = Upstream::start(|asked| vec![asked.code(ResponseCode::ServFail)]).await;
     let server = forwarding(to(&[broken.address]));
@@ -80,11 +100,16 @@ async fn dead_servers_mean_servfail_before_a_client_gives_up() {
     assert_eq!(again.metadata.response_code, ResponseCode::ServFail);
     assert_eq!(extended_error(&again), Some(13));
     assert_eq!(server.forwarded.totals().upstream_queries, 1);
+    // The same for who wants records of DNSSEC, whose answers are not kept.
+    for said in [22, 13] {
+        assert_eq!(extended_error(&ask(&server, "www.example", "A", &["do"]).await), Some(said));
+    }
+    assert_eq!(server.forwarded.totals().upstream_queries, 2);
     let plain = ask(&server, "other.example", "A", &["noedns"]).await;
     assert_eq!(plain.metadata.response_code, ResponseCode::ServFail);
     assert!(plain.edns.is_none(), "no OPT, no extended error");
-    assert_eq!(errors(&server, UpstreamError::Timeout), 2);
-    assert_eq!(server.forwarded.totals().requests[Outcome::Failed as usize], 3);
+    assert_eq!(errors(&server, UpstreamError::Timeout), 3);
+    assert_eq!(server.forwarded.totals().requests[Outcome::Failed as usize], 5);
 }
 
 #[tokio::test]
@@ -159,6 +184,39 @@ async fn a_domain_has_servers_of_its_own_and_what_others_say_of_it_is_left_out()
 }
 
 #[tokio::test]
+async fn a_dname_is_believed_above_the_names_that_it_leads_from_alone() {
+    let upstream = Upstream::start(|asked| {
+        let mut response = asked.response();
+        let elsewhere = ["www.old.example.", "bank.example.", "d.example.", "new.example."];
+        response.add_answers(elsewhere.map(dname));
+        response.add_answers([
+            dname("old.example."),
+            cname("www.old.example.", 60, "www.new.example."),
+            a("www.new.example.", 60, 1),
+        ]);
+        vec![crate::upstream::octets(&response)]
+    })
+    .await;
+    let corp = Upstream::with_one_address().await;
+    let domain =
+        Domain { name: DomainName::new("new.example").unwrap(), upstreams: vec![corp.address] };
+    for (domains, also) in [(vec![], Some("new.example.")), (vec![domain], None)] {
+        let server = forwarding(forward::Settings { domains, ..to(&[upstream.address]) });
+        // From upstream, and from the cache.
+        for _ in 0..2 {
+            let reply = ask(&server, "www.old.example", "A", &[]).await;
+            let owners =
+                reply.answers.iter().filter(|record| u16::from(record.record_type()) == 39);
+            let mut owners: Vec<_> = owners.map(|record| record.name.to_ascii()).collect();
+            owners.sort();
+            let expected: Vec<_> = also.into_iter().chain(["old.example."]).collect();
+            assert_eq!(owners, expected);
+            assert!(answers(&reply).iter().any(|said| said == "www.new.example. 60 A 192.0.2.1"));
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_alias_that_a_server_does_not_follow_is_followed() {
     let upstream = Upstream::start(|asked| {
         vec![match asked.name().as_str() {
@@ -194,7 +252,7 @@ async fn a_question_that_goes_round_in_a_loop_waits_for_itself() {
             }
         }
     };
-    let goes_round = until("it comes round", async || server.forwarded.totals().in_flight > 1);
+    let goes_round = until("it comes round", async || server.forwarded.totals().waiting > 1);
     let asks = ask(&server, "www.example", "A", &[]);
     let (reply, ()) = tokio::select! {
         both = async { tokio::join!(asks, goes_round) } => both,

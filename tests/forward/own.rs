@@ -5,11 +5,12 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
 use rollcall::dns::Settings;
 use rollcall::dns::forward;
+use rollcall::dns::forward::stats::Outcome;
 use rollcall::model::{Nets, net};
 
 use crate::served;
 use crate::upstream::{Upstream, a, cname, dname, octets, soa};
-use crate::world::{answers, ask, ask_tcp, forwarding, to, with};
+use crate::world::{Connection, answers, ask, ask_tcp, forwarding, query, to, with};
 
 #[tokio::test]
 async fn our_names_and_those_of_the_host_never_leave() {
@@ -60,6 +61,31 @@ async fn an_alias_of_ours_leads_out() {
     assert_eq!(answers(&nothing), target[..1], "the alias is told also where it leads to nothing");
     assert_eq!(nothing.authorities.len(), 1, "and the SOA says whose word that is");
     assert_eq!(upstream.names(), ["www.example."]);
+}
+
+#[tokio::test]
+async fn an_alias_of_ours_is_told_whatever_becomes_of_its_target() {
+    let upstream = Upstream::start(|asked| vec![asked.code(ResponseCode::ServFail)]).await;
+    let server = forwarding(forward::Settings { in_flight_max: 1, ..to(&[upstream.address]) });
+    let alone = async |rtype, outcome: Outcome| {
+        for name in ["out.svc", "twice.svc"] {
+            let reply = ask(&server, name, rtype, &[]).await;
+            assert_eq!(reply.metadata.response_code, ResponseCode::NoError, "{outcome:?}: {name}");
+            assert!(reply.metadata.authoritative && reply.metadata.recursion_available);
+            assert_eq!(answers(&reply).last().unwrap(), "out.svc. 60 CNAME www.example.");
+            let over_tcp = ask_tcp(&server, name, rtype, &[]).await;
+            assert_eq!(answers(&over_tcp), answers(&reply));
+        }
+        assert_eq!(server.forwarded.totals().requests[outcome as usize], 4);
+    };
+    alone("A", Outcome::Failed).await;
+    upstream.hold();
+    let mut hangs = Connection::open(&server).await;
+    hangs.send(&query("hangs.example", "A", &[])).await;
+    upstream.was_asked_for(2).await;
+    alone("AAAA", Outcome::Overloaded).await;
+    let others = ask(&server, "other.example", "A", &[]).await;
+    assert_eq!(others.metadata.response_code, ResponseCode::ServFail);
 }
 
 #[tokio::test]

@@ -254,11 +254,12 @@ async fn who_asks_the_same_at_once_is_answered_by_one_exchange() {
         let name = if i % 2 == 0 { "www.example" } else { "WWW.Example" };
         clients.spawn(async move { ask_octets(address, &query(name, "A", &[])).await });
     }
-    until("all wait", async || server.forwarded.totals().in_flight == 50).await;
+    until("all wait", async || server.forwarded.totals().waiting == 50).await;
+    assert_eq!(server.forwarded.totals().in_flight, 1);
     upstream.release();
     for reply in clients.join_all().await {
         assert_eq!(Message::from_vec(&reply).unwrap().answers.len(), 1);
     }
     let totals = server.forwarded.totals();
-    assert_eq!((totals.upstream_queries, totals.in_flight), (1, 0));
+    assert_eq!((totals.upstream_queries, totals.waiting, totals.in_flight), (1, 0, 0));
 }

@@ -18,7 +18,8 @@
 //! ask greeter.svc A +noedns                    as to dig: RD and EDNS with 1232 octets unless it says otherwise
 //!   status NOERROR qr aa rd                    response code, then exactly the flags that are set
 //!   edns ede=20 cookie=0102030405060708        `edns none`: no OPT; without the line: OPT if the query had one; of the
-//!                                                cookie the client's part, which a server's part follows
+//!                                                cookie the client's part, which a server's part follows;
+//!                                                `padded`: to a multiple of 468 octets where it is encrypted
 //!   question none                              without the line: the question, octet for octet
 //!   octets 400-512
 //!   answer                                     exactly these, in any order; `answer ordered`; `answer 1-3`: a sample;
@@ -66,6 +67,8 @@ pub(crate) struct Ask {
     pub(crate) query: Vec<u8>,
     /// What the query says of its sender's UDP size; none without EDNS.
     pub(crate) bufsize: Option<u16>,
+    /// What DO must be in the reply; none where the query is octets.
+    pub(crate) dnssec_ok: Option<bool>,
     pub(crate) udp: bool,
     pub(crate) tcp: bool,
     pub(crate) expected: Expected,
@@ -83,6 +86,7 @@ pub(crate) struct Expected {
     pub(crate) ede: Option<u16>,
     /// The client's part.
     pub(crate) cookie: Option<Vec<u8>>,
+    pub(crate) padded: bool,
     pub(crate) octets: Option<RangeInclusive<usize>>,
     /// Answer, authority, additional.
     pub(crate) sections: [Section; 3],
@@ -316,6 +320,7 @@ fn ask(text: &str, body: &[Line<'_>], at: &str) -> Result<Ask, String> {
         _ => return Err("ask NAME [CLASS] TYPE, or raw HEX".into()),
     };
     let bufsize = query.edns.then_some(query.bufsize).filter(|_| words[0] != "raw");
+    let dnssec_ok = bufsize.map(|_| query.dnssec_ok());
     let mut expected = Expected {
         reply: true,
         ahead: false,
@@ -325,6 +330,7 @@ fn ask(text: &str, body: &[Line<'_>], at: &str) -> Result<Ask, String> {
         edns: bufsize.is_some(),
         ede: None,
         cookie: None,
+        padded: false,
         octets: None,
         sections: Default::default(),
     };
@@ -352,7 +358,7 @@ fn ask(text: &str, body: &[Line<'_>], at: &str) -> Result<Ask, String> {
     if expected.reply && expected.status.is_empty() {
         return Err("no status expected".into());
     }
-    Ok(Ask { text: at.to_owned(), query: octets, bufsize, udp, tcp, expected })
+    Ok(Ask { text: at.to_owned(), query: octets, bufsize, dnssec_ok, udp, tcp, expected })
 }
 
 impl Expected {
@@ -373,7 +379,8 @@ impl Expected {
                             self.ede = Some(code.parse().map_err(|_| "no code")?);
                         }
                         Some(("cookie", hex)) => self.cookie = Some(unhex(hex)?),
-                        _ => return Err("not ede=CODE or cookie=HEX".into()),
+                        None if *option == "padded" => self.padded = true,
+                        _ => return Err("not ede=CODE, cookie=HEX or padded".into()),
                     }
                 }
             }

@@ -63,6 +63,11 @@ impl Query {
         Ok(())
     }
 
+    /// Whether DO is set.
+    pub(crate) fn dnssec_ok(&self) -> bool {
+        self.edns_flags & 0x8000 != 0
+    }
+
     /// The message.
     pub(crate) fn octets(&self, name: &str, rtype: &str, class: &str) -> Result<Vec<u8>, String> {
         let opts = if self.edns { 1 + u8::from(self.twice) } else { 0 };

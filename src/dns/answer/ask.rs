@@ -26,6 +26,20 @@ pub struct Ask<'a> {
     pub policy: &'a Policy,
 }
 
+impl Ask<'_> {
+    /// A number that belongs to the client.
+    pub(super) fn steady(&self) -> u64 {
+        let bits = match self.client {
+            IpAddr::V4(v4) => u64::from(v4.to_bits()),
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, e, f, g, h] = v6.segments().map(u64::from);
+                (a << 48 | b << 32 | c << 16 | d) ^ (e << 48 | f << 32 | g << 16 | h)
+            }
+        };
+        bits ^ 0x9e37_79b9_7f4a_7c15
+    }
+}
+
 /// What to do with a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {

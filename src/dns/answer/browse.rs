@@ -1,7 +1,6 @@
 //! Writes the records by which instances are browsed and described (RFC 6763).
 //!
 //! Knows nothing of how they are found.
-#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 use super::records::Written;
 use super::reply::{Full, Reply, Section};

@@ -7,10 +7,14 @@
 //!
 //! Total over all inputs: nothing, or a well-formed reply within its limit. No allocation, lock, log, clock or
 //! random source in here. The numbers of docs/dns-behaviour.md and RFC sections stand where they are fulfilled.
-#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation)
+)]
 
 mod ask;
 mod browse;
+pub(super) mod codes;
 pub mod cookie;
 pub mod out;
 pub mod policy;
@@ -18,29 +22,19 @@ pub mod query;
 mod records;
 pub mod reply;
 
-use std::net::IpAddr;
-
 pub use self::ask::{Ask, Verdict};
+use self::codes::{
+    AA, BADVERS, COPIED, FORMERR, NOERROR, NOTAUTH, NOTIMP, NXDOMAIN, QR, RA, RD, REFUSED,
+    SERVFAIL, TC,
+};
 use self::out::{Out, Picks};
 use self::query::{Edns, HEADER_OCTETS, Header, NAME_OCTETS_MAX, Question};
 use self::reply::{ExtendedError, MESSAGE_OCTETS_MAX, Options, Reply, Section};
 use crate::zone::statics::{self, Alias};
 use crate::zone::{Found, Snapshot, Zone};
 
-/// UDP limit of a client without EDNS (RFC 1035 section 4.2.1).
-const PLAIN_UDP_OCTETS: u16 = 512;
-
 /// Aliases that are followed one after the other; nobody has so many.
 const ALIASES_MAX: usize = 8;
-
-/// Response, authoritative, truncated, recursion desired and available (RFC 1035 section 4.1.1).
-const QR: u16 = 0x8000;
-const AA: u16 = 0x0400;
-const TC: u16 = 0x0200;
-const RD: u16 = 0x0100;
-const RA: u16 = 0x0080;
-/// What a reply copies: opcode, RD, CD (RFC 4035 section 3.1.6).
-const COPIED: u16 = 0x7800 | RD | 0x0010;
 
 const OPCODE_QUERY: u16 = 0;
 /// RFC 1996.
@@ -50,17 +44,6 @@ const CLASS_IN: u16 = 1;
 const TYPE_IXFR: u16 = 251;
 const TYPE_AXFR: u16 = 252;
 const TYPE_ANY: u16 = 255;
-
-const NOERROR: u16 = 0;
-const FORMERR: u16 = 1;
-const SERVFAIL: u16 = 2;
-const NXDOMAIN: u16 = 3;
-const NOTIMP: u16 = 4;
-const REFUSED: u16 = 5;
-/// RFC 2136 section 2.2.
-const NOTAUTH: u16 = 9;
-/// RFC 6891 section 9.
-const BADVERS: u16 = 16;
 
 /// Answers one query from one snapshot.
 pub fn answer(snapshot: &Snapshot, ask: &Ask<'_>, query: &[u8], out: &mut Out) -> Verdict {
@@ -90,11 +73,7 @@ pub(super) fn answer_read(
         Err(query::Malformed) => (None, true),
     };
     let options = options(ask, edns, out);
-    let limit = usize::from(match edns {
-        _ if !ask.transport.is_datagram() => u16::MAX,
-        Some(edns) => edns.udp_octets.min(ask.policy.udp_octets_max).max(PLAIN_UDP_OCTETS),
-        None => PLAIN_UDP_OCTETS,
-    });
+    let limit = ask.policy.limit(ask.transport, edns.as_ref());
     let forwards = ask.policy.forwards_for(ask.client);
     let flags = if forwards { QR | RA } else { QR };
     let mut asked = Asked { snapshot, ask, header, question, written, limit, options, flags };
@@ -114,8 +93,9 @@ pub(super) fn answer_read(
         asked.options.error = Some(ExtendedError::NotAuthoritative);
         return asked.bare(out, 0, REFUSED);
     };
-    asked.note_stale(zone, ExtendedError::StaleAnswer);
-    match zone.find(relative) {
+    let found = zone.find(relative);
+    asked.note_stale(zone, found);
+    match found {
         Found::Unknown => asked.not_ready(out),
         Found::Missing => asked.negative(out, zone, NXDOMAIN),
         Found::Between => asked.negative(out, zone, NOERROR),
@@ -146,18 +126,12 @@ fn without_question(ask: &Ask<'_>, header: &Header, query: &[u8], out: &mut Out)
     finish(reply, header, QR, rcode, 0, none)
 }
 
-/// What the reply's OPT record says, if it has one; an extended error apart.
+/// What the reply's OPT record says; a cookie that is ours makes the client known.
 fn options(ask: &Ask<'_>, edns: Option<Edns>, out: &mut Out) -> Options {
-    let Some(edns) = edns else { return Options::default() };
-    let cookie = match (&ask.policy.cookies, &edns.cookie) {
-        (Some(secrets), Some(cookie)) => {
-            let (cookie, good) = secrets.answer(cookie, ask.client, ask.now_secs);
-            out.known = good;
-            Some(cookie)
-        }
-        _ => None,
-    };
-    Options { udp_octets: Some(ask.policy.udp_octets_max), error: None, cookie }
+    let (options, known) =
+        ask.policy.options(ask.client, ask.transport, ask.now_secs, edns.as_ref());
+    out.known = known;
+    options
 }
 
 /// A query that was read, and what limits its reply.
@@ -200,9 +174,16 @@ impl Asked<'_> {
     }
 
     /// 9: says so where what is registered may be out of date; what a zone file says is not.
-    fn note_stale(&mut self, zone: &Zone, error: ExtendedError) {
+    #[inline]
+    fn note_stale(&mut self, zone: &Zone, found: Found<'_>) {
         if self.ask.stale && zone.has_namespace() {
-            self.options.error = Some(error);
+            match found {
+                Found::Missing => self.options.error = Some(ExtendedError::StaleNxdomain),
+                Found::App(_) | Found::Between => {
+                    self.options.error = Some(ExtendedError::StaleAnswer);
+                }
+                Found::Static(_) | Found::Unknown => {}
+            }
         }
     }
 
@@ -224,10 +205,7 @@ impl Asked<'_> {
     }
 
     /// 14 and 15: no such name, or no such data: one SOA, and nothing else (RFC 2308 section 5).
-    fn negative(&mut self, out: &mut Out, zone: &Zone, rcode: u16) -> Verdict {
-        if rcode == NXDOMAIN {
-            self.note_stale(zone, ExtendedError::StaleNxdomain);
-        }
+    fn negative(&self, out: &mut Out, zone: &Zone, rcode: u16) -> Verdict {
         let mut reply = self.begin(&mut out.octets);
         let in_front = self.question.name().len().saturating_sub(zone.name().wire().len());
         let flags = write_soa(&mut reply, zone, HEADER_OCTETS + in_front);
@@ -271,7 +249,7 @@ impl Asked<'_> {
             // 12: too big even for TCP: a sample that is the same for this client each time.
             records::Written::Some => {
                 reply.rewind(before);
-                write(reply, picks, steady(self.ask.client));
+                write(reply, picks, self.ask.steady());
             }
         }
         records::write_glue(reply, picks, self.snapshot, found, rtype);
@@ -283,15 +261,26 @@ impl Asked<'_> {
     #[cold]
     fn aliased(&mut self, out: &mut Out, first: Alias<'_>) -> Verdict {
         let Out { octets, picks, .. } = out;
-        let mut reply = self.begin(octets);
+        // Room for what may have to be said of a name that it leads to.
+        let error = self.ask.stale.then_some(ExtendedError::StaleAnswer);
+        let room = Options { error, ..self.options };
+        let mut reply = Reply::begin(octets, self.limit, self.written, room);
+        let mut owners: [&[u8]; ALIASES_MAX] = [self.question.name(); ALIASES_MAX];
         let mut alias = first;
-        for _ in 0..ALIASES_MAX {
+        for at in 1..=ALIASES_MAX {
             let data = [alias.target];
             let owner = reply.owner();
             let written =
                 reply.record(Section::Answer, owner, statics::TYPE_CNAME, alias.ttl_secs, &data);
             let Ok(place) = written else { return self.finish(reply, AA | TC, NOERROR) };
             reply.follow(place);
+            // A loop leads nowhere, and no record stands in an answer twice (RFC 2181 section 5).
+            if owners.iter().any(|owner| owner.eq_ignore_ascii_case(alias.target)) {
+                break;
+            }
+            if let Some(owner) = owners.get_mut(at) {
+                *owner = alias.target;
+            }
             let mut lower = [0; NAME_OCTETS_MAX];
             let target = lower_case(alias.target, &mut lower);
             let Some((zone, relative)) = self.snapshot.zone(target) else {
@@ -304,6 +293,7 @@ impl Asked<'_> {
                 };
             };
             let found = zone.find(relative);
+            self.note_stale(zone, found);
             match found {
                 Found::Unknown => return self.not_ready(out),
                 Found::Static(node) => {
@@ -322,7 +312,7 @@ impl Asked<'_> {
             });
             return self.finish(reply, AA | flags, if missing { NXDOMAIN } else { NOERROR });
         }
-        // A chain that long is a loop, or as good as one.
+        // A loop, or a chain so long that nobody means it.
         self.finish(reply, AA, NOERROR)
     }
 
@@ -364,16 +354,4 @@ fn finish(
         questions,
         options,
     ))
-}
-
-/// A number that belongs to a client.
-fn steady(client: IpAddr) -> u64 {
-    let bits = match client {
-        IpAddr::V4(v4) => u64::from(v4.to_bits()),
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, e, f, g, h] = v6.segments().map(u64::from);
-            (a << 48 | b << 32 | c << 16 | d) ^ (e << 48 | f << 32 | g << 16 | h)
-        }
-    };
-    bits ^ 0x9e37_79b9_7f4a_7c15
 }

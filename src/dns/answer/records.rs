@@ -2,7 +2,6 @@
 //!
 //! Records are written in an order drawn from the seed, as many as fit, so that what is left out varies.
 //! Numbers are those of docs/dns-behaviour.md.
-#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 use super::browse;
 use super::out::Picks;

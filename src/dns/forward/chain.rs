@@ -11,11 +11,12 @@ use std::net::IpAddr;
 use hickory_resolver::proto::op::Message;
 use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
-use super::heard::{Heard, NOERROR, SERVFAIL};
-use super::name::{lower, wire};
+use super::heard::Heard;
+use super::name::{lower, suffix_at, wire};
 use super::routes::{Route, Routes};
 use super::special;
 use crate::dns::answer::Verdict;
+use crate::dns::answer::codes::{NOERROR, SERVFAIL};
 use crate::dns::answer::out::Out;
 use crate::dns::source::Source;
 use crate::dns::transport::Transport;
@@ -46,6 +47,16 @@ pub(super) struct Chain<'a> {
     aliases: usize,
     heard: Heard,
     done: bool,
+    dead_end: Option<DeadEnd>,
+}
+
+/// Why a way ends without an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DeadEnd {
+    /// Aliases lead in a circle, or on and on.
+    Aliases,
+    /// They lead into a zone of ours of which nothing is known yet.
+    NotReady,
 }
 
 /// A question to be asked of others.
@@ -53,7 +64,9 @@ pub(super) struct Chain<'a> {
 pub(super) struct Ask {
     /// The name.
     pub(super) name: Name,
-    /// In wire form and lower case.
+    /// The type.
+    pub(super) rtype: RecordType,
+    /// The name in wire form and lower case.
     pub(super) lower: Vec<u8>,
     /// Whom to ask.
     pub(super) route: Route,
@@ -78,6 +91,7 @@ impl<'a> Chain<'a> {
             aliases: 0,
             heard: Heard::default(),
             done: false,
+            dead_end: None,
         }
     }
 
@@ -85,12 +99,18 @@ impl<'a> Chain<'a> {
     pub(super) fn next(&mut self) -> Option<Ask> {
         while !self.done {
             let heard = if self.is_own(&self.lower) {
-                self.ask_own()
+                let heard = self.ask_own();
+                if heard.rcode == SERVFAIL {
+                    self.give_up(DeadEnd::NotReady);
+                    return None;
+                }
+                heard
             } else if let Some(heard) = self.special(&self.name, &self.lower) {
                 heard
             } else {
-                let route = self.routes.of(&self.lower);
-                return Some(Ask { name: self.name.clone(), lower: self.lower.clone(), route });
+                let (name, lower) = (self.name.clone(), self.lower.clone());
+                let (rtype, route) = (self.rtype, self.routes.of(&lower));
+                return Some(Ask { name, rtype, lower, route });
             };
             self.add(heard);
         }
@@ -106,20 +126,26 @@ impl<'a> Chain<'a> {
     }
 
     /// The answer.
-    pub(super) fn into_heard(self) -> Heard {
-        self.heard
+    pub(super) fn into_heard(self) -> Result<Heard, DeadEnd> {
+        self.dead_end.map_or(Ok(self.heard), Err)
+    }
+
+    /// What we say ourselves of where the way has come to: at its beginning, what becomes of one of our aliases for those
+    /// for whom nobody is asked.
+    pub(super) fn own_words(&self) -> Option<Heard> {
+        self.is_own(&self.lower).then(|| self.ask_own()).filter(|heard| heard.rcode != SERVFAIL)
     }
 
     fn add(&mut self, Heard { rcode, mut answers, mut authorities }: Heard) {
         let Some((owners, goes_on)) = self.follow(rcode, &answers, &authorities) else {
-            return self.end(Heard::bare(SERVFAIL));
+            return self.give_up(DeadEnd::Aliases);
         };
         answers.retain(|record| self.is_wanted(record, &owners));
         self.heard.answers.append(&mut answers);
         if let Some(target) = goes_on {
             self.aliases += 1;
             if self.aliases > ALIASES_MAX {
-                return self.end(Heard::bare(SERVFAIL));
+                return self.give_up(DeadEnd::Aliases);
             }
             self.lower = lower(&target);
             self.name = target;
@@ -151,6 +177,11 @@ impl<'a> Chain<'a> {
 
     fn end(&mut self, heard: Heard) {
         self.heard = heard;
+        self.done = true;
+    }
+
+    fn give_up(&mut self, why: DeadEnd) {
+        self.dead_end = Some(why);
         self.done = true;
     }
 
@@ -200,8 +231,16 @@ impl<'a> Chain<'a> {
             return false;
         }
         let is_asked = self.rtype.is_any() || rtype == self.rtype || rtype.is_cname();
-        number == TYPE_DNAME
-            || owners.contains(&record.name) && (is_asked || self.dnssec_ok && number == TYPE_RRSIG)
+        owners.contains(&record.name) && (is_asked || self.dnssec_ok && number == TYPE_RRSIG)
+            || number == TYPE_DNAME && self.is_above(&record.name, owners)
+    }
+
+    /// Whether a name stands above one of those, and belongs to who was just asked: then a DNAME there may be what leads
+    /// on from that name (RFC 6672 section 2.3).
+    fn is_above(&self, name: &Name, below: &[Name]) -> bool {
+        let name = lower(name);
+        self.routes.of(&name) == self.routes.of(&self.lower)
+            && below.iter().any(|below| suffix_at(&lower(below), &name).is_some_and(|at| at > 0))
     }
 
     fn is_own(&self, lower: &[u8]) -> bool {

@@ -1,7 +1,7 @@
 //! Replies to forwarded questions: the client's own id, question, RD and CD around what was heard.
 //!
-//! RA is set, since the question was forwarded; AA and AD are clear, since nothing of it is ours to vouch for. What
-//! does not fit sets TC, and no record is cut (RFC 2181 section 9).
+//! RA is set, since the question was forwarded; AA and AD are clear, since nothing of it is ours to vouch for, unless all
+//! of it is ours. What does not fit sets TC, and no record is cut (RFC 2181 section 9).
 //!
 //! Knows nothing of where answers come from.
 
@@ -13,23 +13,13 @@ use hickory_resolver::proto::serialize::binary::{BinEncodable as _, BinEncoder, 
 
 use super::heard::Heard;
 use super::name::{suffix_at, wire};
+use crate::dns::answer::codes::{AA, COPIED, QR, RA, TC};
 use crate::dns::answer::policy::Policy;
 use crate::dns::answer::query::{self, Header, Question};
 use crate::dns::answer::reply::{
     ExtendedError, Full, MESSAGE_OCTETS_MAX, Options, QUESTION_PLACE, Reply, Section,
 };
 use crate::dns::transport::Transport;
-
-/// UDP limit of a client without EDNS (RFC 1035 section 4.2.1).
-const PLAIN_UDP_OCTETS: u16 = 512;
-
-/// Response, truncated, recursion available (RFC 1035 section 4.1.1).
-const QR: u16 = 0x8000;
-const TC: u16 = 0x0200;
-const RA: u16 = 0x0080;
-/// What a reply copies: RD, CD (RFC 4035 section 3.1.6).
-pub(super) const CD: u16 = 0x0010;
-const COPIED: u16 = 0x0100 | CD;
 
 /// A client's question, as far as its reply depends on it.
 #[derive(Debug)]
@@ -55,17 +45,8 @@ impl<'q> Asked<'q> {
         let question = Question::read(query)?;
         let written = question.octets(query);
         let edns = query::read_edns(query, &header, written.len()).ok()?;
-        let cookie = edns.and_then(|edns| edns.cookie).zip(policy.cookies.as_ref());
-        let options = Options {
-            udp_octets: edns.map(|_| policy.udp_octets_max),
-            error: None,
-            cookie: cookie.map(|(cookie, secrets)| secrets.answer(&cookie, client, now_secs).0),
-        };
-        let limit = usize::from(match edns {
-            _ if !transport.is_datagram() => u16::MAX,
-            Some(edns) => edns.udp_octets.min(policy.udp_octets_max).max(PLAIN_UDP_OCTETS),
-            None => PLAIN_UDP_OCTETS,
-        });
+        let (options, _) = policy.options(client, transport, now_secs, edns.as_ref());
+        let limit = policy.limit(transport, edns.as_ref());
         let dnssec_ok = edns.is_some_and(|edns| edns.dnssec_ok);
         Some(Self { header, question, written, dnssec_ok, limit, options })
     }
@@ -80,6 +61,11 @@ impl<'q> Asked<'q> {
         self.write(heard, 0, error)
     }
 
+    /// The reply where all that is said is ours.
+    pub(super) fn reply_with_own(&self, own: &Heard, error: Option<ExtendedError>) -> Vec<u8> {
+        self.write(own, AA, error)
+    }
+
     fn write(&self, heard: &Heard, flags: u16, error: Option<ExtendedError>) -> Vec<u8> {
         let mut octets = vec![0; self.limit.min(MESSAGE_OCTETS_MAX)];
         let options = Options { error, ..self.options };
@@ -90,6 +76,8 @@ impl<'q> Asked<'q> {
         let flags = QR | RA | flags | cut | self.header.flags & COPIED;
         let len = writer.reply.finish(self.header.id, flags, heard.rcode, 1, options);
         octets.truncate(len);
+        // There was room for the longest reply; it may wait long until it is sent.
+        octets.shrink_to_fit();
         octets
     }
 }

@@ -2,14 +2,10 @@
 //!
 //! Knows nothing of where it came from.
 
-use hickory_resolver::net::{DnsError, NetError, NoRecords};
-use hickory_resolver::proto::op::{Message, OpCode, Query, ResponseCode};
+use hickory_resolver::MAX_TTL;
+use hickory_resolver::proto::op::Message;
 use hickory_resolver::proto::rr::rdata::SOA;
-use hickory_resolver::proto::rr::{RData, Record};
-
-pub(super) const NOERROR: u16 = 0;
-pub(super) const SERVFAIL: u16 = 2;
-pub(super) const NXDOMAIN: u16 = 3;
+use hickory_resolver::proto::rr::{RData, Record, RecordType};
 
 /// An answer's content.
 #[derive(Debug, Clone, Default)]
@@ -37,44 +33,17 @@ impl Heard {
     }
 
     /// For how many seconds a negative answer may be kept (RFC 2308 section 5); none without an SOA.
-    pub(super) fn negative_ttl(&self) -> Option<u32> {
+    fn negative_ttl(&self) -> Option<u32> {
         self.soa().map(|(soa, ttl)| ttl.min(soa.minimum))
     }
 
-    /// In the form that the cache keeps.
-    pub(super) fn into_kept(mut self, query: &Query) -> Result<Message, NetError> {
-        let rtype = query.query_type();
-        let negative_ttl = self.negative_ttl();
-        if self.answers.is_empty() {
-            let mut none =
-                NoRecords::new(query.clone(), ResponseCode::from(0, self.rcode.to_le_bytes()[0]));
-            none.negative_ttl = negative_ttl;
-            none.authorities = Some(self.authorities.into());
-            return Err(NetError::Dns(DnsError::NoRecordsFound(none)));
-        }
-        // An alias that leads to nothing is kept no longer than that there is nothing.
-        if !rtype.is_any() && !self.answers.iter().any(|record| record.record_type() == rtype) {
-            let longest = negative_ttl.unwrap_or(0);
-            self.answers.iter_mut().for_each(|record| record.ttl = record.ttl.min(longest));
-        }
-        let mut message = Message::response(0, OpCode::Query);
-        message.metadata.response_code = ResponseCode::from(0, self.rcode.to_le_bytes()[0]);
-        message.answers = self.answers;
-        message.authorities = self.authorities;
-        Ok(message)
-    }
-
-    /// From that form.
-    pub(super) fn from_kept(kept: Result<Message, NetError>) -> Option<Self> {
-        match kept {
-            Ok(message) => Some(message.into()),
-            Err(NetError::Dns(DnsError::NoRecordsFound(none))) => Some(Self {
-                rcode: none.response_code.into(),
-                answers: Vec::new(),
-                authorities: none.authorities.map(|all| all.to_vec()).unwrap_or_default(),
-            }),
-            Err(_) => None,
-        }
+    /// For how many seconds an answer to a question of that type may be kept. An alias that leads to nothing is kept no
+    /// longer than that there is nothing.
+    pub(super) fn lifetime_secs(&self, rtype: RecordType) -> u32 {
+        let of_type = |record: &Record| rtype.is_any() || record.record_type() == rtype;
+        let is_positive = self.answers.iter().any(of_type);
+        let longest = if is_positive { MAX_TTL } else { self.negative_ttl().unwrap_or(0) };
+        self.answers.iter().map(|record| record.ttl).fold(longest.min(MAX_TTL), u32::min)
     }
 }
 

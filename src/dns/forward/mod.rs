@@ -6,9 +6,10 @@
 //! TCP, TLS, HTTPS, QUIC                                     +-- upstream servers, by routes
 //! ```
 //!
-//! Nothing here can hold up our own names (21 in docs/dns-behaviour.md): it runs on tasks of its own, their number
-//! is bounded, and whoever finds no place is told so at once. Questions for names in our zones do not come here,
-//! save as the targets of others' aliases, and never leave.
+//! Nothing here can hold up our own names (21 in docs/dns-behaviour.md): it runs on tasks of its own. Whoever has to
+//! wait needs a place, of which there are so many, and a part for each network of clients; who finds none is told at
+//! once. What is known already needs none. Questions for names in our zones do not come here, save as the targets of
+//! others' aliases, and never leave.
 //!
 //! A loop of servers can't run away: a question that is being asked is not asked again, but waited for, so that one
 //! that comes round to us waits for itself and ends with its time-out. Where the server that it comes from is one
@@ -23,6 +24,7 @@ mod heard;
 mod look_up;
 mod name;
 mod own;
+mod places;
 mod queue;
 mod routes;
 pub mod settings;
@@ -32,18 +34,20 @@ mod system;
 mod under_way;
 mod upstream;
 
+use std::future::ready;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use hickory_resolver::proto::op::{Message, Query};
-use hickory_resolver::proto::rr::RecordType;
-use tokio::sync::Semaphore;
 
 use self::cache::Cache;
+use self::chain::{Ask, DeadEnd};
 use self::compose::Asked;
-use self::heard::{Heard, SERVFAIL};
+use self::heard::Heard;
+use self::look_up::walk;
+use self::places::Places;
 pub(super) use self::queue::{Back, Outlet, Queue, answer_connection, serve};
 use self::routes::Routes;
 pub use self::settings::{Domain, DomainName, Settings, Upstreams};
@@ -53,11 +57,9 @@ use self::under_way::UnderWay;
 use self::upstream::Failure;
 use super::source::Source;
 use super::transport::Transport;
+use crate::dns::answer::codes::{NOTIMP, SERVFAIL};
 use crate::dns::answer::reply::ExtendedError;
 use crate::model::Nets;
-
-/// NOTIMP is passed on: no other server would do what this one says nobody does.
-const NOTIMP: u16 = 4;
 
 /// Looks up names of others. Cloning is cheap.
 #[derive(Debug, Clone)]
@@ -75,7 +77,7 @@ struct Inner {
     routes: Routes,
     cache: Cache,
     under_way: UnderWay,
-    places: Semaphore,
+    places: Places,
     stats: Arc<Stats>,
 }
 
@@ -90,14 +92,13 @@ pub struct ForwardError {
     pub upstream: SocketAddr,
 }
 
-/// Why a client gets SERVFAIL.
+/// Why a question can't be answered.
 #[derive(Debug, Clone, Copy)]
 enum Refusal {
     Failure(Failure),
     /// As it was a moment ago.
     Known,
-    /// Aliases lead nowhere, or to a zone of ours that is not ready.
-    LeadsNowhere,
+    DeadEnd(DeadEnd),
     Overloaded,
     Loop,
 }
@@ -127,9 +128,9 @@ impl Forwarder {
             own,
             listeners,
             routes: Routes::new(&settings),
-            cache: Cache::new(settings.cache_entries_max),
+            cache: Cache::new(settings.cache_octets_max),
             under_way: UnderWay::default(),
-            places: Semaphore::new(settings.in_flight_max),
+            places: Places::new(settings.in_flight_max, stats.clone()),
             stats,
             settings,
         };
@@ -146,60 +147,40 @@ impl Forwarder {
         &self.inner.settings.allow
     }
 
-    /// Questions of one connection that may be looked up at once.
-    #[must_use]
-    pub fn per_connection_max(&self) -> usize {
-        self.inner.settings.per_connection_max
-    }
-
     /// The longest that [`Self::forward`] takes.
     #[must_use]
     pub fn timeout(&self) -> Duration {
-        self.inner.settings.timeout
+        self.inner.patience()
     }
 
     /// The reply to a query of which `answer()` says that it is to be forwarded. Never longer than that transport
     /// and the client allow; empty where the octets are no query.
     pub async fn forward(&self, query: &[u8], client: IpAddr, transport: Transport) -> Vec<u8> {
         let inner = &self.inner;
-        let rules = (inner.own.policy(), inner.own.now_secs());
-        let Some(asked) = Asked::read(query, client, transport, rules) else { return Vec::new() };
-        let looked_up = match self.admit(&asked, client) {
-            Ok(_place) => inner.look_up(&asked, client).await,
-            Err(refusal) => Err(refusal),
+        let Some(asked) = inner.read(query, client, transport) else { return Vec::new() };
+        let looked_up = if inner.has_come_round(&asked, client) {
+            Err(Refusal::Loop)
+        } else {
+            inner.look_up(&asked, client).await
         };
-        inner.stats.request(match &looked_up {
-            Ok(_) => Outcome::Answered,
-            Err(Refusal::Failure(_) | Refusal::Known | Refusal::LeadsNowhere) => Outcome::Failed,
-            Err(Refusal::Overloaded) => Outcome::Overloaded,
-            Err(Refusal::Loop) => Outcome::Loop,
-        });
-        match looked_up {
-            Ok(heard) => asked.reply(&heard, None),
-            Err(refusal) => {
-                let (rcode, error) = refusal.words();
-                asked.reply(&Heard::bare(rcode), error)
-            }
-        }
+        inner.reply(&asked, client, looked_up)
     }
 
-    /// The reply to such a query that finds no place: SERVFAIL, at once.
+    /// The reply to such a query that finds no place, at once.
     pub(super) fn refuse(&self, query: &[u8], client: IpAddr, transport: Transport) -> Vec<u8> {
-        let rules = (self.inner.own.policy(), self.inner.own.now_secs());
-        let Some(asked) = Asked::read(query, client, transport, rules) else { return Vec::new() };
-        self.inner.stats.request(Outcome::Overloaded);
-        let (rcode, error) = Refusal::Overloaded.words();
-        asked.reply(&Heard::bare(rcode), error)
+        let asked = self.inner.read(query, client, transport);
+        let refuse = |asked| self.inner.reply(&asked, client, Err(Refusal::Overloaded));
+        asked.map_or_else(Vec::new, refuse)
     }
 
     /// The reply to such a query that says nothing but that TCP knows more.
     fn slip(&self, query: &[u8], client: IpAddr) -> Vec<u8> {
-        let rules = (self.inner.own.policy(), self.inner.own.now_secs());
-        let asked = Asked::read(query, client, Transport::Udp, rules);
+        let asked = self.inner.read(query, client, Transport::Udp);
         asked.map_or_else(Vec::new, |asked| asked.slip())
     }
 
-    /// The reply where upstream servers say these octets to whatever they are asked: for tests that say anything.
+    /// What [`Self::forward`] replies where upstream servers say these octets to whatever they are asked.
+    #[doc(hidden)]
     #[must_use]
     pub fn reply_to(
         &self,
@@ -207,19 +188,17 @@ impl Forwarder {
         (client, transport): (IpAddr, Transport),
         said: &[u8],
     ) -> Vec<u8> {
-        let rules = (self.inner.own.policy(), self.inner.own.now_secs());
-        let Some(asked) = Asked::read(query, client, transport, rules) else { return Vec::new() };
-        let nothing = || asked.reply(&Heard::bare(SERVFAIL), None);
-        let Some(mut chain) = self.inner.chain(&asked, client) else { return nothing() };
-        while let Some(ask) = chain.next() {
-            let query = Query::query(ask.name, RecordType::from(asked.question.rtype));
+        let inner = &self.inner;
+        let Some(asked) = inner.read(query, client, transport) else { return Vec::new() };
+        let hear = |ask: Ask| {
+            let query = Query::query(ask.name, ask.rtype);
             let answer = Message::from_vec(said).ok();
-            match answer.filter(|answer| upstream::is_answer_to(answer, &query)) {
-                Some(answer) => chain.take(answer.into()),
-                None => return nothing(),
-            }
-        }
-        asked.reply(&chain.into_heard(), None)
+            let answer = answer.filter(|answer| upstream::is_answer_to(answer, &query));
+            ready(answer.map(Heard::from).ok_or(Refusal::Failure(Failure::Unreachable)))
+        };
+        let looked_up = inner.chain(&asked, client).map(|chain| walk(chain, hear).now_or_never());
+        let looked_up = looked_up.flatten().unwrap_or(Err(Refusal::Failure(Failure::Silence)));
+        inner.reply(&asked, client, looked_up)
     }
 
     /// Whose file to follow, if upstream servers are those of a file.
@@ -241,40 +220,59 @@ impl Forwarder {
     fn replace_upstreams(&self, addresses: &[SocketAddr]) -> bool {
         self.inner.routes.replace_others(addresses)
     }
+}
 
-    fn admit(&self, asked: &Asked<'_>, client: IpAddr) -> Result<Place<'_>, Refusal> {
-        let inner = &self.inner;
-        let (name, rtype) = (asked.question.name(), asked.question.rtype);
-        // Another program on the host of an upstream server may well ask the same at the same time; on our own host,
-        // where clients and servers share an address, that is nothing unusual at all.
-        if inner.under_way.contains(name, rtype)
-            && inner.routes.is_upstream(client)
-            && !own::is_of_host(client)
-        {
-            return Err(Refusal::Loop);
-        }
-        let place = inner.places.try_acquire().map_err(|_| Refusal::Overloaded)?;
-        inner.stats.in_flight.fetch_add(1, Relaxed);
-        Ok(Place { stats: &inner.stats, _permit: place })
+impl Inner {
+    /// A query, if it is one that can be looked up.
+    fn read<'q>(&self, query: &'q [u8], client: IpAddr, transport: Transport) -> Option<Asked<'q>> {
+        Asked::read(query, client, transport, (self.own.policy(), self.own.now_secs()))
     }
-}
 
-/// A question's place among those that are being looked up.
-struct Place<'f> {
-    stats: &'f Stats,
-    _permit: tokio::sync::SemaphorePermit<'f>,
-}
+    /// The reply to a question that was looked up. An alias of ours that can't be followed is still ours: the client gets
+    /// the alias alone, as one does for whom nobody is asked.
+    fn reply(
+        &self,
+        asked: &Asked<'_>,
+        client: IpAddr,
+        looked_up: Result<Heard, Refusal>,
+    ) -> Vec<u8> {
+        self.stats.request(match &looked_up {
+            Ok(_) => Outcome::Answered,
+            Err(Refusal::Failure(_) | Refusal::Known | Refusal::DeadEnd(_)) => Outcome::Failed,
+            Err(Refusal::Overloaded) => Outcome::Overloaded,
+            Err(Refusal::Loop) => Outcome::Loop,
+        });
+        let refusal = match looked_up {
+            Ok(heard) => return asked.reply(&heard, None),
+            Err(refusal) => refusal,
+        };
+        let (rcode, error) = refusal.words();
+        let own = match refusal {
+            // Law 1: what we may come to know is not said to be missing.
+            Refusal::DeadEnd(DeadEnd::NotReady) => None,
+            _ => self.chain(asked, client).and_then(|chain| chain.own_words()),
+        };
+        match own {
+            Some(own) => asked.reply_with_own(&own, error),
+            None => asked.reply(&Heard::bare(rcode), error),
+        }
+    }
 
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.stats.in_flight.fetch_sub(1, Relaxed);
+    /// Whether a question is one that we are asking, and comes from a server that we ask. Another program on the host of
+    /// such a server may well ask the same at the same time; on our own host, where clients and servers share an
+    /// address, that is nothing unusual at all.
+    fn has_come_round(&self, asked: &Asked<'_>, client: IpAddr) -> bool {
+        self.routes.is_upstream(client)
+            && self.under_way.contains(asked.question.name(), asked.question.rtype)
+            && !own::is_of_host(client)
     }
 }
 
 impl Refusal {
-    /// The response code, and the extended error (RFC 8914 sections 4.14, 4.23 and 4.24).
+    /// The response code, and the extended error (RFC 8914 sections 4.14, 4.15, 4.23 and 4.24).
     fn words(self) -> (u16, Option<ExtendedError>) {
         match self {
+            // Passed on: no other server would do what this one says nobody does.
             Self::Failure(Failure::Rcode(NOTIMP)) => (NOTIMP, None),
             Self::Failure(Failure::Rcode(_)) => (SERVFAIL, None),
             Self::Failure(Failure::Silence) => {
@@ -282,7 +280,8 @@ impl Refusal {
             }
             Self::Failure(Failure::Unreachable) => (SERVFAIL, Some(ExtendedError::NetworkError)),
             Self::Known => (SERVFAIL, Some(ExtendedError::CachedError)),
-            Self::LeadsNowhere | Self::Overloaded | Self::Loop => (SERVFAIL, None),
+            Self::DeadEnd(DeadEnd::NotReady) => (SERVFAIL, Some(ExtendedError::NotReady)),
+            Self::DeadEnd(DeadEnd::Aliases) | Self::Overloaded | Self::Loop => (SERVFAIL, None),
         }
     }
 }

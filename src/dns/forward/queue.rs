@@ -84,8 +84,8 @@ impl Queue {
     }
 }
 
-/// Looks up what comes through the queue until told to stop. There are never more look-ups than the forwarder has
-/// places, and those without one that end at once.
+/// Looks up what comes through the queue until told to stop. There are never more look-ups than may wait, and those
+/// that have not to, which end at once.
 pub(in crate::dns) async fn serve(
     forwarder: Forwarder,
     mut jobs: mpsc::Receiver<Job>,
@@ -94,7 +94,7 @@ pub(in crate::dns) async fn serve(
 ) -> Result<(), String> {
     let mut look_ups = JoinSet::new();
     let outlet = Arc::new(outlet);
-    let most = forwarder.inner.settings.in_flight_max + WAITING_MAX;
+    let most = forwarder.inner.places.waiting_max().saturating_add(WAITING_MAX);
     loop {
         tokio::select! {
             biased;

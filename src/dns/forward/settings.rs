@@ -22,12 +22,10 @@ pub struct Settings {
     pub allow: Nets,
     /// How long a client waits at most; below the 5 s after which clients give up.
     pub timeout: Duration,
-    /// Questions of clients that are being looked up at once.
+    /// Questions that are being asked of upstream servers at once, a quarter of them for one network of clients.
     pub in_flight_max: usize,
-    /// Those of one TCP connection.
-    pub per_connection_max: usize,
-    /// Answers that are kept; 0 keeps none.
-    pub cache_entries_max: usize,
+    /// Octets that answers which are kept take in memory; 0 keeps none.
+    pub cache_octets_max: u64,
 }
 
 /// Whom to ask.
@@ -105,8 +103,7 @@ impl Default for Settings {
             allow: Nets::near(),
             timeout: Duration::from_secs(3),
             in_flight_max: 1_000,
-            per_connection_max: 100,
-            cache_entries_max: 10_000,
+            cache_octets_max: 16 << 20,
         }
     }
 }

@@ -11,8 +11,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use hickory_resolver::proto::rr::rdata::{PTR, SOA};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
-use super::heard::{Heard, NOERROR, NXDOMAIN};
+use super::heard::Heard;
 use super::name::suffix_at;
+use crate::dns::answer::codes::{NOERROR, NXDOMAIN};
 
 /// Times to live: what is answered never changes. The days of RFC 6303 section 3 are longer than needed.
 const TTL_SECS: u32 = 3_600;

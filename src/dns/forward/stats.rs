@@ -70,6 +70,7 @@ pub struct Stats {
     pub(super) upstream_queries: AtomicU64,
     pub(super) cache_hits: AtomicU64,
     pub(super) cache_misses: AtomicU64,
+    pub(super) waiting: AtomicU64,
     pub(super) in_flight: AtomicU64,
 }
 
@@ -92,12 +93,13 @@ impl Stats {
             upstream_queries: self.upstream_queries.load(Relaxed),
             cache_hits: self.cache_hits.load(Relaxed),
             cache_misses: self.cache_misses.load(Relaxed),
+            waiting: self.waiting.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed),
         }
     }
 }
 
-/// Sums since the start; `in_flight` is how many there are now.
+/// Sums since the start; `waiting` and `in_flight` are how many there are now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Clients' questions, in the order of [`Outcome::ALL`].
@@ -110,6 +112,8 @@ pub struct Totals {
     pub cache_hits: u64,
     /// Those it did not.
     pub cache_misses: u64,
-    /// Being looked up.
+    /// Clients' questions that wait for upstream servers.
+    pub waiting: u64,
+    /// Questions that upstream servers are being asked.
     pub in_flight: u64,
 }

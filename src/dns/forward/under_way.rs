@@ -1,9 +1,9 @@
 //! What is being asked upstream: everybody who asks the same meanwhile waits for the one answer.
 //!
-//! It has an entry for each question that at least one client waits for, so that it is bounded as those are.
+//! It has an entry for each exchange, so that it is bounded as those are.
 //!
 //! A query that goes round in a loop of servers comes back as the same question and waits for itself: it costs one
-//! exchange, and ends with the first client's time-out.
+//! exchange, and ends with that.
 //!
 //! Knows nothing of how one asks.
 
@@ -31,33 +31,42 @@ pub(super) struct UnderWay {
 }
 
 impl UnderWay {
-    /// Waits for the answer to a question; `ask` makes the exchange where there is none. Whoever waits longest
-    /// carries it on.
-    pub(super) async fn join(&self, key: Key, ask: impl FnOnce() -> Exchange) -> Answer {
-        let exchange = self.enter(&key, ask);
+    /// Waits for the answer to a question; `ask` makes the exchange where there is none, if it can: else there is no
+    /// answer. Whoever waits longest carries it on.
+    pub(super) async fn join(
+        &self,
+        key: &Key,
+        ask: impl FnOnce() -> Option<Exchange>,
+    ) -> Option<Answer> {
+        let exchange = self.enter(key, ask)?;
         let mut place = Place { under_way: self, key, exchange: Some(exchange) };
         match &mut place.exchange {
-            Some(exchange) => exchange.await,
-            None => Err(Failure::Silence),
+            Some(exchange) => Some(exchange.await),
+            None => None,
         }
     }
 
     /// Whether that question is being asked, whatever the wishes.
     pub(super) fn contains(&self, name: &[u8], rtype: u16) -> bool {
-        self.lock().keys().any(|(asked, of_type, _)| &**asked == name && *of_type == rtype)
+        let exchanges = self.lock();
+        let mut key: Key = (name.into(), rtype, Wishes::ALL[0]);
+        Wishes::ALL.into_iter().any(|wishes| {
+            key.2 = wishes;
+            exchanges.contains_key(&key)
+        })
     }
 
-    fn enter(&self, key: &Key, ask: impl FnOnce() -> Exchange) -> Shared<Exchange> {
+    fn enter(&self, key: &Key, ask: impl FnOnce() -> Option<Exchange>) -> Option<Shared<Exchange>> {
         let mut exchanges = self.lock();
         if let Some(exchange) = exchanges.get(key).and_then(WeakShared::upgrade) {
-            return exchange;
+            return Some(exchange);
         }
-        let exchange = ask().shared();
+        let exchange = ask()?.shared();
         // There is none to be had of one that has ended, which this has not begun.
         if let Some(weak) = exchange.downgrade() {
             exchanges.insert(key.clone(), weak);
         }
-        exchange
+        Some(exchange)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, WeakShared<Exchange>>> {
@@ -68,7 +77,7 @@ impl UnderWay {
 /// One who waits. The last to leave takes the entry away.
 struct Place<'u> {
     under_way: &'u UnderWay,
-    key: Key,
+    key: &'u Key,
     exchange: Option<Shared<Exchange>>,
 }
 
@@ -76,8 +85,8 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut exchanges = self.under_way.lock();
         self.exchange = None;
-        if exchanges.get(&self.key).is_some_and(|weak| weak.upgrade().is_none()) {
-            exchanges.remove(&self.key);
+        if exchanges.get(self.key).is_some_and(|weak| weak.upgrade().is_none()) {
+            exchanges.remove(self.key);
         }
     }
 }
@@ -91,7 +100,7 @@ mod tests {
     use super::*;
 
     fn key(name: &[u8]) -> Key {
-        (name.into(), 1, Wishes { dnssec_ok: false, checking_disabled: false })
+        (name.into(), 1, Wishes::new(false, false))
     }
 
     #[tokio::test]
@@ -99,13 +108,14 @@ mod tests {
         let under_way = UnderWay::default();
         let (answer, hear) = oneshot::channel::<u16>();
         let asked = AtomicUsize::new(0);
+        let key_a = key(b"\x01a\x00");
         let mut hear = Some(hear);
         let mut join = || {
             let hear = hear.take();
-            under_way.join(key(b"\x01a\x00"), || {
+            under_way.join(&key_a, || {
                 asked.fetch_add(1, Relaxed);
                 let hear = hear.unwrap();
-                async move { Ok(Arc::new(Heard::bare(hear.await.unwrap()))) }.boxed()
+                Some(async move { Ok(Arc::new(Heard::bare(hear.await.unwrap()))) }.boxed())
             })
         };
         let mut first = Box::pin(join());
@@ -116,8 +126,9 @@ mod tests {
         assert!(under_way.contains(b"\x01a\x00", 1) && !under_way.contains(b"\x01a\x00", 28));
         drop(first);
         answer.send(3).unwrap();
-        assert_eq!(second.await.unwrap().rcode, 3);
+        assert_eq!(second.await.unwrap().unwrap().rcode, 3);
         assert_eq!(asked.load(Relaxed), 1);
+        assert_eq!(under_way.join(&key(b"\x01b\x00"), || None).await.map(|_| ()), None);
         assert!(under_way.lock().is_empty(), "nothing is left behind");
     }
 }

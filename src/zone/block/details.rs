@@ -34,6 +34,11 @@ pub(super) fn write(octets: &mut Vec<u8>, meta: &BTreeMap<Arc<str>, Arc<str>>, t
         if !is_txt_key(key) || octets.len() - start + pair > TXT_OCTETS_MAX {
             continue;
         }
+        // Keys are one whatever their case, and the first counts.
+        let mut before = meta.keys().take_while(|other| *other != key);
+        if before.any(|other| other.eq_ignore_ascii_case(key)) {
+            continue;
+        }
         if octets.len() == start {
             record_header(octets, TYPE_TXT, ttl_secs, 0);
         }

@@ -17,6 +17,7 @@
 
 mod entries;
 mod fields;
+mod known;
 mod normal;
 mod rules;
 mod wire;

@@ -11,7 +11,7 @@ use domain::dep::octseq::Parser;
 use domain::rdata::ZoneRecordData;
 use domain::zonefile::inplace::{Entry as DomainEntry, ScannedRecord, Zonefile};
 
-use super::{Fault, Place, StaticRecord};
+use super::{Fault, Place, StaticRecord, known};
 use crate::zone::settings::ZoneName;
 
 /// Longest data: with header, question and the longest owner it still fits a message.
@@ -105,9 +105,16 @@ fn convert(record: &ScannedRecord, zone: &ZoneName, place: Place) -> Result<Stat
     })
 }
 
-/// Data written as `\#` for a type that we know must be what that type holds, its names uncompressed
+/// Data written as `\#` for a type that is known must be what that type holds, its names uncompressed
 /// (RFC 3597 section 5).
 fn is_well_formed(rtype: Rtype, data: &[u8]) -> bool {
+    if let Some(whole) = known::are_whole(rtype, data) {
+        return whole;
+    }
+    // `domain` takes it, but one string is the least (RFC 1035 section 3.3.14).
+    if rtype == Rtype::TXT && data.is_empty() {
+        return false;
+    }
     let mut parser = Parser::from_ref(data);
     type Parsed<'a> = ZoneRecordData<&'a [u8], ParsedName<&'a [u8]>>;
     let Ok(Some(parsed)) = Parsed::parse_rdata(rtype, &mut parser) else { return false };
