@@ -23,7 +23,7 @@ use crate::model::AppName;
 use crate::registry::Revision;
 use crate::registry::mirror::Arrived;
 use crate::zone::{
-    Catalogue, Contents, Event, Oversized, Published, Retired, SavedSerial, ZoneName,
+    Catalogue, Contents, Event, Oversized, Published, Retired, SavedSerial, Snapshot, ZoneName,
 };
 
 /// Steps that are taken in before answers are built from them: bounds what one build can hold up.
@@ -86,27 +86,12 @@ impl Compiler {
     fn work(mut self, runtime: &Handle) {
         // Timers belong to a runtime, and this thread is none of its own.
         let _context = runtime.enter();
-        let start = Instant::now();
-        // Asked for before and after each app is built: there those who answer may come first, where there are fewer
-        // cores than threads. Else a worker waits for this thread's whole slice, some milliseconds.
-        let clock = move || {
-            std::thread::yield_now();
-            start.elapsed()
-        };
-        let mut retired = Retired::default();
-        let mut freshness = Freshness::new(self.measures.fresh.clone());
-        // Each process counts epochs from 0: an event's id must mean nothing to another one, so that who
-        // resumes there is told to begin anew.
-        let first_epoch = u64::from(fastrand::u32(..)) << 16;
-        let mut due: Option<Instant> = None;
-        let mut next_publish = start;
-        let mut viewed = false;
-        let mut warned = HashMap::new();
+        let mut course = Course::new(&self.measures);
         // Ends when the mirror drops its end of the queue.
         loop {
             // A snapshot that a reader held when it was replaced is let go soon, however quiet the registry is.
-            let sweep = (!retired.is_empty()).then(|| Instant::now() + SWEEP_INTERVAL);
-            let wake = due.into_iter().chain(sweep).min();
+            let sweep = (!course.retired.is_empty()).then(|| Instant::now() + SWEEP_INTERVAL);
+            let wake = course.due.into_iter().chain(sweep).min();
             let next = next(&mut self.deltas, &mut self.contents, wake);
             let Some(next) = runtime.block_on(next) else { return };
             let first = match next {
@@ -116,49 +101,70 @@ impl Compiler {
                     None
                 }
                 Next::Time => {
-                    retired.sweep();
-                    if due.is_none_or(|due| Instant::now() < due) {
+                    course.retired.sweep();
+                    if course.due.is_none_or(|due| Instant::now() < due) {
                         continue;
                     }
                     None
                 }
             };
             // What comes within the interval is gathered; a lone change after a quiet time is not held up.
-            runtime.block_on(sleep_until(next_publish));
-            let told: Vec<Told> = gather(first, &mut self.deltas)
-                .map(|Arrived { delta, at }| {
-                    freshness.arrived(delta.epoch, delta.revision, at);
-                    let happened = self.catalogue.apply(&delta);
-                    // Nothing happened to what was there before we looked, and it may be a great deal.
-                    let events = std::mem::replace(&mut viewed, true).then_some(happened);
-                    Told { epoch: delta.epoch, revision: delta.revision, events }
-                })
-                .collect();
-            let began = Instant::now();
-            let compiled = self.catalogue.compile(&clock);
-            let shown = compiled.snapshot.revision;
-            let replaced = self.published.publish(compiled.snapshot);
-            let swapped = Instant::now();
-            freshness.swapped_in(&compiled.built, shown, swapped);
-            self.measures.build.observe((swapped - began).as_secs_f64());
-            next_publish = swapped + PUBLISH_INTERVAL;
-            due = compiled.due.map(|due| start + due);
-            for Told { epoch, revision, events } in told {
-                match events {
-                    Some(events) => self.history.push(first_epoch + epoch, events),
-                    None => self.history.begin(first_epoch + epoch, revision),
-                }
-            }
-            self.report(&compiled.oversized, &mut warned);
-            self.serials.send_if_modified(|saved| {
-                let serials = self.catalogue.serials();
-                let changed = *saved != serials;
-                *saved = serials;
-                changed
-            });
+            runtime.block_on(sleep_until(course.next_publish));
+            let told = self.take_in(first, &mut course);
+            let replaced = self.publish(&mut course);
+            self.tell(told, course.first_epoch);
             // Last, since freeing a large one takes a while.
-            retired.push(replaced);
+            course.retired.push(replaced);
         }
+    }
+
+    /// Applies the steps that are there, and gives what watchers will be told of them.
+    fn take_in(&mut self, first: Option<Arrived<Parsed>>, course: &mut Course) -> Vec<Told> {
+        gather(first, &mut self.deltas)
+            .map(|Arrived { delta, at }| {
+                course.freshness.arrived(delta.epoch, delta.revision, at);
+                let happened = self.catalogue.apply(&delta);
+                // Nothing happened to what was there before we looked, and it may be a great deal.
+                let events = std::mem::replace(&mut course.viewed, true).then_some(happened);
+                Told { epoch: delta.epoch, revision: delta.revision, events }
+            })
+            .collect()
+    }
+
+    /// Builds what is due and swaps it in; gives what it replaced.
+    fn publish(&mut self, course: &mut Course) -> Arc<Snapshot> {
+        let (start, began) = (course.start, Instant::now());
+        // Asked for before and after each app is built: there those who answer may come first, where there are fewer
+        // cores than threads. Else a worker waits for this thread's whole slice, some milliseconds.
+        let compiled = self.catalogue.compile(&|| {
+            std::thread::yield_now();
+            start.elapsed()
+        });
+        let shown = compiled.snapshot.revision;
+        let replaced = self.published.publish(compiled.snapshot);
+        let swapped = Instant::now();
+        course.freshness.swapped_in(&compiled.built, shown, swapped);
+        self.measures.build.observe((swapped - began).as_secs_f64());
+        course.next_publish = swapped + PUBLISH_INTERVAL;
+        course.due = compiled.due.map(|due| start + due);
+        self.report(&compiled.oversized, &mut course.warned);
+        replaced
+    }
+
+    /// Tells watchers what is in the answers now, and the keeper of serials where they stand.
+    fn tell(&self, told: Vec<Told>, first_epoch: u64) {
+        for Told { epoch, revision, events } in told {
+            match events {
+                Some(events) => self.history.push(first_epoch + epoch, events),
+                None => self.history.begin(first_epoch + epoch, revision),
+            }
+        }
+        self.serials.send_if_modified(|saved| {
+            let serials = self.catalogue.serials();
+            let changed = *saved != serials;
+            *saved = serials;
+            changed
+        });
     }
 
     /// Counts sets that do not fit, and says so once in a while for each app, however often it is built.
@@ -172,6 +178,39 @@ impl Compiler {
                     "answers for this app do not fit a TCP message: each client gets a steady sample"
                 );
             }
+        }
+    }
+}
+
+/// Where the work stands between two turns.
+struct Course {
+    start: Instant,
+    retired: Retired,
+    freshness: Freshness,
+    /// Each process counts epochs from 0: an event's id must mean nothing to another one, so that who
+    /// resumes there is told to begin anew.
+    first_epoch: u64,
+    /// When apps that were put off are to be built.
+    due: Option<Instant>,
+    next_publish: Instant,
+    /// The first view was taken in.
+    viewed: bool,
+    /// When an app was last said not to fit.
+    warned: HashMap<(ZoneName, AppName), Instant>,
+}
+
+impl Course {
+    fn new(measures: &Measures) -> Self {
+        let start = Instant::now();
+        Self {
+            start,
+            retired: Retired::default(),
+            freshness: Freshness::new(measures.fresh.clone()),
+            first_epoch: u64::from(fastrand::u32(..)) << 16,
+            due: None,
+            next_publish: start,
+            viewed: false,
+            warned: HashMap::new(),
         }
     }
 }
