@@ -273,6 +273,39 @@ async fn who_takes_no_reply_can_leave_few_octets_with_us() {
 }
 
 #[tokio::test]
+async fn who_finishes_no_request_can_leave_few_octets_with_us() {
+    let world = World::new();
+    let patient = Settings { tcp_message: DEADLINE * 2, tcp_idle: DEADLINE * 2, ..settings() };
+    let server = start(&world, patient);
+    let deaf = Deaf::connect(&world, &server).await;
+    let post = || request("POST /dns-query", &[MESSAGE], b"").map(drop);
+    let (mut streams, mut responses) = (Vec::new(), JoinSet::new());
+    for _ in 0..20 {
+        let mut sender = soon(deaf.sender.clone().ready()).await.unwrap();
+        let (response, mut stream) = sender.send_request(post(), false).unwrap();
+        stream.send_data(vec![0; 60_000].into(), false).unwrap();
+        streams.push(stream);
+        responses.spawn(async move { response.await.unwrap().status() });
+    }
+    // All the others wait for the rest of their bodies.
+    let first = soon(responses.join_next()).await.unwrap().unwrap();
+    assert_eq!(first, StatusCode::SERVICE_UNAVAILABLE);
+    streams.iter_mut().for_each(|stream| stream.send_reset(h2::Reason::CANCEL));
+    // There is room again, as soon as the server has heard of that.
+    let answered = async {
+        loop {
+            let mut sender = deaf.sender.clone().ready().await.unwrap();
+            let (response, mut stream) = sender.send_request(post(), false).unwrap();
+            stream.send_data(vec![0; 60_000].into(), true).unwrap();
+            if response.await.unwrap().status() == StatusCode::OK {
+                return;
+            }
+        }
+    };
+    soon(answered).await;
+}
+
+#[tokio::test]
 async fn who_takes_no_reply_is_cut_off_though_he_goes_on_asking() {
     let world = World::new();
     let message = Duration::from_secs(1);

@@ -18,16 +18,18 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, sleep_until};
 
+use super::room::{Room, Taken};
 use crate::dns::tcp::Place;
 
-/// Octets of replies that a connection may leave with us: eight of the longest, or 5 KiB for each of as many requests as
-/// there may be at once.
-const UNTAKEN_OCTETS_MAX: u64 = 512 << 10;
+/// Said where there is no room for a message.
+pub(super) const CROWDED: &str =
+    "too many octets of this connection wait: finish requests and take replies first\n";
 
 /// Requests and replies of one connection.
 #[derive(Debug)]
 pub(super) struct Activity {
     place: Place,
+    room: Room,
     state: Mutex<State>,
 }
 
@@ -39,8 +41,6 @@ struct State {
     made: u64,
     /// Since when replies are to be taken, by their number: there are no more of them than requests at once.
     replies: BTreeMap<u64, Instant>,
-    /// Their octets.
-    untaken: u64,
     /// When a request began last, or a reply was taken.
     moved: Instant,
 }
@@ -49,8 +49,8 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Answering {
     activity: Arc<Activity>,
-    /// The number and the octets of the reply.
-    reply: Option<(u64, u64)>,
+    /// The number of the reply, and its room.
+    reply: Option<(u64, Taken)>,
 }
 
 /// A reply's body, which lets go of its request when the last octet is written.
@@ -66,10 +66,10 @@ struct Part {
 }
 
 impl Activity {
-    pub(super) fn new(place: Place) -> Arc<Self> {
+    pub(super) fn new(place: Place, room: Room) -> Arc<Self> {
         let (replies, moved) = (BTreeMap::new(), Instant::now());
-        let state = State { open: 0, made: 0, replies, untaken: 0, moved };
-        Arc::new(Self { place, state: Mutex::new(state) })
+        let state = State { open: 0, made: 0, replies, moved };
+        Arc::new(Self { place, room, state: Mutex::new(state) })
     }
 
     pub(super) fn begin(self: &Arc<Self>) -> Answering {
@@ -112,40 +112,30 @@ impl State {
 }
 
 impl Answering {
-    /// Keeps the request open until its response is taken. A client that leaves too much with us gets none.
-    pub(super) fn hold(mut self, response: Response) -> Response {
-        let octets = response.body().size_hint().exact().unwrap_or(0);
-        let response = if self.reply(octets) {
-            response
-        } else {
-            drop(response);
-            let why = "replies to this client wait to be taken: take them first\n";
-            (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
-        };
-        let answering = Arc::new(self);
-        response.map(|body| Body::new(Untaken { body, answering }))
-    }
-
-    /// Notes that there is a reply of so many octets. Whether there is room for it; some for an excuse there always is.
-    fn reply(&mut self, octets: u64) -> bool {
+    /// Keeps the request open until its response is taken. A client that leaves too much with us gets a short one.
+    pub(super) fn hold(mut self, mut response: Response) -> Response {
+        let octets = response.body().size_hint().exact();
+        let octets = octets.and_then(|octets| usize::try_from(octets).ok()).unwrap_or(usize::MAX);
+        let mut taken = self.activity.room.none();
+        if !taken.grow(octets) {
+            response = (StatusCode::SERVICE_UNAVAILABLE, CROWDED).into_response();
+        }
         let mut state = self.activity.state();
-        let fits = state.untaken + octets <= UNTAKEN_OCTETS_MAX;
-        let (number, octets) = (state.made, if fits { octets } else { 0 });
+        let number = state.made;
         state.made += 1;
-        state.untaken += octets;
         state.replies.insert(number, Instant::now());
         drop(state);
-        self.reply = Some((number, octets));
-        fits
+        self.reply = Some((number, taken));
+        let answering = Arc::new(self);
+        response.map(|body| Body::new(Untaken { body, answering }))
     }
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
         let mut state = self.activity.state();
-        if let Some((number, octets)) = self.reply {
-            state.replies.remove(&number);
-            state.untaken -= octets;
+        if let Some((number, _)) = &self.reply {
+            state.replies.remove(number);
         }
         state.open -= 1;
         state.moved = Instant::now();

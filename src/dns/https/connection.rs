@@ -25,15 +25,17 @@ use tower::ServiceExt;
 
 use super::activity::Activity;
 use super::exchange::Client;
+use super::room::Room;
 use crate::dns::tcp::{Place, Service};
 use crate::supervise::panic_message;
 
 /// Octets of a request's head: a message of 11 KiB fits a GET, and longer ones want POST.
 const HEAD_OCTETS_MAX: u32 = 16 << 10;
-/// Requests at once on a connection of HTTP/2, each of which may hold a message of 64 KiB. With fewer,
-/// clients would be refused that begin before they have heard the limit, and count on this one (RFC 9113 section
+/// Requests at once on a connection of HTTP/2. With fewer, clients would be refused that begin before they have heard the limit, and count on this one (RFC 9113 section
 /// 6.5.2).
 const STREAMS_MAX: u32 = 100;
+/// Octets of bodies that nobody reads, as those of GETs, and that HTTP/2 takes all the same.
+const UNREAD_OCTETS_MAX: u32 = 128 << 10;
 /// How long a client may take to hear that its connection ends, when nothing is in flight.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -48,13 +50,14 @@ pub(super) async fn run<S>(
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let evicted = place.evicted().clone();
-    let activity = Activity::new(place);
+    let room = Room::default();
+    let activity = Activity::new(place, room.clone());
     let counters = service.counters.clone();
     let begin = activity.clone();
     let requests = service_fn(move |mut request: hyper::Request<Incoming>| {
         let answering = begin.begin();
         let counters = counters.clone();
-        request.extensions_mut().insert(Client(client));
+        request.extensions_mut().insert(Client { address: client, room: room.clone() });
         let answer = router.clone().oneshot(request.map(Body::new));
         async move {
             let answer = AssertUnwindSafe(answer).catch_unwind().await;
@@ -93,6 +96,7 @@ fn builder(service: &Service) -> Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
+        .initial_connection_window_size(UNREAD_OCTETS_MAX)
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(HEAD_OCTETS_MAX);
     builder

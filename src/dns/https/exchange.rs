@@ -14,10 +14,12 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use data_encoding::BASE64URL_NOPAD;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
+use super::activity::CROWDED;
 use super::freshness::freshness_secs;
+use super::room::{Room, Taken};
 use crate::dns::answer::reply::MESSAGE_OCTETS_MAX;
 use crate::dns::reply_to::Responder;
 use crate::dns::tcp::Service;
@@ -26,8 +28,12 @@ use crate::dns::tcp::Service;
 const DNS_MESSAGE: &str = "application/dns-message";
 
 /// The other end of the connection, be it the client or somebody who passes requests on.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Client(pub(super) IpAddr);
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    pub(super) address: IpAddr,
+    /// For the messages of this connection.
+    pub(super) room: Room,
+}
 
 /// What requests are answered with.
 #[derive(Debug)]
@@ -74,7 +80,7 @@ async fn by_get(
 ) -> Result<Response, Refusal> {
     check_accept(&headers)?;
     let message = message_in(query.as_deref().unwrap_or(""))?;
-    desk.answer(client, &message).await
+    desk.answer(client.address, &message).await
 }
 
 async fn by_post(
@@ -89,26 +95,39 @@ async fn by_post(
         return Err(Refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
     }
     check_accept(&headers)?;
-    let whole = Limited::new(body, MESSAGE_OCTETS_MAX).collect();
-    let message = match timeout(desk.message, whole).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(TOO_LARGE),
-        Ok(Err(_)) => return Err(Refusal(StatusCode::BAD_REQUEST, "the body can't be read\n")),
-        Err(_) => {
-            let why = "the body did not arrive whole in time\n";
-            return Err(Refusal(StatusCode::REQUEST_TIMEOUT, why));
+    let mut room = client.room.none();
+    let whole = timeout(desk.message, message_of(body, &mut room)).await;
+    let message = whole.map_err(|_| {
+        Refusal(StatusCode::REQUEST_TIMEOUT, "the body did not arrive whole in time\n")
+    })??;
+    desk.answer(client.address, &message).await
+}
+
+/// The message that a body is, for which room is taken as it arrives.
+async fn message_of(mut body: Body, room: &mut Taken) -> Result<Vec<u8>, Refusal> {
+    let mut message = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let unreadable = |_| Refusal(StatusCode::BAD_REQUEST, "the body can't be read\n");
+        // What is no data are trailers, which say nothing here.
+        let Ok(octets) = frame.map_err(unreadable)?.into_data() else { continue };
+        if message.len() + octets.len() > MESSAGE_OCTETS_MAX {
+            return Err(TOO_LARGE);
         }
-    };
-    desk.answer(client, &message).await
+        if !room.grow(octets.len()) {
+            return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, CROWDED));
+        }
+        message.extend_from_slice(&octets);
+    }
+    Ok(message)
 }
 
 const TOO_LARGE: Refusal =
     Refusal(StatusCode::PAYLOAD_TOO_LARGE, "a DNS message has at most 65,535 octets\n");
 
 impl Desk {
-    async fn answer(&self, client: Client, query: &[u8]) -> Result<Response, Refusal> {
+    async fn answer(&self, client: IpAddr, query: &[u8]) -> Result<Response, Refusal> {
         // Where other transports are silent, HTTP has to say something.
-        let reply = self.responder.reply(client.0, query).await;
+        let reply = self.responder.reply(client, query).await;
         let reply = reply.ok_or(Refusal(StatusCode::BAD_REQUEST, "that is no DNS query\n"))?;
         let freshness = freshness_secs(&reply).map_or_else(
             || HeaderValue::from_static("no-store"),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! accepted (in `tcp`) -> TLS -> connection: HTTP, within limits -> exchange: request, message, answer, response
-//!                                         activity: what is being answered, what has yet to be taken
+//!                                         activity, room: what is being answered, what has yet to be taken
 //! ```
 //!
 //! Knows nothing of what an answer holds, but how long it may be kept.
@@ -11,6 +11,7 @@ mod activity;
 mod connection;
 mod exchange;
 mod freshness;
+mod room;
 
 use std::sync::Arc;
 
