@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn what_is_taken_is_given_back() {
         let room = Room::default();
-        let (mut one, mut two) = (room.none(), room.clone().none());
+        let (mut one, mut two) = (room.none(), room.none());
         assert!(one.grow(OCTETS_MAX - 10) && one.grow(5));
         assert!(!two.grow(6) && !two.grow(usize::MAX) && two.grow(5));
         drop(one);
