@@ -1,18 +1,15 @@
 //! The real binary with certificates: all transports, files that change, other people's clients, the API.
 
-#[path = "support/encrypted.rs"]
-mod encrypted;
-mod support;
-
 use std::path::Path;
 use std::process::Command;
 
-use encrypted::{World, read_message, write_messages};
 use hickory_proto::rr::RecordType;
 use serde_json::json;
-use support::certificates;
-use support::server::{Home, Ran, Server, run};
-use support::{soon, until};
+
+use crate::encrypted::{self, World, read_message, write_messages};
+use crate::support::certificates;
+use crate::support::server::{Home, Ran, Server, run};
+use crate::support::{soon, until};
 
 /// A question for the address of `greeter.svc`.
 const QUERY: &[u8] =

@@ -1,7 +1,5 @@
 //! `rollcall serve` as a process: what keeps it from starting, how it stops, and what its configuration does.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
@@ -9,13 +7,14 @@ use std::time::Duration;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType::{A, PTR, SOA, SRV, TXT};
 use serde_json::{Value, json};
-use support::ask::{Vigil, ask, ask_tcp, try_ask};
-use support::http::{Begun, Http};
-use support::server::{Home, Refused};
-use support::{soon, until};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+
+use crate::support::ask::{Vigil, ask, ask_tcp, try_ask};
+use crate::support::http::{Begun, Http};
+use crate::support::server::{Home, Refused};
+use crate::support::{soon, until};
 
 const GREETER: &str = "greeter.svc";
 
