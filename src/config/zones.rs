@@ -14,6 +14,7 @@ use super::sections::path;
 use super::values::{ValueError, list, parsed, socket_address, text, whole, whole_secs};
 use super::zonefiles::{self, Stamps};
 use crate::model::{AppName, Namespace, limits};
+use crate::zone::slips::{self, Slip};
 use crate::zone::zonefile::StaticRecord;
 use crate::zone::{Network, Pin, ZoneName, ZoneSettings};
 
@@ -185,6 +186,17 @@ fn zone_file(section: &Section<'_>, path: &Path, zone: &mut ZoneSettings, stamps
             }
         }
     }
+}
+
+/// What is legal in a zone's file and hardly meant.
+pub(super) fn slips(zone: &ZoneSettings) -> Vec<Problem> {
+    let Some(file) = &zone.file else { return Vec::new() };
+    let slips = slips::find(zone).into_iter().map(|Slip { record, message }| {
+        let place = record.place;
+        let problem = Problem::at(file.path_of(record), place.line as usize, message);
+        Problem { column: place.column as usize, ..problem }
+    });
+    slips.collect()
 }
 
 /// The life of a zone's negative answers: the smaller of the SOA's own and its last field (RFC 2308

@@ -59,6 +59,8 @@ fn the_flag_beats_the_file_in_what_it_says() {
     let listed = vec![at("192.0.2.1:53"), at("[::1]:54")];
     assert_eq!((settings.upstreams, settings.in_flight_max), (Upstreams::Listed(listed), 7));
     assert!(ForwardChoice::parse("upstairs").unwrap_err().contains("IP address of a DNS server"));
+    let mixed = ForwardChoice::parse("system,10.0.0.2").unwrap_err();
+    assert!(mixed.ends_with("\"system\" alone takes the servers of /etc/resolv.conf"), "{mixed}");
 }
 
 #[test]
@@ -75,6 +77,10 @@ fn what_is_wrong_is_said_with_its_line() {
             "c.toml:3: forward.upstreams[0]: must be the IP address of a DNS server such as",
         ),
         ("[forward]\nupstreams = [\"0.0.0.0:53\"]\n", "c.toml:3: forward.upstreams[0]: must be"),
+        (
+            "[forward]\nupstreams = [\"10.0.0.2\", \"system\"]\n",
+            "c.toml:3: forward.upstreams: \"system\" stands alone: write upstreams = \"system\"",
+        ),
         (
             "[forward]\nupstreams = \"system\"\ntimeout = \"5s\"\n",
             "c.toml:4: forward.timeout: must be 100ms to 4s, got 5s",
