@@ -41,6 +41,7 @@ fn the_section_says_whom_to_ask() {
     );
     let listed = vec![at("10.0.0.2:53"), at("[fd00::2]:5353")];
     assert_eq!(settings.upstreams, Upstreams::Listed(listed));
+    assert_eq!(settings.upstreams.to_string(), "10.0.0.2:53, [fd00::2]:5353");
     assert!(settings.allow.contain(at("10.9.9.9:1").ip()));
     assert!(!settings.allow.contain(at("127.0.0.1:1").ip()));
     let numbers = (settings.in_flight_max, settings.cache_octets_max);
@@ -48,6 +49,7 @@ fn the_section_says_whom_to_ask() {
     assert_eq!(settings.domains[0].name, DomainName::new("_X.corp.EXAMPLE.").unwrap());
     let system = read("[forward]\nupstreams = \"system\"\nresolv_conf = \"r.conf\"\n");
     assert_eq!(system.upstreams, Upstreams::System("r.conf".into()));
+    assert_eq!(system.upstreams.to_string(), "those of r.conf");
 }
 
 #[test]

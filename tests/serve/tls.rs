@@ -215,5 +215,11 @@ async fn without_sections_nothing_is_encrypted_and_plain_dns_answers() {
     for transport in ["dns_tls", "dns_https", "dns_quic", "dns_h3"] {
         assert_eq!(listening(transport), 0, "{transport}");
     }
+    let at = server.http;
+    let ran = server.cli(&["ls", "--http", &format!("https://{at}")]).await;
+    let line = format!(
+        "rollcall: what answers at {at} has no TLS: leave https:// out (--http / ROLLCALL_HTTP)\n"
+    );
+    assert_eq!((ran.code, ran.err), (3, line));
     server.ask("svc.", RecordType::SOA).await;
 }
