@@ -331,7 +331,7 @@ mod tests {
             never.recv_from(&mut [0; 512]).await.unwrap();
             assert_eq!(first(&group), two);
             may.notify_one();
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         tokio::select! {
             answer = ask(&group, "one.example.") => assert!(answer.is_ok()),
