@@ -126,7 +126,7 @@ impl Parts {
             signal = signals.next() => signal,
         };
         draining.store(true, Ordering::Relaxed);
-        tracing::info!(signal, ?lameduck, "stopping");
+        tracing::info!(signal, lameduck = %humantime::format_duration(lameduck), "stopping");
         drop(listed);
         tokio::select! {
             () = tokio::time::sleep(lameduck) => {}
@@ -149,12 +149,12 @@ impl Parts {
         match &self.config.registry {
             RegistryChoice::Embedded => tracing::info!(%data, "registry: embedded"),
             RegistryChoice::Etcd(settings) => {
-                tracing::info!(endpoints = ?settings.endpoints, prefix = self.config.prefix, %data, "registry: etcd");
+                tracing::info!(endpoints = settings.endpoints.join(", "), prefix = self.config.prefix, %data, "registry: etcd");
             }
         }
         if let Some(forward) = &self.config.dns.forward {
             let domains = forward.domains.len();
-            tracing::info!(upstreams = ?forward.upstreams, domains, "forwarding names of others");
+            tracing::info!(upstreams = %forward.upstreams, domains, "forwarding names of others");
         }
         for zone in &self.config.zones {
             let namespace = zone.namespace.as_ref().map_or("", |namespace| namespace.as_str());
