@@ -31,6 +31,18 @@ fn unknown_keys_are_refused_with_the_nearest_known_one() {
     );
     one_problem("[htpp]", "rollcall.toml:2: htpp: there is no such setting, did you mean 'http'?");
     one_problem("wholly_other = 1", "rollcall.toml:2: wholly_other: there is no such setting");
+    // Among short words everything is near; what others call it is a better guess.
+    one_problem("[log]\nto = \"x\"", "rollcall.toml:3: log.to: there is no such setting");
+    for (section, word, ours) in
+        [("etcd", "url", "endpoints"), ("http", "port", "listen"), ("dns", "address", "listen")]
+    {
+        one_problem(
+            &format!("[{section}]\n{word} = 1"),
+            &format!(
+                "rollcall.toml:3: {section}.{word}: there is no such setting, did you mean '{ours}'?"
+            ),
+        );
+    }
     one_problem(
         "log.formt = \"text\"",
         "rollcall.toml:2: log.formt: there is no such setting, did you mean 'format'?",
@@ -53,6 +65,11 @@ fn wrong_types_and_bounds_name_key_and_line() {
         ("data = true", "data: must be a text in quotes, got true or false"),
         ("data = \"\"", "data: must not be empty"),
         ("dns = 1", "dns: must be a section, as in [dns]"),
+        ("dns.rate_limit = 1", "dns.rate_limit: must be a section, as in [dns.rate_limit]"),
+        (
+            "forward = { upstreams = \"system\", domain = 1 }",
+            "forward.domain: must be sections, as in [[forward.domain]]",
+        ),
         ("dns.udp_workers = \"4\"", "dns.udp_workers: must be a whole number, got a text"),
         (
             "dns.udp_workers = 1.5",
@@ -208,7 +225,7 @@ fn a_bare_word_in_a_log_filter_is_a_level() {
     let overrides = Overrides { log: Some("inof".into()), ..Overrides::default() };
     let problems = Config::load(None, &overrides).unwrap_err().to_string();
     assert!(
-        problems.starts_with("--log: ") && problems.contains("did you mean 'info'?"),
+        problems.starts_with("--log / ROLLCALL_LOG: ") && problems.contains("did you mean 'info'?"),
         "{problems}"
     );
 }
@@ -371,6 +388,99 @@ fn zone_files_must_be_there_if_named() {
     let line = "rollcall.toml:4: zone[0].file: cannot read ./zones/svc.zone: no such file or directory: \
                 give an existing file, or leave 'file' out for the built-in zone\n";
     assert_eq!(scene.check(), (line.into(), 1));
+}
+
+#[test]
+fn a_folder_of_zone_files_that_is_named_is_there() {
+    let scene = Scene::new("version = 1\n\nzones = \"zoones\"");
+    let line = "rollcall.toml:3: zones: cannot read zoones: no such file or directory: \
+                give the folder that zone files are in\n";
+    assert_eq!(scene.check(), (line.into(), 1));
+    fs::create_dir(scene.dir.path().join("zoones")).unwrap();
+    assert_eq!(scene.check().1, 0);
+    // The usual one may be written down, and be absent.
+    scene.file("rollcall.toml", "version = 1\nzones = \"./zones\"");
+    assert_eq!(scene.check().1, 0);
+}
+
+#[test]
+fn check_warns_of_slips_in_zone_files() {
+    let scene = Scene::new("version = 1");
+    let apex = "$TTL 60\n@ SOA ns1 host 1 2 3 4 5\n  NS ns1\n";
+    scene.file("zones/svc.zone", &format!("{apex}a CNAME a\n"));
+    let warnings = "./zones/svc.zone:3:3: warning: NS ns1.svc. has no address, unless an app is registered as that: \
+                    add an A or AAAA record\n\
+                    ./zones/svc.zone:4:1: warning: CNAME leads back to itself (a.svc. -> a.svc.): \
+                    let one of them lead elsewhere\n";
+    let (text, code) = scene.check();
+    assert!(text.starts_with(warnings), "{text}");
+    assert_eq!(code, 0);
+}
+
+#[test]
+fn what_no_server_could_start_with_is_no_good_config() {
+    let data = "rollcall.toml:2: data: rollcall.toml is no directory, nor can it be made one: give another path\n";
+    let scene = Scene::new("version = 1\ndata = \"rollcall.toml\"");
+    assert_eq!(scene.check(), (data.into(), 1));
+
+    let taken = |what: &str| format!("{what}: choose another address or port");
+    let https = "[dns.https]\ntls = false\nlisten = [\"127.0.0.1:80\", \"127.0.0.1:8053\"]";
+    let both = "both want 127.0.0.1:8053 over TCP";
+    let line = format!("rollcall.toml:4: dns.https.listen[1]: is http.listen too: {both}");
+    one_problem(https, &taken(&line));
+    one_problem(
+        "[dns]\nlisten = [\"127.0.0.1:1\", \"127.0.0.1:1\"]",
+        &taken(
+            "rollcall.toml:3: dns.listen[1]: is dns.listen[0] too: both want 127.0.0.1:1 over UDP and TCP",
+        ),
+    );
+    one_problem(
+        "[dns]\nlisten = [\"0.0.0.0:80\"]\n[http]\nhealth_listen = \"127.0.0.1:80\"",
+        &taken(
+            "rollcall.toml:5: http.health_listen: is dns.listen[0] too: both want 127.0.0.1:80 over TCP",
+        ),
+    );
+    let good = "version = 1\n[dns]\nlisten = [\"127.0.0.1:0\", \"127.0.0.1:0\", \"127.0.0.1:53\", \"[::]:53\"]\n\
+                [http]\nhealth_listen = \"127.0.0.2:53\"";
+    assert_eq!(problems(good), [""; 0]);
+    let dns = Some(vec!["127.0.0.1:8053".parse().unwrap()]);
+    let overrides = Overrides { dns, ..Overrides::default() };
+    let problems = Config::load(None, &overrides).unwrap_err().to_string();
+    assert_eq!(problems, taken(&format!("http.listen: is --dns / ROLLCALL_DNS too: {both}")));
+
+    let asks_itself = "is an address of this server, which would ask itself: name another server, or listen elsewhere";
+    one_problem(
+        "[dns]\nlisten = [\"0.0.0.0:5353\"]\n[forward]\nupstreams = [\"192.0.2.1\", \"127.0.0.1:5353\"]",
+        &format!("rollcall.toml:5: forward.upstreams[1]: 127.0.0.1:5353 {asks_itself}"),
+    );
+    one_problem(
+        "[forward]\nupstreams = [\"192.0.2.1\"]\n[[forward.domain]]\nname = \"a.\"\nupstreams = [\"127.0.0.1:1053\"]",
+        &format!("rollcall.toml:4: forward.domain[0].upstreams[0]: 127.0.0.1:1053 {asks_itself}"),
+    );
+}
+
+#[test]
+fn a_resolv_conf_that_is_not_there_is_warned_of() {
+    let scene =
+        Scene::new("version = 1\n[forward]\nupstreams = \"system\"\nresolv_conf = \"none.conf\"");
+    let (text, code) = scene.check();
+    let warning = "rollcall.toml:4: warning: forward.resolv_conf: none.conf is not there: names of others fail until it \
+                   is: name the file that has the host's servers\n";
+    assert!(text.starts_with(warning), "{text}");
+    assert_eq!(code, 0);
+}
+
+#[test]
+fn the_secrets_of_cookies_have_one_rule() {
+    let scene = Scene::new("version = 1\n[dns]\ncookie_secret_files = [\"cookie\"]");
+    let rule = "rollcall.toml:3: dns.cookie_secret_files: cookie: is no secret for cookies: give 32 hexadecimal digits and \
+                nothing else, such as 'openssl rand -hex 16' makes\n";
+    for text in ["", "0123 4567", "0123456789abcdef", "g123456789abcdef0123456789abcdef"] {
+        scene.file("cookie", text);
+        assert_eq!(scene.check(), (rule.into(), 1), "{text}");
+    }
+    scene.file("cookie", "0123456789abcdef0123456789ABCDEF\n");
+    assert_eq!(scene.check().1, 0);
 }
 
 #[test]
@@ -540,6 +650,29 @@ fn a_key_that_others_can_read_is_warned_of_once() {
         let said: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
         let of_key = said.iter().filter(|line| line.contains("key.pem: can be read by everyone"));
         assert_eq!(of_key.count(), expected, "{said:?}");
+    }
+}
+
+/// A certificate and its key in that folder, as `rollcall.pem` and `rollcall.key`.
+fn certificate(folder: &Path) {
+    let made = rcgen::generate_simple_self_signed(vec!["dns.example.org".to_owned()]).unwrap();
+    fs::write(folder.join("rollcall.pem"), made.cert.pem()).unwrap();
+    fs::write(folder.join("rollcall.key"), made.signing_key.serialize_pem()).unwrap();
+    fs::write(folder.join("clients.pem"), made.cert.pem()).unwrap();
+}
+
+#[test]
+fn the_example_with_tls_works_as_it_is_written() {
+    let document = include_str!("../docs/operations.md");
+    let (_, from) = document.split_once("    version = 1\n    [tls]\n").expect("the example");
+    let lines = from.lines().map_while(|line| line.strip_prefix("    "));
+    let text = format!("version = 1\n[tls]\n{}", lines.collect::<Vec<_>>().join("\n"));
+    let scene = Scene::new(&format!("{text}\n[dns.quic]\nlisten = [\"0.0.0.0:853\"]"));
+    certificate(scene.dir.path());
+    let (said, code) = scene.check();
+    assert_eq!(code, 0, "{said}\n{text}");
+    for part in ["[dns.tls]", "[dns.https]", "[http.tls]", "hosts = [\"dns.example.org\"]"] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
     }
 }
 

@@ -64,8 +64,16 @@ def find(program, *candidates):
     for candidate in (program, *candidates):
         found = shutil.which(str(candidate), path=path)
         if found:
-            return found
+            return os.path.abspath(found)
     raise Failure(f"{program} is not here: README.md says what to install")
+
+
+def given(path):
+    """A program that the command line names. What is started has a folder of its own, so the path must not depend on it."""
+    found = shutil.which(path) or shutil.which(os.path.join(os.curdir, path))
+    if not found:
+        raise Failure(f"--rollcall {path}: no such program: cargo build --release makes target/release/rollcall")
+    return os.path.abspath(found)
 
 
 class Programs:
@@ -149,7 +157,7 @@ class World:
         self.folder = folder
         self.programs = Programs(folder)
         built = [ROOT / "target" / kind / "rollcall" for kind in ("release", "debug")]
-        self.rollcall = rollcall or find("rollcall", *built)
+        self.rollcall = given(rollcall) if rollcall else find("rollcall", *built)
         self.etcd, self.haproxy, self.nginx = find("etcd"), find("haproxy"), find("nginx")
         self.etcd_port, self.peer_port, self.port, haproxy, nginx = free_ports(5)
         self.gateways = {"HAProxy": haproxy, "nginx": nginx}

@@ -3,15 +3,13 @@
 
 #![cfg_attr(not(test), no_main)]
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+#[path = "../../tests/support/answered.rs"]
+mod answered;
 
-use rollcall::dns::{Ask, Out, Policy, Transport, Verdict, answer};
-use rollcall::zone::wire;
-use rollcall::zone::zonefile::{FAULTS_MAX, StaticRecord, ZoneFile, ZoneFileErrors};
-use rollcall::zone::{Catalogue, Snapshot, ZoneName, ZoneSettings};
+use std::path::Path;
+
+use rollcall::zone::zonefile::{FAULTS_MAX, ZoneFile, ZoneFileErrors};
+use rollcall::zone::{ZoneName, wire};
 
 const SOA: u16 = 6;
 const NS: u16 = 2;
@@ -31,7 +29,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
                 assert!((1..=lines).contains(&(record.place.line as usize)), "{record:?}");
                 assert!(is_relative(&record.owner), "{record:?}");
             }
-            all_are_answered(file);
+            answered::all_are_answered(file, ASKED_MAX);
         }
         Err(ZoneFileErrors(errors)) => {
             assert!((1..=FAULTS_MAX).contains(&errors.len()));
@@ -47,39 +45,4 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
 fn is_relative(name: &[u8]) -> bool {
     let labels = std::iter::successors(wire::split(name), |(_, rest)| wire::split(rest));
     labels.map(|(label, _)| 1 + label.len()).sum::<usize>() == name.len()
-}
-
-fn all_are_answered(file: ZoneFile) {
-    let file = Arc::new(file);
-    let settings = ZoneSettings { namespace: None, file: Some(file.clone()), ..Default::default() };
-    let snapshot = Catalogue::new(&[settings], &[], &[]).compile(&|| Duration::ZERO).snapshot;
-    let mut out = Out::new();
-    for record in file.records.iter().take(ASKED_MAX) {
-        is_answered(&snapshot, record, &mut out);
-    }
-}
-
-/// Over TCP any record fits.
-fn is_answered(snapshot: &Snapshot, record: &StaticRecord, out: &mut Out) {
-    let policy = Policy::default();
-    let ask = Ask {
-        client: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        transport: Transport::Tcp,
-        now_secs: 0,
-        draw: 7,
-        stale: false,
-        slip: false,
-        policy: &policy,
-    };
-    let mut query = vec![0, 7, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    query.extend_from_slice(&record.owner);
-    query.extend_from_slice(ZoneName::default().wire());
-    query.extend_from_slice(&record.rtype.to_be_bytes());
-    query.extend_from_slice(&[0, 1]);
-    let Verdict::Reply(length) = answer(snapshot, &ask, &query, out) else {
-        panic!("no reply for {record:?}");
-    };
-    let reply = out.octets(length);
-    assert_eq!(reply[2..4], [0x84, 0], "not NOERROR, qr and aa: {record:?}");
-    assert_ne!(reply[6..8], [0, 0], "no answer: {record:?}");
 }

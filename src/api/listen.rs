@@ -46,7 +46,9 @@ fn advice(error: &io::Error) -> String {
             "address in use: stop the program that listens there or choose another port".into()
         }
         io::ErrorKind::PermissionDenied => {
-            "permission denied: grant the bind capability or choose a port above 1023".into()
+            "permission denied: give rollcall CAP_NET_BIND_SERVICE (AmbientCapabilities= of a systemd unit, or setcap), or \
+             choose a port above 1023"
+                .into()
         }
         io::ErrorKind::AddrNotAvailable => {
             "address not available: choose one that an interface of this machine has".into()

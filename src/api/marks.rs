@@ -101,13 +101,17 @@ async fn online(
             // Another server may have taken it away just now, and the news not be here yet.
             let revision = shared.api.published.load().revision;
             let visible = !is_marked(shared, &namespace, &app, id);
-            return Ok(Json(Written::at(revision, Some(visible))));
+            return Ok(Json(Written {
+                changed: Some(false),
+                ..Written::at(revision, Some(visible))
+            }));
         };
         let precondition = Precondition::At(key.clone(), mark.revision);
         let writes = vec![Write::Delete(key.clone())];
         let Some(stamp) = store.commit(Some(precondition), writes, None).await? else { continue };
         let visible = store.visible(stamp.revision).await;
-        return Ok(Json(Written::at(stamp.revision, Some(visible))));
+        let written = Written::at(stamp.revision, Some(visible));
+        return Ok(Json(Written { changed: Some(true), ..written }));
     }
     Err(Problem::unavailable("others wrote this mark all the while: try again"))
 }

@@ -105,7 +105,7 @@ fn no_loopback(field: &str, instance: &Instance) -> Result<(), Problem> {
         Some((field, address)) => {
             let rule = format!(
                 "has {address}, which means nothing to others that share the registry: give one that \
-                 clients can connect to, or set allow_loopback"
+                 clients can connect to, or set http.allow_loopback = true in the server's configuration"
             );
             Err(Problem::unacceptable(field, rule))
         }

@@ -25,11 +25,14 @@ pub(super) struct Written {
     pub(super) ttl: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) visible: Option<bool>,
+    /// Of `online`: whether there was a mark to take away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) changed: Option<bool>,
 }
 
 impl Written {
     pub(super) fn at(revision: Revision, visible: Option<bool>) -> Self {
-        Self { id: None, revision, incarnation: None, ttl: None, visible }
+        Self { id: None, revision, incarnation: None, ttl: None, visible, changed: None }
     }
 }
 

@@ -137,6 +137,11 @@ impl Target {
 }
 
 impl Client {
+    /// The server's host and port.
+    pub(super) fn server(&self) -> &str {
+        self.link.server()
+    }
+
     /// Asks for something in our namespace and takes the whole reply.
     pub(super) async fn send(
         &self,

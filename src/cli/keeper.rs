@@ -114,6 +114,7 @@ impl Keeper {
                     return Err(Lost::Taken(message));
                 }
                 Err(ClientError::Refused { message, .. }) => {
+                    let message = with_flag(message);
                     if on_refusal == OnRefusal::GiveUp {
                         return Err(Lost::Refused(message));
                     }
@@ -220,6 +221,11 @@ impl Keeper {
     }
 }
 
+/// What the server says of an address, with the flag that gives another one: it knows nothing of flags.
+fn with_flag(message: String) -> String {
+    if message.starts_with("address") { format!("{message}: --address gives one") } else { message }
+}
+
 /// From one renewal to the next: two may be lost before the lease ends.
 fn beat(ttl: Duration) -> Duration {
     (ttl / 3).max(PAUSE_MIN)
@@ -242,6 +248,15 @@ impl Pauses {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refused_address_comes_with_its_flag() {
+        assert_eq!(
+            with_flag("address: is missing".into()),
+            "address: is missing: --address gives one"
+        );
+        assert_eq!(with_flag("port: is missing".into()), "port: is missing");
+    }
 
     #[test]
     fn a_lease_is_renewed_at_a_third() {

@@ -48,8 +48,9 @@ impl Link {
         let server = server.trim_end_matches('/');
         let port = server.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
         if !matches!(port, Some(Ok(_))) {
-            let message =
-                format!("--http: must be host:port such as 127.0.0.1:8053, got {server:?}");
+            let message = format!(
+                "--http / ROLLCALL_HTTP: must be host:port such as 127.0.0.1:8053, got {server:?}"
+            );
             return Err(Error::Usage(message));
         }
         let tls = secure.then(|| Connector::new(ca, own)).transpose().map_err(|error| {
@@ -128,6 +129,10 @@ impl Link {
                 );
                 Err(ClientError::Unreachable(message))
             }
+            Ok(Err(ConnectError::NoTls)) => Err(ClientError::Unreachable(format!(
+                "what answers at {} has no TLS: leave https:// out (--http / ROLLCALL_HTTP)",
+                self.server
+            ))),
             Ok(Err(error)) => Err(self.away(&error.to_string())),
             Err(_) => Err(self.away(&format!("no TLS within {} s", CONNECT_TIMEOUT.as_secs()))),
         }

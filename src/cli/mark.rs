@@ -102,7 +102,14 @@ pub(super) async fn online(args: OnlineArgs) -> Outcome {
 
 async fn mark(args: MarkArgs, mark: Mark, force: bool) -> Outcome {
     let client = args.server.client()?;
-    let app = if args.here || !force { find(&client, &args.app).await? } else { None };
+    let app = if args.here || !force {
+        find(&client, &args.app).await?
+    } else if mark == Mark::Online && args.id.is_some() {
+        // Only to tell what it does not bring about: it can be done without, and without leave to read.
+        find(&client, &args.app).await.unwrap_or_default()
+    } else {
+        None
+    };
     let instances = app.as_ref().map_or(&[][..], |app| &app.instances);
 
     // None stands for the app as a whole.
@@ -133,6 +140,15 @@ async fn mark(args: MarkArgs, mark: Mark, force: bool) -> Outcome {
         }
     }
     print(&args.app, mark, &done, args.json)?;
+    let whole = app.as_ref().and_then(|app| app.offline.as_ref());
+    if let (Mark::Online, Some(whole), false) = (mark, whole, args.all) {
+        let app = &args.app;
+        let why = Some(whole.to_string()).filter(|why| !why.is_empty());
+        let why = why.map_or_else(String::new, |why| format!(" ({why})"));
+        output::note(&format!(
+            "{app} is offline as a whole{why}: it stays out until 'rollcall online {app} --all'"
+        ));
+    }
     Ok(DONE)
 }
 
@@ -195,7 +211,14 @@ fn print(
     if as_json {
         let marks: Vec<Value> = done
             .iter()
-            .map(|(id, reply)| json!({ "id": id, "revision": reply.revision, "visible": reply.visible }))
+            .map(|(id, reply)| {
+                let mut mark =
+                    json!({ "id": id, "revision": reply.revision, "visible": reply.visible });
+                if let Some(changed) = reply.changed {
+                    mark["changed"] = changed.into();
+                }
+                mark
+            })
             .collect();
         return output::json(&json!({
             "app": app,
@@ -207,7 +230,11 @@ fn print(
     let rows: Vec<_> = done
         .iter()
         .map(|(id, reply)| {
-            let seen = if reply.visible { "" } else { ", answers will follow" };
+            let seen = match (reply.changed, reply.visible) {
+                (Some(false), _) => ", had no mark",
+                (_, true) => "",
+                (_, false) => ", answers will follow",
+            };
             let id = id.clone().unwrap_or_else(|| "(all)".into());
             vec![app.to_owned(), id, format!("{}{seen}", mark.as_str()), reply.revision.to_string()]
         })

@@ -90,9 +90,9 @@ pub(super) async fn query(args: Args) -> Outcome {
 async fn lookup(server: &str) -> Result<SocketAddr, Error> {
     let mut found = lookup_host(server).await.map_err(|error| match error.kind() {
         // Nothing was looked up: it is not written as an address with port.
-        io::ErrorKind::InvalidInput => {
-            Error::Usage(format!("--dns: must be host:port such as 127.0.0.1:1053, got {server:?}"))
-        }
+        io::ErrorKind::InvalidInput => Error::Usage(format!(
+            "--dns / ROLLCALL_DNS: must be host:port such as 127.0.0.1:1053, got {server:?}"
+        )),
         _ => away(server, &io_reason(&error)),
     })?;
     found.next().ok_or_else(|| away(server, "has no address"))

@@ -65,6 +65,8 @@ pub(super) struct Written {
     /// Whether the server's answers show it.
     #[serde(default)]
     pub(super) visible: bool,
+    /// Of `online`: whether there was a mark.
+    pub(super) changed: Option<bool>,
 }
 
 /// One row of the list of apps.

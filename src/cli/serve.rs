@@ -37,7 +37,7 @@ pub(super) struct Args {
     dns: Option<Vec<SocketAddr>>,
     /// DNS servers that look up names of others, with commas between them, or "system": those of /etc/resolv.conf
     /// [default: none, such names are refused]
-    #[arg(long, env = "ROLLCALL_FORWARD", value_name = "IP[:PORT]", value_parser = ForwardChoice::parse)]
+    #[arg(long, env = "ROLLCALL_FORWARD", value_name = "IP[:PORT]|system", value_parser = values::forward)]
     forward: Option<ForwardChoice>,
     /// Address of the HTTP API [default: 127.0.0.1:8053]
     #[arg(long, env = "ROLLCALL_HTTP", value_name = "IP:PORT", value_parser = values::http_address)]

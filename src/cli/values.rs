@@ -5,6 +5,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::config::ForwardChoice;
+
 /// A length of time: "6s", "500ms", or a bare number of seconds, since that is what the API takes.
 pub(super) fn length(text: &str) -> Result<Duration, String> {
     if let Ok(secs) = text.parse() {
@@ -31,12 +33,21 @@ pub(super) fn port(text: &str) -> Result<u16, String> {
 
 /// An address to answer DNS on.
 pub(super) fn dns_address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "must be IP:PORT such as 127.0.0.1:1053 or [::1]:1053".into())
+    text.parse().map_err(|_| {
+        "must be IP:PORT such as 127.0.0.1:1053 or [::1]:1053, in --dns or ROLLCALL_DNS".into()
+    })
+}
+
+/// Whom to ask for names of others.
+pub(super) fn forward(text: &str) -> Result<ForwardChoice, String> {
+    ForwardChoice::parse(text).map_err(|why| format!("{why}, in --forward or ROLLCALL_FORWARD"))
 }
 
 /// An address to answer HTTP on.
 pub(super) fn http_address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "must be IP:PORT such as 127.0.0.1:8053 or [::1]:8053".into())
+    text.parse().map_err(|_| {
+        "must be IP:PORT such as 127.0.0.1:8053 or [::1]:8053, in --http or ROLLCALL_HTTP".into()
+    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use super::client::{Client, ClientError, ServerArgs, Target};
+use super::client::{ClientError, ServerArgs, Stream, Target};
 use super::error::{Error, Outcome};
 use super::ls::read;
 use super::output;
@@ -45,15 +45,26 @@ pub(super) async fn watch(args: Args) -> Outcome {
     if let Some(app) = &args.app {
         target = target.with("app", app);
     }
-    let mut last_id = None;
+    let mut last_id: Option<String> = None;
     let mut ever_connected = false;
     let mut complained = false;
     loop {
-        let mut connected = false;
-        let broken = follow(&client, &target, &mut last_id, &mut connected, args.json).await?;
-        ever_connected |= connected;
-        // The end of a good connection is news; that the next tries fail too is not.
-        complained &= !connected;
+        let headers: Vec<_> = last_id.iter().map(|id| ("last-event-id", id.clone())).collect();
+        let broken = match client.stream(target.clone(), &headers).await {
+            Ok(stream) => {
+                if !ever_connected {
+                    // There may be nothing else to see for long.
+                    let what = args.app.as_deref().unwrap_or("all apps");
+                    let server = client.server();
+                    output::note(&format!("watching {what} at {server}, until Ctrl-C"));
+                }
+                ever_connected = true;
+                // The end of a good connection is news; that the next tries fail too is not.
+                complained = false;
+                follow(stream, &mut last_id, args.json).await?
+            }
+            Err(error) => error,
+        };
         match broken {
             // Never connected so far: more likely a wrong address than a server that is just starting.
             away @ (ClientError::Unreachable(_) | ClientError::NotNow { .. })
@@ -75,18 +86,10 @@ pub(super) async fn watch(args: Args) -> Outcome {
 
 /// Prints what one connection brings, until it breaks.
 async fn follow(
-    client: &Client,
-    target: &Target,
+    mut stream: Stream,
     last_id: &mut Option<String>,
-    connected: &mut bool,
     as_json: bool,
 ) -> Result<ClientError, Error> {
-    let headers: Vec<_> = last_id.iter().map(|id| ("last-event-id", id.clone())).collect();
-    let mut stream = match client.stream(target.clone(), &headers).await {
-        Ok(stream) => stream,
-        Err(error) => return Ok(error),
-    };
-    *connected = true;
     let mut parser = Parser::default();
     loop {
         let octets = match timeout(SILENCE_MAX, stream.next()).await {

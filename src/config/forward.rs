@@ -113,7 +113,7 @@ pub enum Choice {
 }
 
 impl Choice {
-    /// As a flag has it: the word, or addresses with commas between them.
+    /// As a flag has it: the word alone, or addresses with commas between them.
     ///
     /// # Errors
     /// The rule that the text breaks.
@@ -121,7 +121,10 @@ impl Choice {
         if text == SYSTEM {
             return Ok(Self::System);
         }
-        text.split(',').map(|text| address(text.trim())).collect::<Result<_, _>>().map(Self::Listed)
+        let addresses = text.split(',').map(|text| address(text.trim()));
+        let addresses = addresses.collect::<Result<_, _>>().map(Self::Listed);
+        addresses
+            .map_err(|why| format!("{why}; {SYSTEM:?} alone takes the servers of {RESOLV_CONF}"))
     }
 }
 
@@ -132,8 +135,15 @@ fn choice(value: &DeValue<'_>) -> Result<Choice, ValueError> {
             "must be a list such as [\"10.0.0.2:53\"], or \"{SYSTEM}\" for the servers of the host's resolv.conf, \
              got {word:?}"
         ))),
+        DeValue::Array(items) if items.iter().any(|item| is_system(item.get_ref())) => {
+            Err(ValueError::new(format!("{SYSTEM:?} stands alone: write upstreams = {SYSTEM:?}")))
+        }
         _ => addresses(value).map(Choice::Listed),
     }
+}
+
+fn is_system(value: &DeValue<'_>) -> bool {
+    matches!(value, DeValue::String(word) if *word == SYSTEM)
 }
 
 fn addresses(value: &DeValue<'_>) -> Result<Vec<SocketAddr>, ValueError> {

@@ -4,6 +4,7 @@
 
 use super::problem::Problem;
 use super::reader::Section;
+use super::secrets::read_text;
 use super::sections::{path, secret};
 use super::values::{ValueError, flag, list, parsed, whole, word};
 use crate::dns;
@@ -50,14 +51,15 @@ pub(super) fn cookies(section: &Section<'_>, dns: &mut dns::Settings, warnings: 
     let mut secrets = Vec::new();
     for file in files.iter().flatten() {
         let key = "cookie_secret_files";
-        let Some(text) = secret(section, key, file, warnings) else { return };
+        let Some(text) = secret(section, key, (file, read_text), warnings) else { return };
         let octets = data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok();
         match octets.and_then(|octets| <[u8; SECRET_OCTETS]>::try_from(octets).ok()) {
             Some(octets) => secrets.push(octets),
             None => section.report(
                 key,
                 format!(
-                    "{}: is no secret for cookies: give 32 hexadecimal digits, such as 'openssl rand -hex 16' makes",
+                    "{}: is no secret for cookies: give 32 hexadecimal digits and nothing else, such as \
+                     'openssl rand -hex 16' makes",
                     file.display()
                 ),
             ),

@@ -10,6 +10,7 @@
 //!
 //! Knows nothing of sockets, tasks, and of how the settings are used.
 
+mod conflicts;
 mod forward;
 mod limits;
 mod problem;
@@ -184,9 +185,13 @@ impl Config {
         let mut warnings = Vec::new();
         let root = document.root(table.get_ref());
         let http_listen = sections::read(&root, &mut config, overrides, &mut warnings);
-        root.finish();
         let mut in_overrides = Vec::new();
         config.apply(overrides, &mut in_overrides);
+        // What is wrong by itself is not compared with anything.
+        if document.is_good() && in_overrides.is_empty() {
+            in_overrides = conflicts::find(&root, &config, overrides, &mut warnings);
+        }
+        root.finish();
         // Registration is power over where traffic goes: it is not left open to a network by oversight.
         if config.http.is_open() {
             let message = open_to_all(config.http.listen);
@@ -198,6 +203,7 @@ impl Config {
         let (mut problems, _) = document.finish();
         problems.extend(in_overrides);
         warnings.extend(config.zones.iter().filter_map(slow_negatives));
+        warnings.extend(config.zones.iter().flat_map(zones::slips));
         if problems.is_empty() { Ok(Loaded { config, warnings }) } else { Err(Problems(problems)) }
     }
 
@@ -214,12 +220,12 @@ impl Config {
         if let Some(filter) = &overrides.log {
             match sections::check_filter(filter) {
                 Ok(()) => self.log.filter.clone_from(filter),
-                Err(why) => problems.push(Problem::nowhere(format!("--log: {why}"))),
+                Err(why) => problems.push(Problem::nowhere(format!("--log / ROLLCALL_LOG: {why}"))),
             }
         }
         for url in overrides.etcd.iter().flatten() {
             if let Err(why) = sections::check_url(url) {
-                problems.push(Problem::nowhere(format!("--etcd: {why}")));
+                problems.push(Problem::nowhere(format!("--etcd / ROLLCALL_ETCD: {why}")));
             }
         }
     }

@@ -18,8 +18,21 @@ use toml::de::{DeTable, DeValue};
 use super::problem::Problem;
 use super::values::ValueError;
 
-/// Furthest that a mistyped key may be from the one suggested (Damerau-Levenshtein).
+/// Furthest that a mistyped key may be from the one suggested (Damerau-Levenshtein), and of how many characters it has
+/// to have each: among short words everything is near.
 const TYPO_DISTANCE_MAX: usize = 3;
+const TYPO_CHARACTERS: usize = 3;
+/// What other programs call what is called otherwise here.
+const OTHER_WORDS: &[(&str, &str)] = &[
+    ("address", "listen"),
+    ("addresses", "listen"),
+    ("bind", "listen"),
+    ("port", "listen"),
+    ("nameservers", "upstreams"),
+    ("servers", "upstreams"),
+    ("url", "endpoints"),
+    ("urls", "endpoints"),
+];
 
 /// One file being read: where its lines are, and what was found wrong so far.
 pub(super) struct Document {
@@ -60,6 +73,11 @@ impl Document {
     /// A problem that has a place of its own, such as a zone file's line.
     pub(super) fn report_elsewhere(&self, problem: Problem) {
         self.problems.borrow_mut().push(problem);
+    }
+
+    /// Whether nothing wrong was found so far.
+    pub(super) fn is_good(&self) -> bool {
+        self.problems.borrow().is_empty()
     }
 
     /// The line, from 1, of an octet.
@@ -142,7 +160,9 @@ impl<'d> Section<'d> {
             }
             Some((value, _)) => {
                 let line = self.document.line_of(value.span());
-                let message = format!("{}: must be a section, as in [{key}]", self.path(key));
+                let path = self.path(key);
+                let message =
+                    format!("{path}: must be a section, as in [{}]", without_numbers(&path));
                 self.document.report(line, message);
                 (line, None)
             }
@@ -155,7 +175,8 @@ impl<'d> Section<'d> {
     pub(super) fn sections(&self, key: &'static str) -> Vec<Self> {
         let Some(value) = self.value(key) else { return Vec::new() };
         let not_sections = |span| {
-            let message = format!("{}: must be sections, as in [[{key}]]", self.path(key));
+            let path = self.path(key);
+            let message = format!("{path}: must be sections, as in [[{}]]", without_numbers(&path));
             self.document.report(self.document.line_of(span), message);
         };
         let DeValue::Array(items) = value.get_ref() else {
@@ -197,6 +218,35 @@ impl<'d> Section<'d> {
         self.value(key).map_or(self.line, |value| self.document.line_of(value.span()))
     }
 
+    /// The line of what stands at that path of keys, of a list its item's; none where nothing does. Nobody has
+    /// asked for it by that.
+    pub(super) fn line_at(&self, path: &[&str], item: usize) -> Option<usize> {
+        let find = |table: &'d DeTable<'d>, key: &str| {
+            table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
+        };
+        let (last, sections) = path.split_last()?;
+        let table = sections.iter().try_fold(self.table?, |table, key| {
+            match find(table, key)?.get_ref() {
+                DeValue::Table(table) => Some(table),
+                _ => None,
+            }
+        })?;
+        let value = find(table, last)?;
+        let span = match value.get_ref() {
+            DeValue::Array(items) => items.get(item)?.span(),
+            _ => value.span(),
+        };
+        Some(self.document.line_of(span))
+    }
+
+    /// A problem in that line, or in none.
+    pub(super) fn problem(&self, line: Option<usize>, message: String) -> Problem {
+        match line {
+            Some(line) => Problem::at(&self.document.path, line, message),
+            None => Problem::nowhere(message),
+        }
+    }
+
     /// The document, for problems with a place of their own.
     pub(super) fn document(&self) -> &'d Document {
         self.document
@@ -210,8 +260,8 @@ impl<'d> Section<'d> {
             if asked.contains(text) {
                 continue;
             }
-            let nearest = nearest(text, &asked)
-                .map_or_else(String::new, |nearest| format!(", did you mean '{nearest}'?"));
+            let nearest = meant(text, &asked)
+                .map_or_else(String::new, |meant| format!(", did you mean '{meant}'?"));
             let path = if self.name.is_empty() {
                 text.escape_debug().to_string()
             } else {
@@ -242,14 +292,19 @@ fn without_numbers(path: &str) -> String {
     std::iter::once(first).chain(rest).collect()
 }
 
-/// What somebody who wrote `text` most likely meant.
+/// The key that somebody who wrote `text` most likely meant.
+fn meant(text: &str, known: &BTreeSet<&'static str>) -> Option<&'static str> {
+    let other = OTHER_WORDS.iter().find(|(word, ours)| *word == text && known.contains(ours));
+    other.map(|(_, ours)| *ours).or_else(|| nearest(text, known))
+}
+
+/// The word that `text` most likely is a slip of.
 pub(super) fn nearest<'a>(text: &str, known: &BTreeSet<&'a str>) -> Option<&'a str> {
+    let furthest = (text.chars().count() / TYPO_CHARACTERS).clamp(1, TYPO_DISTANCE_MAX);
     known
         .iter()
         .map(|candidate| (strsim::damerau_levenshtein(text, candidate), *candidate))
-        .filter(|(distance, candidate)| {
-            *distance <= TYPO_DISTANCE_MAX && *distance < candidate.len()
-        })
+        .filter(|(distance, candidate)| *distance <= furthest && *distance < candidate.len())
         .min()
         .map(|(_, candidate)| candidate)
 }

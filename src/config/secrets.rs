@@ -14,6 +14,9 @@ pub struct Secret {
     pub warning: Option<String>,
 }
 
+/// How a secret is read, by what it has to look like.
+pub(super) type Read = fn(&Path) -> Result<Secret, String>;
+
 /// Longest secret, in octets: it has to fit a header.
 const SECRET_OCTETS_MAX: u64 = 4_096;
 
@@ -22,6 +25,20 @@ const SECRET_OCTETS_MAX: u64 = 4_096;
 /// # Errors
 /// Why there is none in it, and what to do, in words that follow the file's name.
 pub fn read_secret(path: &Path) -> Result<Secret, String> {
+    let secret = read_text(path)?;
+    if secret.text.is_empty() {
+        return Err("is empty: put a secret into it, such as 'openssl rand -hex 32' makes".into());
+    }
+    if !secret.text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err("has a space or an unprintable character inside the secret: \
+                    a secret is one line of printable ASCII without spaces"
+            .into());
+    }
+    Ok(secret)
+}
+
+/// Reads a file that holds a secret of a form of its own, whatever it is.
+pub(super) fn read_text(path: &Path) -> Result<Secret, String> {
     let unreadable = |error| {
         format!("{}: give a file that holds the secret and nothing else", io_reason(&error))
     };
@@ -33,16 +50,7 @@ pub fn read_secret(path: &Path) -> Result<Secret, String> {
         ));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    let text = text.trim();
-    if text.is_empty() {
-        return Err("is empty: put a secret into it, such as 'openssl rand -hex 32' makes".into());
-    }
-    if !text.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err("has a space or an unprintable character inside the secret: \
-                    a secret is one line of printable ASCII without spaces"
-            .into());
-    }
-    Ok(Secret { text: text.to_owned(), warning: world_readable(&about) })
+    Ok(Secret { text: text.trim().to_owned(), warning: world_readable(&about) })
 }
 
 /// What to say of a secret's file that everybody can read.

@@ -2,14 +2,15 @@
 //!
 //! The bounds of a setting stand where it is read, and in the comments of `default.toml`.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::forward::forward;
 use super::problem::Problem;
 use super::reader::{Section, nearest};
-use super::secrets::read_secret;
+use super::secrets::{Read, read_secret};
 use super::tls::{self, Identities};
 use super::values::{self, ValueError, duration, filled, flag, list, socket_address, whole, word};
 use super::{
@@ -49,13 +50,33 @@ pub(super) fn read(
     warnings.extend(unwise);
     tokens(root, &mut config.http.tokens, warnings);
     registry(root, config, overrides, warnings);
-    let mut zones_dir = PathBuf::from(ZONES_DIR_DEFAULT);
-    root.set("zones", &mut zones_dir, path);
+    let zones_dir = zones_dir(root);
     config.zones = zones::zones(root, &zones_dir, &mut config.zone_files);
     zones::reverse_zones(root, &zones_dir, &mut config.zones, &mut config.zone_files);
     config.pins = zones::pins(root, &config.zones);
     config.dns.forward = forward(root, overrides, &config.zones);
     http_listen
+}
+
+/// The folder of zone files. Only the usual one may be absent: of one that is named, every static name would be
+/// missing without a word.
+fn zones_dir(root: &Section<'_>) -> PathBuf {
+    let usual = PathBuf::from(ZONES_DIR_DEFAULT);
+    let Some(dir) = root.get("zones", path) else { return usual };
+    let why = match std::fs::metadata(&dir) {
+        Ok(about) if about.is_dir() => None,
+        Ok(_) => Some("it is no folder".to_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound && dir == usual => None,
+        Err(error) => Some(io_reason(&error)),
+    };
+    if let Some(why) = why {
+        let dir = dir.display();
+        root.report(
+            "zones",
+            format!("cannot read {dir}: {why}: give the folder that zone files are in"),
+        );
+    }
+    dir
 }
 
 fn log(section: Section<'_>, config: &mut Config) {
@@ -138,7 +159,8 @@ fn tokens(root: &Section<'_>, tokens: &mut Vec<Token>, warnings: &mut Vec<Proble
             let may = list(PERMISSIONS.len(), word(PERMISSIONS))(value)?;
             if may.is_empty() { Err(ValueError::new("must hold at least one")) } else { Ok(may) }
         });
-        let secret = file.as_ref().and_then(|file| secret(&section, "file", file, warnings));
+        let secret =
+            file.as_ref().and_then(|file| secret(&section, "file", (file, read_secret), warnings));
         if let (Some(file), Some(may), Some(secret)) = (file, may, secret) {
             let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
             if let Some(other) = tokens.iter().find(|token| token.secret == secret) {
@@ -195,7 +217,7 @@ fn credentials(section: &Section<'_>, warnings: &mut Vec<Problem>) -> Option<(St
         (false, true) => section.report("password_file", "stands without 'user'"),
         _ => {}
     }
-    let password = secret(section, "password_file", file.as_deref()?, warnings)?;
+    let password = secret(section, "password_file", (file.as_deref()?, read_secret), warnings)?;
     Some((user?, password))
 }
 
@@ -224,13 +246,14 @@ fn readable(section: &Section<'_>, key: &'static str) -> Option<PathBuf> {
     Some(file)
 }
 
+/// The secret in a file, as that function reads it.
 pub(super) fn secret(
     section: &Section<'_>,
     key: &'static str,
-    file: &std::path::Path,
+    (file, read): (&Path, Read),
     warnings: &mut Vec<Problem>,
 ) -> Option<String> {
-    match read_secret(file) {
+    match read(file) {
         Ok(secret) => {
             warnings.extend(secret.warning.map(|warning| Problem::at(file, 0, warning)));
             Some(secret.text)

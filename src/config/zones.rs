@@ -15,6 +15,7 @@ use super::values::{ValueError, list, parsed, socket_address, text, whole, whole
 use super::zonefiles;
 use crate::files::Stamps;
 use crate::model::{AppName, Namespace, limits};
+use crate::zone::slips::{self, Slip};
 use crate::zone::zonefile::StaticRecord;
 use crate::zone::{Network, Pin, ZoneName, ZoneSettings};
 
@@ -186,6 +187,17 @@ fn zone_file(section: &Section<'_>, path: &Path, zone: &mut ZoneSettings, stamps
             }
         }
     }
+}
+
+/// What is legal in a zone's file and hardly meant.
+pub(super) fn slips(zone: &ZoneSettings) -> Vec<Problem> {
+    let Some(file) = &zone.file else { return Vec::new() };
+    let slips = slips::find(zone).into_iter().map(|Slip { record, message }| {
+        let place = record.place;
+        let problem = Problem::at(file.path_of(record), place.line as usize, message);
+        Problem { column: place.column as usize, ..problem }
+    });
+    slips.collect()
 }
 
 /// The life of a zone's negative answers: the smaller of the SOA's own and its last field (RFC 2308

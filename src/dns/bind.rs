@@ -51,7 +51,9 @@ pub struct BindError {
 fn advice(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::PermissionDenied => {
-            "permission denied: grant the bind capability or choose a port above 1023".into()
+            "permission denied: give rollcall CAP_NET_BIND_SERVICE (AmbientCapabilities= of a systemd unit, or setcap), or \
+             choose a port above 1023"
+                .into()
         }
         ErrorKind::AddrInUse => {
             "address in use: stop the program that listens there or choose another port".into()
@@ -261,8 +263,8 @@ mod tests {
         };
         assert_eq!(
             error(ErrorKind::PermissionDenied),
-            "cannot bind dns listener 192.0.2.1:53: permission denied: grant the bind capability or \
-             choose a port above 1023"
+            "cannot bind dns listener 192.0.2.1:53: permission denied: give rollcall CAP_NET_BIND_SERVICE \
+             (AmbientCapabilities= of a systemd unit, or setcap), or choose a port above 1023"
         );
         assert!(error(ErrorKind::OutOfMemory).ends_with("out of memory: choose another address"));
     }

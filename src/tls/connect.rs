@@ -31,7 +31,10 @@ pub enum ConnectError {
     /// The server is not who it should be, as far as we know whom to trust.
     #[error("its certificate is not to be trusted: {0}")]
     Untrusted(String),
-    /// Anything else, such as a server without TLS or one that wants a certificate of ours.
+    /// What came back is no TLS.
+    #[error("it speaks no TLS")]
+    NoTls,
+    /// Anything else, such as a server that wants a certificate of ours.
     #[error("no TLS with it: {0}")]
     Failed(String),
 }
@@ -123,6 +126,7 @@ fn why(error: &io::Error) -> ConnectError {
             ConnectError::Untrusted("its authority is unknown here".into())
         }
         Some(Error::InvalidCertificate(why)) => ConnectError::Untrusted(why.to_string()),
+        Some(Error::InvalidMessage(_)) => ConnectError::NoTls,
         Some(other) => ConnectError::Failed(other.to_string()),
         None => ConnectError::Failed(error.to_string()),
     }

@@ -20,6 +20,7 @@ pub mod retired;
 pub mod reverse;
 mod serial;
 pub mod settings;
+pub mod slips;
 pub mod snapshot;
 pub mod statics;
 pub mod wire;

@@ -26,7 +26,7 @@ const TYPE_ANY: u16 = 255;
 const SOA_NUMBERS_OCTETS: usize = 20;
 
 /// The label of a wildcard.
-const WILDCARD: &[u8] = b"\x01*";
+pub(super) const WILDCARD: &[u8] = b"\x01*";
 
 /// Times of the built-in SOA, in seconds: refresh, retry and expire are RFC 1912 section 2.2's smaller values,
 /// since a secondary is told of changes anyway.

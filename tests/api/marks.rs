@@ -32,7 +32,10 @@ async fn an_instance_goes_offline_and_online() {
 
     let reply = client.ask("PUT", &format!("{PATH}/online"), "").await;
     assert_eq!((reply.status, &reply.json()["visible"]), (200, &json!(true)));
+    assert_eq!(reply.json()["changed"], json!(true));
     assert_eq!(client.ask("GET", PATH, "").await.json()["state"], json!("online"));
+    let reply = client.ask("PUT", &format!("{PATH}/online"), "").await;
+    assert_eq!((reply.status, &reply.json()["changed"]), (200, &json!(false)));
     assert!(server.entry("default/offline/greeter/i-1").await.is_none());
 }
 

@@ -99,6 +99,31 @@ fn here_means_the_addresses_of_this_host() {
 }
 
 #[test]
+fn online_tells_what_it_does_not_bring_about() {
+    let note = json!({ "by": "ops", "at": "", "reason": "migration" });
+    let app = json!({ "revision": 7, "app": "greeter", "offline": note, "instances": [] });
+    let fake = Fake::start(move |seen, _| match seen.line.as_str() {
+        "GET /v1/apps/greeter" => Reply::Json(200, app.clone()),
+        line if line.starts_with("GET") => refusal(403, None, "this token does not allow to read"),
+        _ => Reply::Json(200, json!({ "revision": 8, "visible": true, "changed": false })),
+    });
+    let ended = run(&["online", "greeter", "i-1", "--http", &fake.address()]);
+    let line = "rollcall: greeter is offline as a whole (migration, by ops): it stays out until \
+                'rollcall online greeter --all'\n";
+    assert_eq!((ended.err.as_str(), ended.code), (line, 0));
+    assert!(ended.out.contains("| online, had no mark "), "{}", ended.out);
+    let ended = run(&["online", "greeter", "i-1", "--json", "--http", &fake.address()]);
+    let printed: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(printed["marks"][0]["changed"], false);
+
+    // The app as a whole is back by that, and who may not read may still mark.
+    for (app, what) in [("greeter", "--all"), ("other", "i-1")] {
+        let ended = run(&["online", app, what, "--http", &fake.address()]);
+        assert_eq!((ended.err.as_str(), ended.code), ("", 0), "{app}");
+    }
+}
+
+#[test]
 fn online_takes_the_mark_away() {
     let fake = with(&[("mine", "offline", "127.0.0.1")]);
     let server = fake.address();

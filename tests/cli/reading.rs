@@ -228,11 +228,15 @@ fn wrong_usage_says_how_it_is_right() {
     for (args, end) in [
         (
             &["serve", "--dns", "127.0.0.1"][..],
-            "must be IP:PORT such as 127.0.0.1:1053 or [::1]:1053",
+            "must be IP:PORT such as 127.0.0.1:1053 or [::1]:1053, in --dns or ROLLCALL_DNS",
         ),
         (
             &["serve", "--http", "localhost:1"],
-            "must be IP:PORT such as 127.0.0.1:8053 or [::1]:8053",
+            "must be IP:PORT such as 127.0.0.1:8053 or [::1]:8053, in --http or ROLLCALL_HTTP",
+        ),
+        (
+            &["serve", "--forward", "foo"],
+            "takes the servers of /etc/resolv.conf, in --forward or ROLLCALL_FORWARD",
         ),
         (&["register", "a", "--port", "abc"], "is not a port, 1 to 65535"),
         (&["register", "a", "--port", "0"], "is not a port, 1 to 65535"),
@@ -253,7 +257,7 @@ fn wrong_usage_says_how_it_is_right() {
         (&["query", "a", "NOSUCH"], "is no known record type: give its number as in TYPE65"),
         (
             &["query", "a", "--dns", "nohost"],
-            "--dns: must be host:port such as 127.0.0.1:1053, got \"nohost\"",
+            "--dns / ROLLCALL_DNS: must be host:port such as 127.0.0.1:1053, got \"nohost\"",
         ),
     ] {
         let ended = run(args);
@@ -340,6 +344,10 @@ fn watch_prints_changes_and_resumes_where_it_was() {
          9 offline greeter (all) (disk, by ops)\n\
          40 reset: changes may have been missed, list again\n"
     );
+    // Said once, and before there is anything to print.
+    let began = format!("rollcall: watching greeter at {}, until Ctrl-C\n", fake.address());
+    assert!(ended.err.starts_with(&began), "{}", ended.err);
+    assert_eq!(ended.err.matches("watching").count(), 1, "{}", ended.err);
     assert_eq!(ended.code, 1, "a refusal ends it: {}", ended.err);
     let resumed: Vec<_> = fake
         .requests()

@@ -9,6 +9,7 @@ use tokio::time::{sleep, timeout};
 use crate::program::program;
 use crate::space::Space;
 use crate::support::running::Running;
+use crate::support::server::run;
 
 /// Far longer than it takes: it waits for drains of 6 s, for leases and for gateways.
 const DEADLINE: Duration = Duration::from_secs(300);
@@ -33,7 +34,10 @@ async fn with_haproxy_and_with_nginx_and_with_python3_the_example_loses_no_reque
     let mut command: Command = program("python3");
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/gateway/run.py"));
     // A minute, when people run it.
-    command.args(["--outage", "20", "--rollcall", env!("CARGO_BIN_EXE_rollcall")]);
+    // As people write it, from where they are.
+    let rollcall = Path::new(env!("CARGO_BIN_EXE_rollcall"));
+    command.current_dir(rollcall.parent().unwrap());
+    command.args(["--outage", "20", "--rollcall", "./rollcall"]);
     let mut path = std::env::var_os("PATH").unwrap();
     for gateway in ["haproxy", "nginx"].map(program) {
         let folder = Path::new(gateway.get_program()).parent().unwrap();
@@ -63,6 +67,17 @@ async fn with_haproxy_and_with_nginx_and_with_python3_the_example_loses_no_reque
     }
     let twelve = out.lines().find(|line| line.starts_with(STEPS[2]) && line.contains("HAProxy"));
     assert!(twelve.expect("a row").ends_with("6 by inst-1, 6 by inst-2"), "in turns: {twelve:?}");
+}
+
+#[tokio::test]
+async fn with_python3_a_program_that_is_not_there_is_told_in_one_line() {
+    let mut command: Command = program("python3");
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/gateway/run.py"));
+    command.args(["--rollcall", "no/such"]);
+    let ran = run(command).await;
+    assert_eq!(ran.code, 2, "{ran:?}");
+    let said = "run.py: --rollcall no/such: no such program: cargo build --release makes target/release/rollcall\n";
+    assert_eq!(ran.err, said);
 }
 
 #[expect(clippy::print_stdout, reason = "the test harness keeps it for `--show-output`")]

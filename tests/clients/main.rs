@@ -26,6 +26,7 @@ mod program;
 mod prometheus;
 mod resolved;
 mod space;
+mod systemd;
 mod tap;
 mod unbound;
 mod web;

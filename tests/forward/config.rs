@@ -41,6 +41,7 @@ fn the_section_says_whom_to_ask() {
     );
     let listed = vec![at("10.0.0.2:53"), at("[fd00::2]:5353")];
     assert_eq!(settings.upstreams, Upstreams::Listed(listed));
+    assert_eq!(settings.upstreams.to_string(), "10.0.0.2:53, [fd00::2]:5353");
     assert!(settings.allow.contain(at("10.9.9.9:1").ip()));
     assert!(!settings.allow.contain(at("127.0.0.1:1").ip()));
     let numbers = (settings.in_flight_max, settings.cache_octets_max);
@@ -48,6 +49,7 @@ fn the_section_says_whom_to_ask() {
     assert_eq!(settings.domains[0].name, DomainName::new("_X.corp.EXAMPLE.").unwrap());
     let system = read("[forward]\nupstreams = \"system\"\nresolv_conf = \"r.conf\"\n");
     assert_eq!(system.upstreams, Upstreams::System("r.conf".into()));
+    assert_eq!(system.upstreams.to_string(), "those of r.conf");
 }
 
 #[test]
@@ -59,6 +61,8 @@ fn the_flag_beats_the_file_in_what_it_says() {
     let listed = vec![at("192.0.2.1:53"), at("[::1]:54")];
     assert_eq!((settings.upstreams, settings.in_flight_max), (Upstreams::Listed(listed), 7));
     assert!(ForwardChoice::parse("upstairs").unwrap_err().contains("IP address of a DNS server"));
+    let mixed = ForwardChoice::parse("system,10.0.0.2").unwrap_err();
+    assert!(mixed.ends_with("\"system\" alone takes the servers of /etc/resolv.conf"), "{mixed}");
 }
 
 #[test]
@@ -75,6 +79,10 @@ fn what_is_wrong_is_said_with_its_line() {
             "c.toml:3: forward.upstreams[0]: must be the IP address of a DNS server such as",
         ),
         ("[forward]\nupstreams = [\"0.0.0.0:53\"]\n", "c.toml:3: forward.upstreams[0]: must be"),
+        (
+            "[forward]\nupstreams = [\"10.0.0.2\", \"system\"]\n",
+            "c.toml:3: forward.upstreams: \"system\" stands alone: write upstreams = \"system\"",
+        ),
         (
             "[forward]\nupstreams = \"system\"\ntimeout = \"5s\"\n",
             "c.toml:4: forward.timeout: must be 100ms to 4s, got 5s",

@@ -67,7 +67,7 @@ async fn who_would_ask_himself_does_not_start() {
             }
         };
         assert_eq!(refused.code, 1);
-        let said = format!("cannot forward to {address}: it is an address of this server");
+        let said = format!("{address} is an address of this server, which would ask itself");
         assert!(refused.said.contains(&said), "{}", refused.said);
     }
 }

@@ -23,7 +23,7 @@ mod compose;
 mod heard;
 mod look_up;
 mod name;
-mod own;
+pub mod own;
 mod places;
 mod queue;
 mod routes;

@@ -7,7 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use nix::ifaddrs::getifaddrs;
 
 /// Whether a question to that address comes back to one of these listeners of ours.
-pub(super) fn is_own(listeners: &[SocketAddr], address: SocketAddr) -> bool {
+#[must_use]
+pub fn is_own(listeners: &[SocketAddr], address: SocketAddr) -> bool {
     let ip = address.ip().to_canonical();
     listeners.iter().any(|own| {
         own.port() == address.port()

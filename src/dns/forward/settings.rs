@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of how it is written down.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,6 +36,18 @@ pub enum Upstreams {
     Listed(Vec<SocketAddr>),
     /// Those of a file in the form of resolv.conf, for as long as it says so.
     System(PathBuf),
+}
+
+impl fmt::Display for Upstreams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System(file) => write!(f, "those of {}", file.display()),
+            Self::Listed(addresses) => {
+                let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+                f.write_str(&addresses.join(", "))
+            }
+        }
+    }
 }
 
 /// Whom to ask for a name, and for all names below it.

@@ -2,21 +2,17 @@
 //!
 //! What an answer holds is not looked at here, only that it belongs to its question.
 
-#[path = "support/dns.rs"]
-mod dns;
-#[path = "support/world.rs"]
-#[allow(dead_code, reason = "these tests use a part of it")]
-mod world;
-
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use dns::{DEADLINE, Server, settings};
 use rollcall::dns::{Settings, Transport, UdpCalls, bind};
 use rollcall::zone::Snapshot;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::time::timeout;
+
+use crate::dns::{DEADLINE, Server, settings};
+use crate::world;
 
 fn start(settings: Settings) -> Server {
     Server::start(settings, Snapshot::default().into())

@@ -1,7 +1,5 @@
 //! `rollcall serve` as a process: what keeps it from starting, how it stops, and what its configuration does.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
@@ -9,13 +7,14 @@ use std::time::Duration;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType::{A, PTR, SOA, SRV, TXT};
 use serde_json::{Value, json};
-use support::ask::{Vigil, ask, ask_tcp, try_ask};
-use support::http::{Begun, Http};
-use support::server::{Home, Refused};
-use support::{soon, until};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+
+use crate::support::ask::{Vigil, ask, ask_tcp, try_ask};
+use crate::support::http::{Begun, Http};
+use crate::support::server::{Home, Refused};
+use crate::support::{soon, until};
 
 const GREETER: &str = "greeter.svc";
 
@@ -83,12 +82,16 @@ async fn a_data_directory_belongs_to_one_server() {
 async fn a_data_directory_that_can_not_be_written_is_named() {
     let home = Home::new();
     home.write("taken", "a file in its place");
-    for (data, why) in [("taken", "file exists"), ("taken/below", "not a directory")] {
-        home.refuse(&["--data", data]).await.says(&[
-            &format!("cannot use data directory {data}: {why}: "),
-            "make it a directory that this user may write to, or choose another with --data",
-        ]);
+    for data in ["taken", "taken/below"] {
+        let line =
+            format!("--data / ROLLCALL_DATA: {data} is no directory, nor can it be made one: ");
+        home.refuse(&["--data", data]).await.says(&[&line, "give another path"]);
     }
+    home.write("odd/lock/x", "a directory in the place of the lock");
+    home.refuse(&["--data", "odd"]).await.says(&[
+        "cannot use data directory odd: is a directory: ",
+        "make it a directory that this user may write to, or choose another with --data",
+    ]);
 }
 
 #[tokio::test]
@@ -145,7 +148,7 @@ async fn mistakes_in_settings_are_named() {
         "begin one with 'rollcall config'",
     ]);
     let etcd = Home::new().refuse(&["--etcd", "127.0.0.1:2379"]).await;
-    etcd.says(&["--etcd: must be a URL such as \"http://127.0.0.1:2379\""]);
+    etcd.says(&["--etcd / ROLLCALL_ETCD: must be a URL such as \"http://127.0.0.1:2379\""]);
 }
 
 // ---- how it stops --------------------------------------------------------------------------------
@@ -176,6 +179,7 @@ async fn a_lame_duck_answers_on_and_says_that_it_goes() {
     assert!(began.elapsed() >= lameduck, "{:?}", began.elapsed());
     assert!(try_ask(server.dns[0], GREETER, A).await.is_none());
     assert!(!home.path("data/listening.json").exists());
+    assert!(server.log().contains("lameduck=3s"), "{}", server.log());
 }
 
 #[tokio::test]

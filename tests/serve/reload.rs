@@ -1,12 +1,11 @@
 //! `rollcall serve` and its zone files while it runs: what is read again, and what a broken file does not break.
 
-mod support;
-
 use hickory_proto::rr::RecordType::{A, TXT};
 use serde_json::json;
-use support::ask::Vigil;
-use support::server::{Home, Server};
-use support::until;
+
+use crate::support::ask::Vigil;
+use crate::support::server::{Home, Server};
+use crate::support::until;
 
 const APEX: &str = "$TTL 60\n@ SOA ns host 1 2 3 4 5\n@ NS ns\nns A 192.0.2.53\n";
 

@@ -1,18 +1,15 @@
 //! The real binary with certificates: all transports, files that change, other people's clients, the API.
 
-#[path = "support/encrypted.rs"]
-mod encrypted;
-mod support;
-
 use std::path::Path;
 use std::process::Command;
 
-use encrypted::{World, read_message, write_messages};
 use hickory_proto::rr::RecordType;
 use serde_json::json;
-use support::certificates;
-use support::server::{Home, Ran, Server, run};
-use support::{soon, until};
+
+use crate::encrypted::{self, World, read_message, write_messages};
+use crate::support::certificates;
+use crate::support::server::{Home, Ran, Server, run};
+use crate::support::{soon, until};
 
 /// A question for the address of `greeter.svc`.
 const QUERY: &[u8] =
@@ -244,5 +241,11 @@ async fn without_sections_nothing_is_encrypted_and_plain_dns_answers() {
     for transport in ["dns_tls", "dns_https", "dns_quic", "dns_h3"] {
         assert_eq!(listening(transport), 0, "{transport}");
     }
+    let at = server.http;
+    let ran = server.cli(&["ls", "--http", &format!("https://{at}")]).await;
+    let line = format!(
+        "rollcall: what answers at {at} has no TLS: leave https:// out (--http / ROLLCALL_HTTP)\n"
+    );
+    assert_eq!((ran.code, ran.err), (3, line));
     server.ask("svc.", RecordType::SOA).await;
 }

@@ -1,16 +1,15 @@
 //! How `rollcall serve` ends while something is under way.
 
-mod support;
-
 use std::net::TcpListener;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::http::Begun;
-use support::server::{Home, Server};
-use support::until;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+
+use crate::support::http::Begun;
+use crate::support::server::{Home, Server};
+use crate::support::until;
 
 async fn begun(server: &Server) -> Begun {
     let body = json!({"address": "10.0.0.7", "port": 9000, "ttl": 3600});

@@ -1,17 +1,16 @@
 //! A registry with several servers and other writers, and what watchers are told.
 
-mod support;
-
 use std::path::PathBuf;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType::{A, SRV};
 use serde_json::{Value, json};
-use support::ask::ask;
-use support::etcd::{Etcd, ROOT};
-use support::running::Running;
-use support::server::{Home, Server};
-use support::until;
+
+use crate::support::ask::ask;
+use crate::support::etcd::{Etcd, ROOT};
+use crate::support::running::Running;
+use crate::support::server::{Home, Server};
+use crate::support::until;
 
 const APP: &str = "scrm-customer-base";
 

@@ -2,15 +2,14 @@
 //!
 //! The real binary, on both of its ways; a client asks over UDP and another over TCP all the while.
 
-mod support;
-
 use hickory_proto::rr::RecordType::A;
 use serde_json::json;
-use support::ask::{Vigil, ask, ask_tcp};
-use support::server::{Home, Server};
-use support::soon;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
+
+use crate::support::ask::{Vigil, ask, ask_tcp};
+use crate::support::server::{Home, Server};
+use crate::support::soon;
 
 const NAME: &str = "greeter.svc";
 const EXPECTED: [&str; 1] = ["greeter.svc. A 10.0.0.7"];

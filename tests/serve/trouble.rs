@@ -1,8 +1,6 @@
 //! The real binary under strain: writers that get in each other's way, strangers that send rubbish, a registry
 //! that hangs while it is to stop, descriptors that run out.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
@@ -10,15 +8,16 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType::{A, SRV};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use support::ask::{ask, ask_tcp};
-use support::etcd::Etcd;
-use support::http::{Begun, Http, Reply};
-use support::running::Running;
-use support::server::{Home, Server};
-use support::{soon, until};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::task::JoinSet;
+
+use crate::support::ask::{ask, ask_tcp};
+use crate::support::etcd::Etcd;
+use crate::support::http::{Begun, Http, Reply};
+use crate::support::running::Running;
+use crate::support::server::{Home, Server};
+use crate::support::{soon, until};
 
 // ---- random histories ----------------------------------------------------------------------------
 

@@ -1,15 +1,8 @@
 //! Reply-rate limiting on sockets: what a stranger is sent who asks in others' names, and what a true client still gets.
 
-#[path = "support/dns.rs"]
-mod dns;
-#[path = "support/world.rs"]
-#[allow(dead_code, reason = "these tests use a part of it")]
-mod world;
-
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use dns::{DEADLINE, Server, settings};
 use rollcall::dns::answer::cookie::Secrets;
 use rollcall::dns::limit::{Limits, Mode};
 use rollcall::dns::{Policy, Settings, Source, Transport, UdpCalls};
@@ -18,6 +11,9 @@ use rollcall::zone::Published;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
+
+use crate::dns::{DEADLINE, Server, settings};
+use crate::world;
 
 const A: u16 = 1;
 /// Questions at once: more than any rate here allows.

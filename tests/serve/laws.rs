@@ -1,18 +1,17 @@
 //! The laws of failure (docs/architecture.md) on the real binary, with a real etcd behind it where a
 //! registry has to fail.
 
-mod support;
-
 use std::time::Duration;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType::{A, NS, SRV};
 use serde_json::{Value, json};
-use support::ask::{Vigil, ask};
-use support::etcd::Etcd;
-use support::server::{Home, Server};
-use support::until;
 use tokio::time::Instant;
+
+use crate::support::ask::{Vigil, ask};
+use crate::support::etcd::Etcd;
+use crate::support::server::{Home, Server};
+use crate::support::until;
 
 /// A refusal is to arrive within that time (docs/api.md, 503).
 const REFUSED_WITHIN: Duration = Duration::from_secs(5);
