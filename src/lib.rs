@@ -32,4 +32,6 @@ pub mod serve;
 
 pub mod cli;
 
+pub mod files;
+
 pub mod supervise;

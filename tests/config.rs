@@ -679,6 +679,63 @@ fn the_example_with_tls_works_as_it_is_written() {
 }
 
 #[test]
+fn check_warns_of_certificates_that_clients_do_not_take() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let listener = "[dns.tls]\nlisten = [\"127.0.0.1:0\"]\n";
+    let pair = "cert_file = \"cert.pem\"\nkey_file = \"key.pem\"\n";
+    let scene = Scene::new(&format!("version = 1\n[http.tls]\n{pair}{listener}{pair}"));
+    scene.file("key.pem", &key.serialize_pem());
+    for (begin, end, expected) in [
+        (2_020, 2_021, "cert.pem: warning: the certificate expired on 2021-01-01T00:00:00Z: "),
+        (
+            4_020,
+            4_021,
+            "cert.pem: warning: the certificate is not valid before 4020-01-01T00:00:00Z: ",
+        ),
+        (2_020, 4_021, "rollcall.toml is good"),
+    ] {
+        let mut own = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        own.not_before = rcgen::date_time_ymd(begin, 1, 1);
+        own.not_after = rcgen::date_time_ymd(end, 1, 1);
+        scene.file("cert.pem", &own.self_signed(&key).unwrap().pem());
+        let (said, code) = scene.check();
+        assert!(said.starts_with(expected) && code == 0, "{said}");
+        let times = said.matches("certificate").count();
+        assert_eq!(
+            times,
+            usize::from(!expected.contains("good")),
+            "once for all listeners: {said}"
+        );
+    }
+}
+
+#[test]
+fn a_certificate_for_no_listener_is_warned_of() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    fs::write(&cert, made.cert.pem()).unwrap();
+    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let pair = format!("cert_file = {cert:?}\nkey_file = {key:?}\n");
+    let listen = "listen = [\"127.0.0.1:0\"]\n";
+    for (listeners, expected) in [
+        (String::new(), 1),
+        (format!("[dns.tls]\n{listen}{pair}"), 1),
+        (format!("[dns.https]\n{listen}tls = false\n"), 1),
+        (format!("[dns.tls]\n{listen}"), 0),
+        ("[http.tls]\n".into(), 0),
+    ] {
+        let text = format!("version = 1\n[tls]\n{pair}{listeners}");
+        let loaded =
+            Config::parse(Path::new("rollcall.toml"), &text, &Overrides::default()).unwrap();
+        let said: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+        let unused = "rollcall.toml:2: tls: is used by no listener: add one, for example [dns.tls]";
+        let of_tls = said.iter().filter(|line| line.starts_with(unused));
+        assert_eq!(of_tls.count(), expected, "{listeners}: {said:?}");
+    }
+}
+
+#[test]
 fn http_without_tls_stays_on_the_machine() {
     let plain = "version = 1\n[dns.https]\ntls = false\nlisten";
     let beyond = format!("{plain} = [\"127.0.0.1:80\", \"192.0.2.1:80\"]");

@@ -10,8 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms, top to bottom: one may use those below it. `lib` and `main` stand above all of them, and
-/// `supervise` may be used by all.
-const ROOMS: [&str; 11] = [
+/// `files` and `supervise` may be used by all.
+const ROOMS: [&str; 12] = [
     "cli",
     "serve",
     "config",
@@ -22,6 +22,7 @@ const ROOMS: [&str; 11] = [
     "layout",
     "registry",
     "model",
+    "files",
     "supervise",
 ];
 
@@ -54,6 +55,7 @@ const NOT_USED: &[(&str, &[&str])] = &[
             "std::net::TcpStream",
             "std::net::UdpSocket",
             "std::fs",
+            "crate::files",
             "Instant::now",
             "SystemTime::now",
             "axum",
@@ -61,9 +63,16 @@ const NOT_USED: &[(&str, &[&str])] = &[
             "redb",
         ],
     ),
-    ("layout", &["tokio", "axum", "redb", "std::fs", "Instant::now", "SystemTime::now"]),
+    (
+        "layout",
+        &["tokio", "axum", "redb", "std::fs", "crate::files", "Instant::now", "SystemTime::now"],
+    ),
     ("registry", &["axum", "hyper", "hickory_proto", "domain"]),
-    ("model", &["tokio", "axum", "redb", "hickory_proto", "domain", "std::fs", "tracing"]),
+    (
+        "model",
+        &["tokio", "axum", "redb", "hickory_proto", "domain", "std::fs", "crate::files", "tracing"],
+    ),
+    ("files", &["axum", "redb", "hickory_proto", "domain"]),
     ("supervise", &["axum", "redb", "hickory_proto", "domain", "std::fs"]),
 ];
 

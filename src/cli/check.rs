@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::error::{DONE, Error, Outcome, REFUSED};
 use super::output;
 use crate::config::{Config, Overrides, Problem, RegistryChoice};
+use crate::serve::certificate_warnings;
 
 /// Check a configuration and the zone files it names
 #[derive(Debug, clap::Args)]
@@ -30,11 +31,12 @@ pub(super) struct Args {
 }
 
 pub(super) fn check(args: &Args) -> Outcome {
-    let (config, problems, warnings) =
+    let (config, problems, mut warnings) =
         match Config::load(args.file.as_deref(), &Overrides::default()) {
             Ok(loaded) => (Some(loaded.config), Vec::new(), loaded.warnings),
             Err(problems) => (None, problems.0, Vec::new()),
         };
+    warnings.extend(config.iter().flat_map(certificate_warnings));
     if args.json {
         let rows = |problems: &[Problem]| problems.iter().map(row).collect::<Vec<_>>();
         output::json(&json!({ "problems": rows(&problems), "warnings": rows(&warnings) }))?;

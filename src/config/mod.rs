@@ -27,7 +27,7 @@ mod zones;
 pub use forward::Choice as ForwardChoice;
 pub use problem::{Problem, Problems, io_reason};
 pub use secrets::{Secret, read_secret};
-pub use zonefiles::{Stamp, Stamps, read_zone_file};
+pub use zonefiles::read_zone_file;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -36,6 +36,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use crate::files::Stamps;
 use crate::registry::EtcdSettings;
 use crate::tls::Identity;
 use crate::zone::{Pin, ZoneSettings};

@@ -210,6 +210,11 @@ impl<'d> Section<'d> {
         self.document.report(self.line_of(key), message);
     }
 
+    /// What is legal and unwise about the section as a whole.
+    pub(super) fn warning(&self, message: &str) -> Problem {
+        Problem::at(&self.document.path, self.line, format!("{}: {message}", self.name))
+    }
+
     /// The key's line, or the section's where the key is absent.
     pub(super) fn line_of(&self, key: &'static str) -> usize {
         self.value(key).map_or(self.line, |value| self.document.line_of(value.span()))

@@ -22,6 +22,8 @@ pub(super) struct Identities {
     /// What `[tls]` says: whether it is there, and the files that can be used.
     shared_given: bool,
     shared: Option<Files>,
+    /// What to say if no listener uses those.
+    unused: Option<Problem>,
     all: Vec<Arc<Identity>>,
     /// Keys that others can read.
     warnings: Vec<Problem>,
@@ -38,12 +40,16 @@ impl Identities {
         } else if identities.shared_given && !section.has("cert_file") && !section.has("key_file") {
             section.report("cert_file", "is missing, for example: cert_file = \"rollcall.pem\"");
         }
+        let unused =
+            "is used by no listener: add one, for example [dns.tls] listen = [\"127.0.0.1:853\"]";
+        identities.unused = identities.shared_given.then(|| section.warning(unused));
         section.finish();
         identities
     }
 
     /// All of them, and what is unwise about them.
-    pub(super) fn into_all(self) -> (Vec<Arc<Identity>>, Vec<Problem>) {
+    pub(super) fn into_all(mut self) -> (Vec<Arc<Identity>>, Vec<Problem>) {
+        self.warnings.extend(self.unused);
         (self.all, self.warnings)
     }
 
@@ -63,6 +69,9 @@ impl Identities {
                 "is missing: give cert_file and key_file here, or in [tls] for all listeners";
             section.report("cert_file", message);
             return None;
+        }
+        if own.is_none() {
+            self.unused = None;
         }
         let files = Files { client_ca, ..own.or_else(|| self.shared.clone())? };
         self.load(section, files)

@@ -1,42 +1,14 @@
-//! Zone files on disk: their text, that of the files they include, and how all of them were when they were read.
+//! Zone files on disk: their text and that of the files they include, with how all of them were when they were read.
 //!
 //! Knows nothing of how a zone file is written.
 
-use std::collections::BTreeMap;
-use std::fs::{File, Metadata};
-use std::io::{Error, ErrorKind, Read as _};
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::io::{Error, ErrorKind};
+use std::path::Path;
 
 use super::problem::io_reason;
+use crate::files::{self, Stamp, Stamps};
 use crate::zone::ZoneName;
 use crate::zone::zonefile::{FILE_OCTETS_MAX, ZoneFile, ZoneFileError, ZoneFileErrors};
-
-/// What changes with a file. Times alone are too coarse on some file systems, or are set back by whoever copies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
-    node: (u64, u64),
-    octets: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-/// How files were just before they were read, by path; none where there was no file, or none that may be looked at.
-pub type Stamps = BTreeMap<PathBuf, Option<Stamp>>;
-
-impl Stamp {
-    /// That of a file as it is now.
-    #[must_use]
-    pub fn of(path: &Path) -> Option<Self> {
-        let of = |of: Metadata| Self {
-            node: (of.dev(), of.ino()),
-            octets: of.len(),
-            modified: (of.mtime(), of.mtime_nsec()),
-            changed: (of.ctime(), of.ctime_nsec()),
-        };
-        std::fs::metadata(path).ok().map(of)
-    }
-}
 
 /// Reads a zone file and those that it includes.
 ///
@@ -70,19 +42,6 @@ pub(super) fn parse(
 pub(super) fn text_of(path: &Path, stamps: &mut Stamps) -> Result<String, Error> {
     // One that is included twice may change between; what was first seen of it is what is compared.
     stamps.entry(path.to_owned()).or_insert_with(|| Stamp::of(path));
-    // Opening a pipe waits for its other end.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(Error::new(ErrorKind::InvalidInput, "it is no regular file"));
-    }
-    let mut text = String::new();
-    let read = File::open(path)?.take(FILE_OCTETS_MAX as u64 + 1).read_to_string(&mut text);
-    let read = read.map_err(|error| match error.kind() {
-        ErrorKind::InvalidData => Error::new(ErrorKind::InvalidData, "it is not UTF-8 text"),
-        _ => error,
-    })?;
-    if read > FILE_OCTETS_MAX {
-        let message = format!("it is longer than {FILE_OCTETS_MAX} octets");
-        return Err(Error::new(ErrorKind::InvalidData, message));
-    }
-    Ok(text)
+    String::from_utf8(files::read(path, FILE_OCTETS_MAX)?)
+        .map_err(|_| Error::new(ErrorKind::InvalidData, "it is not UTF-8 text"))
 }

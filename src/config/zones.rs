@@ -12,7 +12,8 @@ use super::reader::Section;
 use super::sections::path;
 
 use super::values::{ValueError, list, parsed, socket_address, text, whole, whole_secs};
-use super::zonefiles::{self, Stamps};
+use super::zonefiles;
+use crate::files::Stamps;
 use crate::model::{AppName, Namespace, limits};
 use crate::zone::slips::{self, Slip};
 use crate::zone::zonefile::StaticRecord;

@@ -158,10 +158,6 @@ fn forwarding(
     let outlet = forward::Outlet::new(stats.counters(Transport::Udp), limiter);
     let serve = forward::serve(forwarder.clone(), jobs, outlet, tasks.stop_token());
     tasks.spawn("dns forward", serve);
-    if let Some(file) = forwarder.file() {
-        let follow = forward::follow(forwarder.clone(), file, tasks.stop_token());
-        tasks.spawn("dns forward upstreams", follow);
-    }
     Some(queue)
 }
 

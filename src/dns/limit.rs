@@ -18,6 +18,7 @@ use foldhash::quality::RandomState;
 use tokio::time::Instant;
 
 use super::answer::query::Question;
+use super::network::{IPV4_PREFIX, IPV6_PREFIX, Network};
 use crate::model::Nets;
 
 /// How replies are limited. The bounds of each field are beside its default, in the configuration's comments.
@@ -53,12 +54,6 @@ pub enum Mode {
     /// Yes.
     On,
 }
-
-/// How long the prefix of an IPv4 network is, unless somebody says otherwise: who has one of its addresses can take
-/// the others'.
-pub(super) const IPV4_PREFIX: u8 = 24;
-/// The same of an IPv6 network.
-pub(super) const IPV6_PREFIX: u8 = 56;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -143,7 +138,7 @@ impl Limiter {
         if self.limits.exempt.contain(client) {
             return Judgement::Pass;
         }
-        let network = network(client, self.limits.ipv4_prefix, self.limits.ipv6_prefix);
+        let network = Network::of(client, self.limits.ipv4_prefix, self.limits.ipv6_prefix);
         let Limits { mode, replies_per_second, negatives_per_second, all_per_second, slip, .. } =
             self.limits;
         let question = Question::read(reply);
@@ -170,7 +165,7 @@ impl Limiter {
 
     /// Charges an account with one reply; whether it is within its rate. One that is beyond is not charged more, so
     /// that it is even again a second after the flood.
-    fn charge(&self, network: u128, says: Says<'_>, rate: u32, now: u32) -> bool {
+    fn charge(&self, network: Network, says: Says<'_>, rate: u32, now: u32) -> bool {
         let hash = self.hashing.hash_one((network, says));
         let (tag, place) = ((hash >> 32) as u32, hash as u32 as usize);
         let first = place % (self.accounts.len() / WAYS) * WAYS;
@@ -184,17 +179,6 @@ impl Limiter {
         });
         charged.is_ok()
     }
-}
-
-/// The network of an address, in as many bits as count.
-pub(super) fn network(client: IpAddr, ipv4_prefix: u8, ipv6_prefix: u8) -> u128 {
-    let (bits, width, prefix) = match client {
-        IpAddr::V4(v4) => (u128::from(v4.to_bits()), 32, ipv4_prefix),
-        IpAddr::V6(v6) => (v6.to_bits(), 128, ipv6_prefix),
-    };
-    let host_bits = width - u32::from(prefix).min(width);
-    // What is shifted out altogether is one network; IPv4 and IPv6 apart.
-    bits.checked_shr(host_bits).unwrap_or(0) << 1 | u128::from(width == 128)
 }
 
 /// By how much an account is ahead of its time; 0 is nobody's. What looks further ahead than it can be, even by another
@@ -291,15 +275,6 @@ mod tests {
             assert_eq!(judged(&limiter(|_| {}), exempt), [110, 0, 0, 0], "{exempt}");
         }
         assert!(Limiter::new(&Limits::default()).is_none());
-    }
-
-    #[test]
-    fn networks_are_as_long_as_said() {
-        let network = |text: &str| network(text.parse().unwrap(), 0, 64);
-        assert_eq!(network("192.0.2.1"), network("10.0.0.1"));
-        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:0:0:1"));
-        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
-        assert_ne!(network("0.0.0.0"), network("::"));
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub struct Settings {
     pub udp_calls: UdpCalls,
     /// TCP connections at once in all.
     pub tcp_connections_max: usize,
-    /// TCP connections at once from one address.
+    /// TCP connections at once from one client: an IPv4 address, or a /64 of IPv6.
     pub tcp_connections_per_client_max: usize,
     /// How long a TCP connection may be idle (RFC 7766 section 6.2.3).
     pub tcp_idle: Duration,

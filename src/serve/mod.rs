@@ -17,6 +17,7 @@
 //! Knows nothing of how any room does its work.
 
 mod background;
+mod certificates;
 mod compiler;
 mod data;
 mod descriptors;
@@ -30,6 +31,7 @@ mod serials;
 mod signals;
 mod staleness;
 
+pub use self::certificates::certificate_warnings;
 use crate::config::Config;
 use crate::registry::embedded;
 use crate::supervise::TaskFailed;
@@ -68,9 +70,10 @@ pub enum ServeError {
 ///
 /// # Errors
 /// What kept it from starting, or what ended it.
-pub fn run(config: Config) -> Result<(), ServeError> {
+pub fn run(mut config: Config) -> Result<(), ServeError> {
     logging::start(&config.log);
-    descriptors::make_room(&config);
+    certificates::warn(&config);
+    descriptors::make_room(&mut config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         let signals = signals::Signals::install()?;

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::certificates::Certificates;
 use super::compiler::{Compiler, Measures};
 use super::data::{Data, DataError};
 use super::readiness::Health;
@@ -20,12 +21,12 @@ use crate::api::{self, Api, History};
 use crate::config::{Config, RegistryChoice};
 use crate::dns;
 use crate::dns::answer::cookie::SECRET_OCTETS;
-use crate::dns::forward::{self, ForwardError, Forwarder};
+use crate::dns::forward::{self, Forwarder};
 use crate::layout::Parsed;
 use crate::layout::native::Keys;
 use crate::registry::embedded::EmbeddedRegistry;
 use crate::registry::etcd::EtcdRegistry;
-use crate::registry::mirror::{Mirror, Pacing};
+use crate::registry::mirror::{Arrived, Mirror, Pacing};
 use crate::registry::{Entry, Registry};
 use crate::supervise::Tasks;
 use crate::tls;
@@ -184,30 +185,18 @@ impl Parts {
     ) -> Result<(), ServeError> {
         let Self { config, data, registry, dns, http } = self;
         let keys = Keys::new(&config.prefix);
-        let (send, deltas) = mpsc::channel(DELTAS_MAX);
+        let certificates = Certificates::of(&config);
+        let (mirror, deltas) = mirror(&registry, &keys);
         let (send_contents, contents) = mpsc::channel(CONTENTS_MAX);
-        let layout = keys.clone();
-        let parse = Arc::new(move |entry: &Entry| {
-            // A listing has very many, and those who answer come first, as in the compiler.
-            std::thread::yield_now();
-            layout.parse(entry)
-        });
-        let prefix = keys.prefix().to_owned();
-        let mirror: Mirror<Parsed> =
-            Mirror::new(registry.clone(), prefix, parse, send, Pacing::default());
-
         let mut catalogue = Catalogue::new(&config.zones, &config.pins, &serials::load(&data));
         let published = Arc::new(Published::new(catalogue.compile(&|| Duration::ZERO).snapshot));
         let history = Arc::new(History::new(config.http.history_events_max));
         let (save, saved) = watch::channel(catalogue.serials());
         let measures = Measures::default();
         let stats = Arc::new(dns::Stats::default());
-        let status = mirror.status();
+        let shared_registry = matches!(config.registry, RegistryChoice::Etcd(_));
         let health = Health {
-            registry: match config.registry {
-                RegistryChoice::Embedded => "embedded",
-                RegistryChoice::Etcd(_) => "etcd",
-            },
+            registry: if shared_registry { "etcd" } else { "embedded" },
             source: mirror.status(),
             published: published.clone(),
             draining,
@@ -227,9 +216,10 @@ impl Parts {
             &measures,
             &reload.measures,
         );
+        exposition.register_collector(Box::new(certificates));
         let api = Api {
             registry,
-            shared_registry: matches!(config.registry, RegistryChoice::Etcd(_)),
+            shared_registry,
             keys,
             published: published.clone(),
             guard,
@@ -240,59 +230,87 @@ impl Parts {
             settings: config.http,
             wall_clock: wall_time,
         };
-        let serials = save;
         let compiler = Compiler {
             catalogue,
             deltas,
             contents,
             published: published.clone(),
             history,
-            serials,
+            serials: save,
             measures,
         };
 
-        let mut secret = [0; SECRET_OCTETS];
-        getrandom::fill(&mut secret).map_err(std::io::Error::from)?;
-        let source = dns::Source::new(published.clone(), config.dns.policy(secret), unix_secs);
-        let source = forwarding(source, config.dns.forward, dns.addresses(), forwarded)?;
+        let source = source(config.dns, &published, dns.addresses(), forwarded)?;
         dns.run(&source, &stats, tasks)?;
-        tasks.spawn("staleness", staleness::watch(status, published, tasks.stop_token()));
+        let stop = || tasks.stop_token();
+        if let Some(forwarder) = source.forwarder() {
+            let follow = forward::follow(forwarder.clone(), hangups.subscribe(), stop());
+            tasks.spawn("upstreams", follow);
+        }
+        tasks.spawn("staleness", staleness::watch(mirror.status(), published, stop()));
         if !config.identities.is_empty() {
-            let (hangups, stop) = (hangups.subscribe(), tasks.stop_token());
-            tasks.spawn("certificates", tls::keep(config.identities, hangups, stop));
+            let keep = tls::keep(config.identities, wall_time, hangups.subscribe(), stop());
+            tasks.spawn("certificates", keep);
         }
         tasks.spawn("compiler", compiler.start(Handle::current())?);
-        let reload =
-            reload.run(config.zones, config.zone_files, hangups.subscribe(), tasks.stop_token());
+        let reload = reload.run(config.zones, config.zone_files, hangups.subscribe(), stop());
         tasks.spawn("reload", reload);
-        tasks.spawn("hangups", hangups.pass_on(tasks.stop_token()));
-        tasks.spawn("serials", serials::keep(data, saved, tasks.stop_token()));
-        // The view is kept up as long as there may be a write that waits to see itself in it; the compiler
-        // ends with the mirror, and the serials' keeper with the compiler.
-        let unwatched = CancellationToken::new();
-        let (runtime, until) = (Handle::current(), unwatched.clone());
-        let mirror = move || runtime.block_on(mirror.run(until));
-        tasks.spawn("mirror", background::start("mirror", mirror)?);
-        let (stop, last) = (tasks.stop_token(), unwatched.drop_guard());
-        tasks.spawn("http", async move {
-            api::serve(api, http, stop, DRAIN).await;
-            drop(last);
-            Ok(())
-        });
-        Ok(())
+        tasks.spawn("hangups", hangups.pass_on(stop()));
+        tasks.spawn("serials", serials::keep(data, saved, stop()));
+        write_and_watch(api, http, mirror, tasks)
     }
 }
 
-/// Answers from there, and from other servers if the configuration names some.
-fn forwarding(
-    own: dns::Source,
-    settings: Option<forward::Settings>,
+/// Keeps a copy of what is registered under our prefix, and tells the compiler of its changes.
+fn mirror(
+    registry: &Arc<dyn Registry>,
+    keys: &Keys,
+) -> (Mirror<Parsed>, mpsc::Receiver<Arrived<Parsed>>) {
+    let (send, deltas) = mpsc::channel(DELTAS_MAX);
+    let layout = keys.clone();
+    let parse = Arc::new(move |entry: &Entry| {
+        // A listing has very many, and those who answer come first, as in the compiler.
+        std::thread::yield_now();
+        layout.parse(entry)
+    });
+    let prefix = keys.prefix().to_owned();
+    (Mirror::new(registry.clone(), prefix, parse, send, Pacing::default()), deltas)
+}
+
+/// What answers come from: the snapshot that is published, and other servers if the configuration names some.
+fn source(
+    settings: dns::Settings,
+    published: &Arc<Published>,
     listeners: Vec<SocketAddr>,
-    stats: Arc<forward::stats::Stats>,
-) -> Result<dns::Source, ForwardError> {
-    let Some(settings) = settings else { return Ok(own) };
-    let forwarder = Forwarder::new(settings, own.clone(), listeners, stats)?;
+    forwarded: Arc<forward::stats::Stats>,
+) -> Result<dns::Source, ServeError> {
+    let mut secret = [0; SECRET_OCTETS];
+    getrandom::fill(&mut secret).map_err(std::io::Error::from)?;
+    let own = dns::Source::new(published.clone(), settings.policy(secret), unix_secs);
+    let Some(forward) = settings.forward else { return Ok(own) };
+    let forwarder = Forwarder::new(forward, own.clone(), listeners, forwarded)?;
     Ok(own.with_forwarder(forwarder))
+}
+
+/// Runs the API, and the mirror for longer than that: the view is kept up as long as there may be a write that waits to
+/// see itself in it. The compiler ends with the mirror, and the serials' keeper with the compiler.
+fn write_and_watch(
+    api: Api,
+    http: api::Listener,
+    mirror: Mirror<Parsed>,
+    tasks: &Tasks,
+) -> Result<(), ServeError> {
+    let unwatched = CancellationToken::new();
+    let (runtime, until) = (Handle::current(), unwatched.clone());
+    let mirror = move || runtime.block_on(mirror.run(until));
+    tasks.spawn("mirror", background::start("mirror", mirror)?);
+    let (stop, last) = (tasks.stop_token(), unwatched.drop_guard());
+    tasks.spawn("http", async move {
+        api::serve(api, http, stop, DRAIN).await;
+        drop(last);
+        Ok(())
+    });
+    Ok(())
 }
 
 /// The time in seconds since 1970, cut to 32 bits (RFC 9018 section 4.3).
@@ -303,6 +321,6 @@ fn unix_secs() -> u32 {
 
 /// The one place where the server reads the wall clock: for notes that people read, and for cookies.
 #[expect(clippy::disallowed_methods, reason = "wall time is read in serve and passed on")]
-fn wall_time() -> SystemTime {
+pub(super) fn wall_time() -> SystemTime {
     SystemTime::now()
 }

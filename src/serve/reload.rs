@@ -1,31 +1,26 @@
 //! Reads zone files again when they change, or when SIGHUP says so. One that can't be served leaves its zone as it
 //! was, with one warning.
 //!
-//! Files are looked at every other second: that works on every file system and for included files alike, also
-//! where a watch would follow the old file of those that are replaced. A change is read at the look after the one that
-//! saw it, if nothing has changed since: a file that is being written is not taken for a finished one.
+//! Included files count as well, and so do files that are missing.
 //!
 //! Knows nothing of what zone files hold.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Stamp, Stamps, read_zone_file};
+use crate::config::read_zone_file;
+use crate::files::{Looks, Stamps, Watched};
 use crate::zone::zonefile::ZoneFileErrors;
 use crate::zone::{Contents, Guard, ZoneSettings};
-
-/// Between two looks at the files.
-const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What is measured of it.
 #[derive(Debug, Clone, Default)]
@@ -64,37 +59,30 @@ impl Reload {
         self,
         zones: Vec<ZoneSettings>,
         stamps: Stamps,
-        mut hangups: watch::Receiver<()>,
+        hangups: watch::Receiver<()>,
         stop: CancellationToken,
     ) -> Result<(), String> {
         let now = (self.wall_clock)();
         zones.iter().filter(|zone| zone.file.is_some()).for_each(|zone| {
             self.measures.note(zone, true, now);
         });
-        let mut watched = blocking(move || Watched::new(zones, &stamps)).await?;
-        let mut looks = interval(LOOK_INTERVAL);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut all = blocking(move || All::new(zones, &stamps)).await?;
+        let mut looks = Looks::new(hangups);
         loop {
             let asked = tokio::select! {
-                // First: who passes signals on stops at the same time.
-                biased;
                 () = stop.cancelled() => return Ok(()),
-                _ = looks.tick() => false,
-                told = hangups.changed() => {
-                    told.map_err(|_| "nobody passes signals on any more")?;
-                    true
-                }
+                asked = looks.next() => asked,
             };
             // A file system that hangs must not keep the server from ending.
             let look = blocking(move || {
-                let found = watched.look(asked);
-                (watched, found)
+                let found = all.look(asked);
+                (all, found)
             });
             let (back, found) = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 looked = look => looked?,
             };
-            watched = back;
+            all = back;
             for found in found {
                 let contents = self.take(found);
                 let Some(contents) = contents else { continue };
@@ -141,18 +129,14 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// The zones, and how their files were when they were read last.
-struct Watched {
+struct All {
     zones: Vec<ZoneSettings>,
     files: Vec<Files>,
 }
 
 /// The files of one zone: its own, then those that were included.
-#[derive(Default)]
 struct Files {
-    /// As they were just before they were read.
-    read: Stamps,
-    /// As the last look saw them, where that differs.
-    changed: Option<Vec<Option<Stamp>>>,
+    watched: Watched,
     /// Whether the zone is served from its file.
     served: bool,
 }
@@ -164,7 +148,7 @@ struct Found {
     outcome: Result<(Contents, usize), ZoneFileErrors>,
 }
 
-impl Watched {
+impl All {
     fn new(mut zones: Vec<ZoneSettings>, stamps: &Stamps) -> Self {
         let files = zones.iter_mut().map(|zone| {
             // What was read of it is the catalogue's, and may be large.
@@ -175,7 +159,7 @@ impl Watched {
                 let stamp = stamps.get(&path).copied().flatten();
                 (path, stamp)
             });
-            Files { read: read.collect(), changed: None, served: file.is_some() }
+            Files { watched: Watched::new(read.collect()), served: file.is_some() }
         });
         Self { files: files.collect(), zones }
     }
@@ -185,7 +169,7 @@ impl Watched {
         let mut found = Vec::new();
         for (zone, files) in self.zones.iter().zip(&mut self.files) {
             let Some(path) = &zone.path else { continue };
-            if files.is_due(asked) {
+            if files.are_due(asked) {
                 found.push(files.read_again(zone, path, &self.zones));
             }
         }
@@ -194,25 +178,18 @@ impl Watched {
 }
 
 impl Files {
-    fn is_due(&mut self, asked: bool) -> bool {
-        let now: Vec<Option<Stamp>> = self.read.keys().map(|path| Stamp::of(path)).collect();
+    fn are_due(&mut self, asked: bool) -> bool {
         if asked {
             // A zone whose apex is built in has no file to miss.
-            return self.served || now.iter().any(Option::is_some);
+            return self.served || self.watched.are_there();
         }
-        if now.iter().eq(self.read.values()) {
-            self.changed = None;
-            return false;
-        }
-        let settled = self.changed.as_ref() == Some(&now);
-        self.changed = Some(now);
-        settled
+        self.watched.have_changed()
     }
 
     fn read_again(&mut self, zone: &ZoneSettings, path: &Arc<Path>, all: &[ZoneSettings]) -> Found {
         let mut read = Stamps::new();
         let outcome = read_zone_file(path, &zone.name, &mut read);
-        *self = Self { read, changed: None, served: self.served || outcome.is_ok() };
+        *self = Self { watched: Watched::new(read), served: self.served || outcome.is_ok() };
         let outcome = outcome.map(|file| {
             let records = file.records.len();
             let settings = ZoneSettings { file: Some(Arc::new(file)), ..zone.clone() };
@@ -225,16 +202,17 @@ impl Files {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::Stamp;
 
     /// The default zone with its file in a folder.
-    fn watched(folder: &Path) -> (Watched, std::path::PathBuf) {
+    fn watched(folder: &Path) -> (All, std::path::PathBuf) {
         let path = folder.join("svc.zone");
         let zone = ZoneSettings { path: Some(path.as_path().into()), ..ZoneSettings::default() };
-        (Watched::new(vec![zone], &Stamps::new()), path)
+        (All::new(vec![zone], &Stamps::new()), path)
     }
 
     /// The outcomes of a look: how many records, or none.
-    fn looked(watched: &mut Watched, asked: bool) -> Vec<Option<usize>> {
+    fn looked(watched: &mut All, asked: bool) -> Vec<Option<usize>> {
         let found = watched.look(asked).into_iter();
         found.map(|found| found.outcome.ok().map(|(_, records)| records)).collect()
     }
@@ -273,11 +251,11 @@ mod tests {
         let (watched, path) = watched(folder.path());
         std::fs::write(&path, "old").unwrap();
         let stamps = [(path.clone(), Stamp::of(&path))].into();
-        let mut watched = Watched::new(watched.zones, &stamps);
+        let mut watched = All::new(watched.zones, &stamps);
         assert_eq!(looked(&mut watched, false), []);
         assert_eq!(looked(&mut watched, false), []);
         std::fs::write(&path, "newer").unwrap();
-        let mut watched = Watched::new(watched.zones, &stamps);
+        let mut watched = All::new(watched.zones, &stamps);
         assert_eq!(looked(&mut watched, false), []);
         assert_eq!(looked(&mut watched, false), [None]);
     }

@@ -56,7 +56,8 @@ impl Connector {
         let config = match own {
             None => builder.with_no_client_auth(),
             Some((cert, key)) => {
-                let key = SingleCertAndKey::from(pem::certified_key(cert, key)?);
+                let (key, _) = pem::certified_key(cert, key)?;
+                let key = SingleCertAndKey::from(key);
                 let resolver: Arc<dyn ResolvesClientCert> = Arc::new(key);
                 builder.with_client_cert_resolver(resolver)
             }

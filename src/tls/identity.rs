@@ -5,8 +5,8 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
@@ -15,6 +15,8 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 
 use super::pem::{self, TlsError};
 use super::provider;
+use super::validity::Validity;
+use crate::files::Watched;
 
 /// The files of an identity, all PEM.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,30 +34,22 @@ pub struct Identity {
     files: Files,
     current: ArcSwap<Material>,
     /// The files as they were when they were read last, good or bad: a bad pair is told of once.
-    read: Mutex<Stamps>,
+    watched: Mutex<Watched>,
+    /// Whether they were good then.
+    good: AtomicBool,
 }
 
 /// What the files held when all was well with them.
 pub(super) struct Material {
     pub(super) key: Arc<CertifiedKey>,
     pub(super) clients: Option<Arc<dyn ClientCertVerifier>>,
-}
-
-/// How files are told to have changed without reading them.
-type Stamps = Vec<Option<Stamp>>;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    modified: Option<SystemTime>,
-    octets: u64,
-    /// A link that leads elsewhere, as in a mounted secret, may lead to a file of the same size and age.
-    inode: u64,
+    pub(super) validity: Validity,
 }
 
 /// What a look at the files came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Looked {
-    /// They are as they were.
+    /// They are as they were, or still change.
     Same,
     /// What they hold is used from now on.
     Taken,
@@ -70,9 +64,9 @@ impl Identity {
     /// The file that can't be used, and why.
     pub fn load(files: Files) -> Result<Self, TlsError> {
         // Before the files are read, so that whatever changes meanwhile is seen as a change.
-        let stamps = files.stamps();
-        let material = Material::load(&files)?;
-        Ok(Self { files, current: ArcSwap::from_pointee(material), read: Mutex::new(stamps) })
+        let watched = Mutex::new(files.watched());
+        let current = ArcSwap::from_pointee(Material::load(&files)?);
+        Ok(Self { files, current, watched, good: AtomicBool::new(true) })
     }
 
     /// Its files.
@@ -81,21 +75,35 @@ impl Identity {
         &self.files
     }
 
+    /// How long the certificate that is in use is good.
+    #[must_use]
+    pub fn validity(&self) -> Validity {
+        self.current.load().validity
+    }
+
+    /// Whether the files could be used when they were read last; else older ones are in use.
+    #[must_use]
+    pub fn is_as_its_files(&self) -> bool {
+        self.good.load(Relaxed)
+    }
+
     /// Gives our certificate to whatever brings TLS of its own.
     #[must_use]
     pub fn resolver(self: &Arc<Self>) -> Arc<dyn ResolvesServerCert> {
         Arc::new(Resolver(self.clone()))
     }
 
-    /// Looks at the files, and takes what they hold if they changed since they were read, or in any case.
+    /// Looks at the files, and takes what they hold if they changed since they were read and have settled, or in any
+    /// case.
     pub(super) fn look(&self, in_any_case: bool) -> Looked {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamps = self.files.stamps();
-        if stamps == *read && !in_any_case {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if !in_any_case && !watched.have_changed() {
             return Looked::Same;
         }
-        *read = stamps;
-        match Material::load(&self.files) {
+        *watched = self.files.watched();
+        let loaded = Material::load(&self.files);
+        self.good.store(loaded.is_ok(), Relaxed);
+        match loaded {
             Ok(material) => {
                 self.current.store(Arc::new(material));
                 Looked::Taken
@@ -111,9 +119,9 @@ impl Identity {
 
 impl Material {
     fn load(files: &Files) -> Result<Self, TlsError> {
-        let key = Arc::new(pem::certified_key(&files.cert, &files.key)?);
+        let (key, validity) = pem::certified_key(&files.cert, &files.key)?;
         let clients = files.client_ca.as_deref().map(verifier).transpose()?;
-        Ok(Self { key, clients })
+        Ok(Self { key: Arc::new(key), clients, validity })
     }
 }
 
@@ -125,19 +133,10 @@ fn verifier(file: &Path) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
 }
 
 impl Files {
-    fn stamps(&self) -> Stamps {
+    fn watched(&self) -> Watched {
         let all = [Some(&self.cert), Some(&self.key), self.client_ca.as_ref()];
-        all.into_iter().flatten().map(|file| stamp(file)).collect()
+        Watched::now(all.into_iter().flatten().map(PathBuf::as_path))
     }
-}
-
-fn stamp(file: &Path) -> Option<Stamp> {
-    let about = std::fs::metadata(file).ok()?;
-    #[cfg(unix)]
-    let inode = std::os::unix::fs::MetadataExt::ino(&about);
-    #[cfg(not(unix))]
-    let inode = 0;
-    Some(Stamp { modified: about.modified().ok(), octets: about.len(), inode })
 }
 
 impl PartialEq for Identity {

@@ -1,19 +1,15 @@
-//! Keeps identities as their files are: a look every few seconds, which finds every way of replacing a file, on
-//! every file system, links of a mounted secret included.
+//! Keeps identities as their files are, and says when they can't be, or when a new certificate is not a good one.
 //!
 //! Knows nothing of who uses an identity.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::SystemTime;
 
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::identity::{Identity, Looked};
-
-/// How often files are looked at; nobody waits for a new certificate more urgently than that.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+use crate::files::Looks;
 
 /// Looks at the files until it is told to stop, and reads them all whenever `hangups` changes.
 ///
@@ -21,23 +17,25 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// None; the form is that of all tasks.
 pub async fn keep(
     identities: Vec<Arc<Identity>>,
-    mut hangups: watch::Receiver<()>,
+    wall_clock: fn() -> SystemTime,
+    hangups: watch::Receiver<()>,
     stop: CancellationToken,
 ) -> Result<(), String> {
-    let mut looks = interval(LOOK_INTERVAL);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looks = Looks::new(hangups);
     loop {
         let in_any_case = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            _ = looks.tick() => false,
-            // Who passes signals on ends only when the server does.
-            Ok(()) = hangups.changed() => true,
+            asked = looks.next() => asked,
         };
-        look(&identities, in_any_case).await;
+        // A file system that hangs must not keep the server from ending.
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = look(&identities, in_any_case, wall_clock) => {}
+        }
     }
 }
 
-async fn look(identities: &[Arc<Identity>], in_any_case: bool) {
+async fn look(identities: &[Arc<Identity>], in_any_case: bool, wall_clock: fn() -> SystemTime) {
     // Files that several share are told of once.
     let mut told = Vec::new();
     for identity in identities {
@@ -47,7 +45,10 @@ async fn look(identities: &[Arc<Identity>], in_any_case: bool) {
         let cert = identity.files().cert.display();
         match looked {
             Ok(Looked::Same) => {}
-            Ok(Looked::Taken) => tracing::info!(%cert, "certificate read anew"),
+            Ok(Looked::Taken) => match identity.validity().trouble(wall_clock()) {
+                None => tracing::info!(%cert, "certificate read anew"),
+                Some(trouble) => tracing::warn!(%cert, "certificate read anew: {trouble}"),
+            },
             Ok(Looked::Kept(error)) if told.contains(&error) => {}
             Ok(Looked::Kept(error)) => {
                 tracing::warn!(%error, "cannot use the new certificate: going on with the old one");

@@ -2,7 +2,7 @@
 //! under them.
 //!
 //! ```text
-//! files --Identity (looked at every few seconds, by `keep`)--> Acceptor --> dns over tls, https; http api
+//! files --Identity (looked at every other second, by `keep`)--> Acceptor --> dns over tls, https; http api
 //!                                                         +--> resolver() --> what brings TLS of its own (quic)
 //! ```
 //!
@@ -15,6 +15,7 @@ mod keep;
 mod pem;
 #[cfg(test)]
 mod tests;
+mod validity;
 
 use std::sync::{Arc, LazyLock};
 
@@ -25,6 +26,7 @@ pub use self::connect::{ClientStream, ConnectError, Connector, wants_certificate
 pub use self::identity::{Files, Identity};
 pub use self::keep::keep;
 pub use self::pem::TlsError;
+pub use self::validity::Validity;
 
 /// The one provider of cryptography; named, so that another crate's choice of a default changes nothing here.
 fn provider() -> Arc<CryptoProvider> {

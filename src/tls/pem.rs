@@ -2,20 +2,26 @@
 //!
 //! Knows nothing of who uses a certificate.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::sign::CertifiedKey;
-use tokio_rustls::rustls::{Error, InconsistentKeys};
+use tokio_rustls::rustls::{CertificateError, Error, InconsistentKeys};
 
 use super::provider;
+use super::validity::Validity;
+use crate::files;
 
 /// Largest file: a bundle of all public authorities has a quarter of it.
-const FILE_OCTETS_MAX: u64 = 1 << 20;
+const FILE_OCTETS_MAX: usize = 1 << 20;
+/// What stands in a key that OpenSSL encrypted in its own way, before there was PKCS#8 (RFC 1421 section 4.6.1.1).
+const ENCRYPTED: &str = "Proc-Type: 4,ENCRYPTED";
+/// Said of a key that can't be used without a passphrase, and of a file that holds no key at all.
+const NO_KEY: &str =
+    "holds no private key that is not encrypted: give a PEM file with -----BEGIN PRIVATE KEY-----";
 
 /// A file can't be used. Displays as the file, why, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,24 +39,35 @@ impl TlsError {
     }
 }
 
-/// A certificate chain and its key, which belong together.
-pub(super) fn certified_key(cert: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
+/// A certificate chain and its key, which belong together; and how long the certificate is good.
+pub(super) fn certified_key(cert: &Path, key: &Path) -> Result<(CertifiedKey, Validity), TlsError> {
     let chain = certificates(cert)?;
-    let private = PrivateKeyDer::from_pem_slice(&read(key)?)
-        .map_err(|error| TlsError::new(key, no_key(&error)))?;
-    CertifiedKey::from_der(chain, private, &provider()).map_err(|error| match error {
-        Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-            let why = format!(
-                "is not the key of the certificate in {}: give the two that were made together",
-                cert.display()
-            );
-            TlsError::new(key, why)
-        }
-        Error::InvalidCertificate(why) => {
-            TlsError::new(cert, format!("is no certificate that can be used: {why}"))
-        }
-        other => TlsError::new(key, format!("is no key that can be used: {other}")),
-    })
+    let own = chain.first().map_or(&[][..], |own| own.as_ref());
+    let validity = Validity::of(own).map_err(|why| TlsError::new(cert, why))?;
+    let private = private_key(key)?;
+    let made =
+        CertifiedKey::from_der(chain, private, &provider()).map_err(|error| match error {
+            Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                let why = format!(
+                    "is not the key of the certificate in {}: give the two that were made together",
+                    cert.display()
+                );
+                TlsError::new(key, why)
+            }
+            Error::InvalidCertificate(why) => {
+                TlsError::new(cert, format!("is no certificate that can be used: {}", flaw(&why)))
+            }
+            other => TlsError::new(key, format!("is no key that can be used: {other}")),
+        })?;
+    Ok((made, validity))
+}
+
+fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let octets = read(file)?;
+    if octets.windows(ENCRYPTED.len()).any(|part| part == ENCRYPTED.as_bytes()) {
+        return Err(TlsError::new(file, NO_KEY));
+    }
+    PrivateKeyDer::from_pem_slice(&octets).map_err(|error| TlsError::new(file, no_key(&error)))
 }
 
 /// The authorities that a file lists.
@@ -58,7 +75,11 @@ pub(super) fn authorities(file: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(file)? {
         roots.add(certificate).map_err(|error| {
-            TlsError::new(file, format!("holds no authority that can be used: {error}"))
+            let why = match &error {
+                Error::InvalidCertificate(why) => flaw(why).to_owned(),
+                other => other.to_string(),
+            };
+            TlsError::new(file, format!("holds an authority that can't be used: {why}"))
         })?;
     }
     Ok(roots)
@@ -78,25 +99,25 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
-    let unreadable = |error: io::Error| {
+    files::read(file, FILE_OCTETS_MAX).map_err(|error| {
         TlsError::new(file, format!("cannot be read: {}: give a PEM file", io_reason(&error)))
-    };
-    let mut octets = Vec::new();
-    let opened = File::open(file).map_err(unreadable)?;
-    opened.take(FILE_OCTETS_MAX + 1).read_to_end(&mut octets).map_err(unreadable)?;
-    if octets.len() as u64 > FILE_OCTETS_MAX {
-        let why = format!("has more than {FILE_OCTETS_MAX} octets: give a PEM file");
-        return Err(TlsError::new(file, why));
+    })
+}
+
+/// What is wrong with a certificate that is read here, in words: rustls has them only for those that a client meets.
+fn flaw(error: &CertificateError) -> &'static str {
+    match error {
+        CertificateError::BadEncoding => "it is cut or broken",
+        CertificateError::UnhandledCriticalExtension => {
+            "it has a critical extension that is unknown here"
+        }
+        _ => "it is none that TLS takes (X.509 version 3, RFC 5280)",
     }
-    Ok(octets)
 }
 
 fn no_key(error: &pem::Error) -> String {
     match error {
-        pem::Error::NoItemsFound => {
-            "holds no private key that is not encrypted: give a PEM file with -----BEGIN PRIVATE KEY-----"
-                .into()
-        }
+        pem::Error::NoItemsFound => NO_KEY.into(),
         other => format!("is not PEM: {}", reason(other)),
     }
 }

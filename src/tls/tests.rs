@@ -1,7 +1,7 @@
 //! Files that come and go, and the handshakes that follow.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
@@ -15,6 +15,18 @@ use super::*;
 
 /// How long anything may take that happens at once on an idle machine.
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A certificate as `openssl x509 -req` makes it when it is told of no extension.
+const VERSION_1: &str = r"-----BEGIN CERTIFICATE-----
+MIIBJTCBywIUXodGLf1RbD3XgSK5Y1jtAtHhrPYwCgYIKoZIzj0EAwIwFDESMBAG
+A1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMDE5NTg1OVoYDzIxMjYxMDI3MTk1ODU5
+WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AAShAeNdVVqETVW2WXhZqIjALZ6Bzf/oZLasC4a4/5RnVk4Uzm0JrHuKczYCGI6M
+V0jR/smppHIuIaiZqCy2a5+oMAoGCCqGSM49BAMCA0kAMEYCIQD7gEBF5EJh83M1
+mmqy76P4ZCl7oHsbFcoqW92V0VhVbwIhAMO6eKqut+hkBpiNzncbpiLdEh2jhsSA
+Gyd17MsO+JTN
+-----END CERTIFICATE-----
+";
 
 /// Writes an authority to `{name}.ca` and a certificate of it for localhost to `{name}.pem` and `{name}.key`.
 fn make(directory: &Path, name: &str) {
@@ -79,6 +91,15 @@ fn what_is_wrong_with_a_file_is_said_of_that_file() {
     make(folder.path(), "one");
     make(folder.path(), "two");
     std::fs::write(path("empty"), "").unwrap();
+    std::fs::write(path("version 1"), VERSION_1).unwrap();
+    // Encrypted by OpenSSL in its own way, and as PKCS#8.
+    for (name, label, head) in [
+        ("old", "EC PRIVATE KEY", "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,CB9A\n\n"),
+        ("new", "ENCRYPTED PRIVATE KEY", ""),
+    ] {
+        let text = format!("-----BEGIN {label}-----\n{head}AAAA\n-----END {label}-----\n");
+        std::fs::write(path(name), text).unwrap();
+    }
     std::fs::write(path("cut"), "-----BEGIN CERTIFICATE-----\nAAAA\n").unwrap();
     std::fs::write(path("junk"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
         .unwrap();
@@ -90,7 +111,11 @@ fn what_is_wrong_with_a_file_is_said_of_that_file() {
         ("none", "one.key", "none", "cannot be read: no such file or directory: give a PEM file"),
         ("empty", "one.key", "empty", "holds no certificate"),
         ("cut", "one.key", "cut", "is not PEM: a section has no end"),
-        ("junk", "one.key", "junk", "is no certificate that can be used"),
+        ("junk", "one.key", "junk", "is no certificate that can be used: it is cut or broken"),
+        ("version 1", "one.key", "version 1", "is X.509 version 1: make it with a subjectAltName"),
+        ("one.pem", "old", "old", "holds no private key that is not encrypted"),
+        ("one.pem", "new", "new", "holds no private key that is not encrypted"),
+        ("one.pem", ".", ".", "cannot be read: it is no regular file: give a PEM file"),
         ("one.pem", "one.pem", "one.pem", "holds no private key"),
         ("one.pem", "two.key", "two.key", "is not the key of the certificate in"),
     ] {
@@ -98,8 +123,21 @@ fn what_is_wrong_with_a_file_is_said_of_that_file() {
         assert_eq!(error.file, path(file), "{error}");
         assert!(error.why.starts_with(why), "{error}");
     }
-    let files = Files { client_ca: Some(path("empty")), ..files(folder.path(), "one") };
-    assert_eq!(Identity::load(files).unwrap_err().file, path("empty"));
+    for (authority, why) in [
+        ("empty", "holds no certificate"),
+        ("junk", "holds an authority that can't be used: it is cut or broken"),
+    ] {
+        let own = files(folder.path(), "one");
+        let error = Identity::load(Files { client_ca: Some(path(authority)), ..own }).unwrap_err();
+        assert_eq!(error.file, path(authority));
+        assert!(error.why.starts_with(why), "{error}");
+    }
+}
+
+/// Looks until what has changed has settled.
+fn look(identity: &Identity) -> Looked {
+    assert_eq!(identity.look(false), Looked::Same, "it may change again");
+    identity.look(false)
 }
 
 #[tokio::test]
@@ -118,19 +156,21 @@ async fn a_new_pair_is_taken_and_a_broken_one_leaves_the_old() {
     exchange(&acceptor, &one).await.unwrap();
 
     std::fs::copy(folder.path().join("two.pem"), folder.path().join("live.pem")).unwrap();
-    let Looked::Kept(error) = identity.look(false) else { panic!("a pair that does not match") };
+    let Looked::Kept(error) = look(&identity) else { panic!("a pair that does not match") };
+    assert!(!identity.is_as_its_files());
     assert_eq!(error.file, folder.path().join("live.key"));
     assert_eq!(identity.look(false), Looked::Same, "told of once");
     exchange(&acceptor, &one).await.unwrap();
 
     replace(folder.path(), "two", "live");
-    assert_eq!(identity.look(false), Looked::Taken);
+    assert_eq!(look(&identity), Looked::Taken);
+    assert!(identity.is_as_its_files());
     exchange(&acceptor, &two).await.unwrap();
     let error = exchange(&acceptor, &one).await.unwrap_err();
     assert!(matches!(error, ConnectError::Untrusted(_)), "{error}");
 
     std::fs::remove_file(folder.path().join("live.key")).unwrap();
-    assert!(matches!(identity.look(false), Looked::Kept(_)));
+    assert!(matches!(look(&identity), Looked::Kept(_)));
     exchange(&acceptor, &two).await.unwrap();
     assert_eq!(identity.look(false), Looked::Same);
     assert!(
@@ -177,7 +217,8 @@ async fn files_are_looked_at_again_and_again() {
         stop.cancel();
     };
     let (_hangup, hangups) = watch::channel(());
-    let (kept, ()) = tokio::join!(keep(vec![identity.clone()], hangups, stop.clone()), changed);
+    let kept = keep(vec![identity.clone()], || SystemTime::UNIX_EPOCH, hangups, stop.clone());
+    let (kept, ()) = tokio::join!(kept, changed);
     kept.unwrap();
 }
 
@@ -198,7 +239,8 @@ async fn a_hangup_has_files_read_that_look_as_before() {
         }
         stop.cancel();
     };
-    let kept = timeout(DEADLINE * 10, keep(vec![identity.clone()], hangups, stop.clone()));
+    let kept = keep(vec![identity.clone()], || SystemTime::UNIX_EPOCH, hangups, stop.clone());
+    let kept = timeout(DEADLINE * 10, kept);
     let (kept, ()) = tokio::join!(kept, changed);
     kept.unwrap().unwrap();
 }

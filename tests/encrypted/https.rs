@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
+use h2::client::SendRequest;
+use h2::{RecvStream, SendStream};
 use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -201,8 +203,8 @@ async fn whoever_stalls_is_cut_off() {
 #[tokio::test]
 async fn a_client_that_does_not_read_is_cut_off() {
     let world = World::new();
-    let short = Duration::from_millis(300);
-    let server = start(&world, Settings { tcp_idle: short, ..settings() });
+    let short = Duration::from_secs(1);
+    let server = start(&world, Settings { tcp_idle: short, tcp_message: short, ..settings() });
     let mut stream = soon(world.connect(at(&server), &["http/1.1"])).await.unwrap();
     let large = crate::wire::Query::default().octets("big.svc.", "SRV", "IN").unwrap();
     let ask = format!("{} HTTP/1.1\r\nhost: x\r\n\r\n", get(&large));
@@ -214,6 +216,84 @@ async fn a_client_that_does_not_read_is_cut_off() {
         }
     };
     soon(gone).await;
+}
+
+/// A client of HTTP/2 that lets no octet of any reply come.
+struct Deaf {
+    sender: SendRequest<Bytes>,
+    _tasks: JoinSet<()>,
+}
+
+/// A response that it has the head of, and its stream.
+type Untaken = (hyper::Response<RecvStream>, SendStream<Bytes>);
+
+impl Deaf {
+    async fn connect(world: &World, server: &Server) -> Self {
+        let stream = soon(world.connect(at(server), &["h2"])).await.unwrap();
+        let mut builder = h2::client::Builder::new();
+        let (sender, connection) =
+            soon(builder.initial_window_size(0).handshake(stream)).await.unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { drop(connection.await) });
+        Self { sender, _tasks: tasks }
+    }
+
+    /// Asks for a large set; none when the connection has ended.
+    async fn ask(&self) -> Option<Untaken> {
+        let large = crate::wire::Query::default().octets("big.svc.", "SRV", "IN").unwrap();
+        let (request, _) = request(&get(&large), &[], b"").into_parts();
+        let mut sender = soon(self.sender.clone().ready()).await.ok()?;
+        let request = Request::from_parts(request, ());
+        let (response, stream) = sender.send_request(request, true).ok()?;
+        Some((soon(response).await.ok()?, stream))
+    }
+}
+
+#[tokio::test]
+async fn who_takes_no_reply_can_leave_few_octets_with_us() {
+    let world = World::new();
+    let patient = Settings { tcp_message: DEADLINE * 2, tcp_idle: DEADLINE * 2, ..settings() };
+    let server = start(&world, patient);
+    let large = crate::wire::Query::default().octets("big.svc.", "SRV", "IN").unwrap();
+    let octets = soon(world.get(at(&server), &large)).await.unwrap().len();
+    assert!(octets > 30_000, "{octets}");
+    let deaf = Deaf::connect(&world, &server).await;
+    let mut held = Vec::new();
+    for _ in 0..50 {
+        held.push(deaf.ask().await.unwrap());
+    }
+    let count = |status| held.iter().filter(|(head, _)| head.status() == status).count();
+    assert_eq!(count(StatusCode::OK), (512 << 10) / octets);
+    assert_eq!(count(StatusCode::OK) + count(StatusCode::SERVICE_UNAVAILABLE), 50);
+    // What it gives up is forgotten.
+    drop(held);
+    let heard = async { while deaf.ask().await.unwrap().0.status() != StatusCode::OK {} };
+    soon(heard).await;
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_takes_no_reply_is_cut_off_though_he_goes_on_asking() {
+    let world = World::new();
+    let message = Duration::from_secs(1);
+    let server = start(&world, Settings { tcp_message: message, tcp_idle: DEADLINE, ..settings() });
+    let deaf = Deaf::connect(&world, &server).await;
+    let held = deaf.ask().await.unwrap();
+    assert_eq!(held.0.status(), StatusCode::OK);
+    let asked = async {
+        // Each reply is given up for the next one.
+        while deaf.ask().await.is_some() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    soon(asked).await;
+    let gone = async {
+        while server.stats.totals().connections(Transport::Https).open > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(gone).await;
+    assert!(soon(world.get(at(&server), &query(0))).await.is_some());
 }
 
 #[tokio::test]

@@ -310,3 +310,13 @@ async fn what_is_known_is_answered_when_there_is_no_place() {
         assert_eq!(ask_tcp(&server, name, "A", &[]).await.answers.len(), 1, "{name} over TCP");
     }
 }
+
+#[tokio::test]
+async fn a_reply_keeps_no_more_memory_than_it_has_octets() {
+    let upstream = Upstream::with_one_address().await;
+    let (forwarder, _) = forwarder(to(&[upstream.address]));
+    let query = query("www.example", "A", &[]);
+    let local = "127.0.0.1".parse().unwrap();
+    let reply = forwarder.forward(&query, local, Transport::Tcp).await;
+    assert!(reply.len() > query.len() && reply.capacity() < 2 * reply.len());
+}

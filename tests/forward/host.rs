@@ -5,13 +5,14 @@ use std::process::{Child, Command, Stdio};
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
+use tokio::net::{TcpStream, UdpSocket};
 
 use crate::program::program;
 use crate::support::ask::try_ask;
 use crate::support::server::{Home, run};
-use crate::support::until;
+use crate::support::{soon, until};
 use crate::upstream::Upstream;
-use crate::world::{answers, ask_at, ask_tcp_at};
+use crate::world::{Connection, answers, ask_at, ask_tcp_at, query};
 
 /// Attempts to find a port that is free, and still is when somebody takes it.
 const ATTEMPTS: usize = 20;
@@ -82,6 +83,64 @@ async fn the_servers_of_the_host_are_followed() {
     until("the file is read again", async || server.log().contains("[192.0.2.1:53, 192.0.2.2:53]"))
         .await;
     assert!(server.log().contains("[127.0.0.1:53]"), "and was read before");
+    // As whoever writes the file may leave it for a while.
+    home.write("resolv.conf", "");
+    let kept = "going on with those that it named before";
+    until("it names nobody", async || server.log().contains(kept)).await;
+    home.write("resolv.conf", "nameserver 192.0.2.3\n");
+    until("it names somebody", async || server.log().contains("[192.0.2.3:53]")).await;
+    assert_eq!(server.log().matches(kept).count(), 1, "{}", server.log());
+}
+
+#[tokio::test]
+async fn what_is_no_file_keeps_nobody_waiting() {
+    let home =
+        Home::with_config("[forward]\nupstreams = \"system\"\nresolv_conf = \"resolv.conf\"\n");
+    let made = Command::new("mkfifo").arg(home.path("resolv.conf")).status().unwrap();
+    assert!(made.success());
+    let server = home.start(&[]).await;
+    assert!(server.log().contains("cannot read the file"), "{}", server.log());
+    assert_eq!(server.stop().await, 0);
+}
+
+#[tokio::test]
+async fn look_ups_leave_descriptors_to_connections() {
+    let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let upstream = silent.local_addr().unwrap();
+    let home = Home::with_config(&format!("[forward]\nupstreams = [\"{upstream}\"]\n"));
+    let server = home.spawn_limited("-n 256").await;
+    let body = serde_json::json!({"address": "10.0.0.7", "port": 9000, "ttl": 3600});
+    server.register("greeter", "i-1", body).await;
+    let flood = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    flood.connect(server.dns[0]).await.unwrap();
+    for at in 0..300 {
+        flood.send(&query(&format!("n-{at}.example"), "A", &[])).await.unwrap();
+    }
+    soon("a question", silent.recv(&mut [0; 512])).await.unwrap();
+    let mut held = Vec::new();
+    for _ in 0..50 {
+        let stream = soon("a connection", TcpStream::connect(server.dns[0])).await.unwrap();
+        let mut connection = Connection(stream);
+        connection.send(&query("greeter.svc", "A", &[])).await;
+        assert_eq!(connection.hear().await[7], 1, "one answer");
+        held.push(connection);
+    }
+    let log = server.log();
+    // 64 descriptors, and three for each of them.
+    assert!(
+        log.contains("the limit of open files is too low") && log.contains("look_ups=21"),
+        "{log}"
+    );
+    assert!(!log.contains("cannot accept"), "{log}");
+    let metrics = server.get("/metrics").await.body.to_string().replace("\\\"", "\"");
+    let overloaded = "rollcall_forward_requests_total{outcome=\"overloaded\"} ";
+    let count: u64 = metrics
+        .split_once(overloaded)
+        .and_then(|(_, rest)| rest.split("\\n").next())
+        .and_then(|count| count.parse().ok())
+        .unwrap();
+    assert!(count > 0, "there was no place for all of them");
+    assert_eq!(server.stop().await, 0);
 }
 
 /// unbound, with names of its own; gone with its value.

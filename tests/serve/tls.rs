@@ -56,6 +56,32 @@ async fn certificates_are_followed_and_a_broken_one_is_not() {
 }
 
 #[tokio::test]
+async fn an_expired_certificate_and_a_broken_key_can_be_alerted_on() {
+    let home = Home::with_config(
+        "[dns.tls]\nlisten = [\"127.0.0.1:0\"]\ncert_file = \"cert.pem\"\nkey_file = \"key.pem\"\n",
+    );
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut own = rcgen::CertificateParams::new(vec![encrypted::NAME.to_owned()]).unwrap();
+    own.not_before = rcgen::date_time_ymd(2_020, 1, 1);
+    own.not_after = rcgen::date_time_ymd(2_021, 1, 1);
+    home.write("cert.pem", &own.self_signed(&key).unwrap().pem());
+    home.write("key.pem", &key.serialize_pem());
+    let server = home.start(&[]).await;
+    let told = "WARN rollcall::serve::certificates: cert.pem: the certificate expired on 2021-01-01T00:00:00Z";
+    assert!(server.log().contains(told), "{}", server.log());
+    let metrics = async || server.get("/metrics").await.body.to_string().replace("\\\"", "\"");
+    let said = metrics().await;
+    let end = "rollcall_tls_certificate_not_after_seconds{listener=\"tls\"} 1609459200";
+    let good = |yes: u8| format!("rollcall_tls_last_reload_successful{{listener=\"tls\"}} {yes}");
+    assert!(said.contains(end) && said.contains(&good(1)), "{said}");
+    assert!(!said.contains("listener=\"https\""), "{said}");
+    home.write("key.pem", "no key\n");
+    server.hang_up();
+    until("the metric says so", async || metrics().await.contains(&good(0))).await;
+    assert_eq!(server.stop().await, 0);
+}
+
+#[tokio::test]
 async fn a_broken_certificate_is_no_start() {
     let world = World::new();
     let config = |cert: &str, key: &str| {

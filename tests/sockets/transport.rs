@@ -340,6 +340,29 @@ async fn the_longest_idle_connection_makes_room() {
 }
 
 #[tokio::test]
+async fn who_has_not_asked_anything_gives_way() {
+    let server = start(Settings {
+        tcp_connections_max: 2,
+        tcp_message: DEADLINE * 2,
+        tcp_idle: DEADLINE * 2,
+        ..settings()
+    });
+    let mut begun = Vec::new();
+    for _ in 0..2 {
+        let mut stream = connect(&server).await;
+        stream.write_all(&framed(1)[..4]).await.unwrap();
+        begun.push(stream);
+    }
+    // Whether what they sent was seen before somebody else came or not: neither is busy.
+    for id in 2..10 {
+        assert_eq!(ask(&mut connect(&server).await, id).await, Some(id));
+    }
+    assert_eq!(reply(&mut begun[0]).await, None, "the oldest of them");
+    let totals = server.stats.totals();
+    assert_eq!(totals.connections(Transport::Tcp).refused, 0);
+}
+
+#[tokio::test]
 async fn one_client_can_not_take_every_place() {
     let server = start(Settings {
         tcp_connections_per_client_max: 1,

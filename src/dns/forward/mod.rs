@@ -52,7 +52,7 @@ pub(super) use self::queue::{Back, Outlet, Queue, answer_connection, serve};
 use self::routes::Routes;
 pub use self::settings::{Domain, DomainName, Settings, Upstreams};
 use self::stats::{Outcome, Stats};
-pub(super) use self::system::follow;
+pub use self::system::follow;
 use self::under_way::UnderWay;
 use self::upstream::Failure;
 use super::source::Source;
@@ -202,7 +202,7 @@ impl Forwarder {
     }
 
     /// Whose file to follow, if upstream servers are those of a file.
-    pub(super) fn file(&self) -> Option<Arc<std::path::Path>> {
+    fn file(&self) -> Option<Arc<std::path::Path>> {
         match &self.inner.settings.upstreams {
             Upstreams::Listed(_) => None,
             Upstreams::System(file) => Some(file.as_path().into()),
@@ -211,6 +211,10 @@ impl Forwarder {
 
     fn listeners(&self) -> &[SocketAddr] {
         &self.inner.listeners
+    }
+
+    fn has_others(&self) -> bool {
+        self.inner.routes.has_others()
     }
 
     fn replace_upstreams(&self, addresses: &[SocketAddr]) -> bool {

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::stats::Stats;
-use crate::dns::limit::{IPV4_PREFIX, IPV6_PREFIX, network};
+use crate::dns::network::Network;
 
 /// Clients that may wait, for each exchange that there may be.
 const CLIENTS_PER_EXCHANGE: usize = 4;
@@ -41,7 +41,7 @@ pub(super) struct Places {
 struct Waiting {
     all: usize,
     /// By network; none of them has 0.
-    networks: HashMap<u128, usize>,
+    networks: HashMap<Network, usize>,
 }
 
 impl Places {
@@ -64,7 +64,7 @@ impl Places {
     /// A place to wait in for that client, if it may have one.
     pub(super) fn wait(&self, client: IpAddr) -> Option<Waits<'_>> {
         let client = client.to_canonical();
-        let network = (!client.is_loopback()).then(|| network(client, IPV4_PREFIX, IPV6_PREFIX));
+        let network = (!client.is_loopback()).then(|| Network::of_neighbours(client));
         let mut waiting = self.lock();
         if waiting.all >= self.waiting_max {
             return None;
@@ -99,7 +99,7 @@ impl Places {
 pub(super) struct Waits<'p> {
     places: &'p Places,
     /// Whose share it counts to.
-    network: Option<u128>,
+    network: Option<Network>,
 }
 
 impl Drop for Waits<'_> {

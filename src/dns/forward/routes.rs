@@ -67,6 +67,11 @@ impl Routes {
         changed
     }
 
+    /// Whether anybody is asked for names that no domain is named for.
+    pub(super) fn has_others(&self) -> bool {
+        self.others.load().addresses().next().is_some()
+    }
+
     /// Whether that is the address of a server that is asked for anything.
     pub(super) fn is_upstream(&self, address: IpAddr) -> bool {
         let has = |group: &Group| group.addresses().any(|server| server.ip() == address);

@@ -92,13 +92,19 @@ impl Settings {
     /// How many descriptors look-ups have at once when all servers are silent.
     #[must_use]
     pub fn descriptors_max(&self) -> usize {
+        self.in_flight_max.saturating_mul(self.descriptors_each())
+    }
+
+    /// How many of those one look-up has.
+    #[must_use]
+    pub fn descriptors_each(&self) -> usize {
         let others = match &self.upstreams {
             Upstreams::Listed(addresses) => addresses.len(),
             Upstreams::System(_) => SYSTEM_SERVERS,
         };
         let domains = self.domains.iter().map(|domain| domain.upstreams.len());
         let servers = domains.fold(others, usize::max);
-        self.in_flight_max.saturating_mul(servers.saturating_mul(DESCRIPTORS_OF_SERVER))
+        servers.saturating_mul(DESCRIPTORS_OF_SERVER)
     }
 }
 

@@ -4,28 +4,25 @@
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
 use nix::net::if_::if_nametoindex;
 use resolv_conf::{Config, ScopedIp};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Forwarder;
 use super::own::is_own;
+use crate::files::{self, Looks, Watched};
 
 /// The port of the servers in such a file.
 const PORT: u16 = 53;
-/// How often to look whether it has changed: so late is a laptop that has gone to another network.
-const INTERVAL: Duration = Duration::from_secs(2);
 /// More than these are not asked (three are all that resolvers take).
 const SERVERS_MAX: usize = 8;
-/// Octets of such a file that are looked at.
+/// Longest file of that form.
 const OCTETS_MAX: usize = 64 << 10;
 
 /// The servers in a file's text, our own addresses left out: it may well name us.
 pub(super) fn servers(text: &[u8], listeners: &[SocketAddr]) -> Vec<SocketAddr> {
-    let text = text.get(..OCTETS_MAX).unwrap_or(text);
     // A line that can't be read is no reason to do without the others.
     let (config, _) = Config::parse_with_errors(text);
     let addresses = config.nameservers.iter().filter_map(address);
@@ -43,32 +40,66 @@ fn address(server: &ScopedIp) -> Option<SocketAddr> {
     }
 }
 
-/// Keeps the forwarder's servers as the file has them, until told to stop.
-pub(in crate::dns) async fn follow(
+/// Keeps the forwarder's servers as its file has them, if it has one, until told to stop; reads it in any case whenever
+/// `hangups` changes.
+///
+/// # Errors
+/// That the runtime can't wait for files any more.
+pub async fn follow(
     forwarder: Forwarder,
-    file: Arc<Path>,
+    hangups: watch::Receiver<()>,
     stop: CancellationToken,
 ) -> Result<(), String> {
-    let mut before = None;
+    let Some(file) = forwarder.file() else {
+        stop.cancelled().await;
+        return Ok(());
+    };
+    // As if it had not been there: what changed since the start is read once more, with nothing lost.
+    let mut watched = Watched::new([(file.to_path_buf(), None)].into());
+    let mut looks = Looks::new(hangups);
     loop {
-        tokio::select! {
+        let asked = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(INTERVAL) => {}
-        }
-        // A file that is being replaced, or gone for a moment, changes nothing.
-        if let Ok(text) = tokio::fs::read(&file).await
-            && before.as_ref() != Some(&text)
-        {
-            take(&forwarder, &file, &text);
-            before = Some(text);
+            asked = looks.next() => asked,
+        };
+        let path = file.clone();
+        let look = tokio::task::spawn_blocking(move || {
+            if !watched.have_changed() && !asked {
+                return (watched, None);
+            }
+            let watched = Watched::now([&*path]);
+            (watched, Some(files::read(&path, OCTETS_MAX)))
+        });
+        // A file system that hangs must not keep the server from ending.
+        let (back, read) = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            looked = look => looked.map_err(|error| error.to_string())?,
+        };
+        watched = back;
+        match read {
+            None => {}
+            Some(Ok(text)) => take(&forwarder, &file, &text),
+            Some(Err(error)) => tracing::warn!(
+                file = %file.display(),
+                %error,
+                "cannot read the file: the servers to forward to stay as they are"
+            ),
         }
     }
 }
 
 /// The servers that the file has at the start. It may not be there yet, as on a machine that has no network yet.
 pub(super) fn begin(forwarder: &Forwarder, file: &Path) {
-    match std::fs::read(file) {
-        Ok(text) => take(forwarder, file, &text),
+    match files::read(file, OCTETS_MAX) {
+        Ok(text) => {
+            take(forwarder, file, &text);
+            if !forwarder.has_others() {
+                tracing::warn!(
+                    file = %file.display(),
+                    "nobody to forward to: the file names no server but this one; name some in forward.upstreams"
+                );
+            }
+        }
         Err(error) => tracing::warn!(
             file = %file.display(),
             %error,
@@ -77,23 +108,60 @@ pub(super) fn begin(forwarder: &Forwarder, file: &Path) {
     }
 }
 
-/// Asks the servers of the file's text from now on.
+/// Asks the servers of the file's text from now on; if it names any, for without one a host is lost, and whoever
+/// writes such files may well empty them first.
 fn take(forwarder: &Forwarder, file: &Path, text: &[u8]) {
     let servers = servers(text, forwarder.listeners());
     if servers.is_empty() {
-        tracing::warn!(
-            file = %file.display(),
-            "nobody to forward to: the file names no server but this one; name some in forward.upstreams"
-        );
-    }
-    if forwarder.replace_upstreams(&servers) {
+        if forwarder.has_others() {
+            tracing::warn!(
+                file = %file.display(),
+                "the file names no server any more, or this one alone: going on with those that it named before"
+            );
+        }
+    } else if forwarder.replace_upstreams(&servers) {
         tracing::info!(file = %file.display(), ?servers, "forwarding to");
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::dns::answer::policy::Policy;
+    use crate::dns::forward::{Settings, Upstreams};
+    use crate::dns::source::Source;
+    use crate::zone::Published;
+
+    /// A forwarder to the servers of that file.
+    fn forwarder(file: &Path) -> Forwarder {
+        let upstreams = Upstreams::System(file.to_owned());
+        let settings = Settings { upstreams, ..Settings::default() };
+        let own = Source::new(Arc::new(Published::new(Arc::default())), Policy::default(), || 0);
+        Forwarder::new(settings, own, Vec::new(), Arc::default()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_names_nobody_or_is_no_file_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let server = |text: &str| text.parse::<IpAddr>().unwrap();
+        std::fs::write(path("resolv.conf"), "nameserver 192.0.2.1\n").unwrap();
+        let forwarder = forwarder(&path("resolv.conf"));
+        let asks = |who: &str| forwarder.inner.routes.is_upstream(server(who));
+        assert!(asks("192.0.2.1"));
+        for nobody in ["", "search example\n", "nameserver nonsense\n"] {
+            take(&forwarder, folder.path(), nobody.as_bytes());
+            assert!(asks("192.0.2.1"), "{nobody:?}");
+        }
+        take(&forwarder, folder.path(), b"nameserver 192.0.2.2\n");
+        assert!(asks("192.0.2.2") && !asks("192.0.2.1"));
+        let made = std::process::Command::new("mkfifo").arg(path("pipe")).status().unwrap();
+        assert!(made.success());
+        // Whoever opened it would wait for ever.
+        assert!(!self::forwarder(&path("pipe")).has_others());
+    }
 
     #[test]
     fn a_file_names_servers_and_we_are_none_of_them() {

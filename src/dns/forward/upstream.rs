@@ -22,7 +22,7 @@ use hickory_resolver::net::{DnsHandle as _, NetError};
 use hickory_resolver::proto::op::{
     DnsRequest, DnsRequestOptions, DnsResponse, Edns, Message, Query,
 };
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::stats::{Stats, UpstreamError};
 use crate::dns::answer::codes::{FORMERR, NOERROR, NXDOMAIN};
@@ -125,10 +125,13 @@ impl Group {
         let ask_one = |server| self.ask_one(server, inquiry, stats);
         let mut waiting = self.in_order().into_iter();
         let mut asked = FuturesUnordered::new();
+        // Who was asked last.
+        let mut last = None;
         let mut failure = Failure::Silence;
         loop {
             if asked.is_empty() {
-                let Some(server) = waiting.next() else { return Err(failure) };
+                last = waiting.next();
+                let Some(server) = last else { return Err(failure) };
                 asked.push(ask_one(server));
             }
             let rival = Instant::now() + patience;
@@ -138,11 +141,15 @@ impl Group {
                     Err(why) => {
                         failure = why;
                         // One that was asked as a rival may still answer; another is asked beside it.
-                        asked.extend(waiting.next().map(ask_one));
+                        last = waiting.next();
+                        asked.extend(last.map(ask_one));
                     }
                 },
                 () = sleep_until(rival), if waiting.len() > 0 => {
-                    asked.extend(waiting.next().map(ask_one));
+                    // Now, and not in the end: once the rival has answered, nobody waits for this one any more.
+                    last.iter().for_each(|late| self.shun(late));
+                    last = waiting.next();
+                    asked.extend(last.map(ask_one));
                 }
             }
         }
@@ -164,16 +171,8 @@ impl Group {
     ) -> Result<DnsResponse, Failure> {
         stats.upstream_queries.fetch_add(1, Relaxed);
         let query = inquiry.query;
-        let exchange = timeout_at(inquiry.deadline, exchange(server.address, inquiry));
-        tokio::pin!(exchange);
-        let answer = match timeout(inquiry.patience, &mut exchange).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                // Now, and not in the end: once a rival has answered, nobody waits for this one any more.
-                self.shun(server);
-                exchange.await
-            }
-        };
+        let begun = Instant::now();
+        let answer = timeout_at(inquiry.deadline, exchange(server.address, inquiry)).await;
         let answer = answer.unwrap_or(Err(NetError::Timeout));
         if answer.is_ok() {
             server.shunned.store(0, Relaxed);
@@ -192,8 +191,12 @@ impl Group {
         };
         tracing::debug!(upstream = %server.address, ?error, %query, "upstream is of no use");
         stats.upstream_error(error);
-        if error == UpstreamError::Network {
-            self.shun(server);
+        // A rival may have been asked so late that it had no time.
+        let had_time = begun.elapsed() >= inquiry.patience;
+        match error {
+            UpstreamError::Network => self.shun(server),
+            UpstreamError::Timeout if had_time => self.shun(server),
+            UpstreamError::Timeout | UpstreamError::Malformed | UpstreamError::Rcode => {}
         }
         Err(failure)
     }

@@ -1,14 +1,13 @@
 //! One connection of HTTP/1.1 or HTTP/2: how long it may be quiet, and how it ends.
 //!
-//! A request's head has to arrive within the time that a connection may be idle, counted from the end of the
-//! request before; so has a reply to be taken. For bodies there is a time of their own in `exchange`.
+//! A request's head has to arrive within the time that a connection may be idle, counted from when the reply before was
+//! taken. Replies have to be taken, and bodies to arrive (in `exchange`), within the time of a message.
 //!
 //! Knows nothing of paths, nor of messages.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -21,16 +20,17 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 use tower::ServiceExt;
 
+use super::activity::Activity;
 use super::exchange::Client;
 use crate::dns::tcp::{Place, Service};
 use crate::supervise::panic_message;
 
 /// Octets of a request's head: a message of 11 KiB fits a GET, and longer ones want POST.
 const HEAD_OCTETS_MAX: u32 = 16 << 10;
-/// Requests at once on a connection of HTTP/2, each of which may hold a message and a reply of 64 KiB. With fewer,
+/// Requests at once on a connection of HTTP/2, each of which may hold a message of 64 KiB. With fewer,
 /// clients would be refused that begin before they have heard the limit, and count on this one (RFC 9113 section
 /// 6.5.2).
 const STREAMS_MAX: u32 = 100;
@@ -48,7 +48,7 @@ pub(super) async fn run<S>(
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let evicted = place.evicted().clone();
-    let activity = Arc::new(Activity::new(place));
+    let activity = Activity::new(place);
     let counters = service.counters.clone();
     let begin = activity.clone();
     let requests = service_fn(move |mut request: hyper::Request<Incoming>| {
@@ -58,15 +58,15 @@ pub(super) async fn run<S>(
         let answer = router.clone().oneshot(request.map(Body::new));
         async move {
             let answer = AssertUnwindSafe(answer).catch_unwind().await;
-            drop(answering);
-            Ok::<_, Infallible>(answer.map_or_else(
+            let response = answer.map_or_else(
                 |panic| {
                     counters.failed(1);
                     tracing::error!(message = panic_message(&*panic), "dns over https panicked");
                     StatusCode::INTERNAL_SERVER_ERROR.into_response()
                 },
                 |answer| answer.unwrap_or_else(|never: Infallible| match never {}),
-            ))
+            );
+            Ok::<_, Infallible>(answering.hold(response))
         }
     });
     let builder = builder(service);
@@ -77,7 +77,7 @@ pub(super) async fn run<S>(
         _ = connection.as_mut() => return,
         () = evicted.cancelled() => FAREWELL,
         () = service.stop.cancelled() => service.message,
-        () = activity.quiet_for(service.idle) => FAREWELL,
+        () = activity.stalled(service.idle, service.message) => FAREWELL,
     };
     connection.as_mut().graceful_shutdown();
     let _ = timeout(patience, connection).await;
@@ -96,66 +96,4 @@ fn builder(service: &Service) -> Builder<TokioExecutor> {
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(HEAD_OCTETS_MAX);
     builder
-}
-
-/// What goes on on a connection.
-#[derive(Debug)]
-struct Activity {
-    place: Place,
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
-struct State {
-    /// Requests being answered.
-    open: usize,
-    /// When the last one began or ended.
-    moved: Instant,
-}
-
-/// A request that is being answered.
-struct Answering(Arc<Activity>);
-
-impl Activity {
-    fn new(place: Place) -> Self {
-        Self { place, state: Mutex::new(State { open: 0, moved: Instant::now() }) }
-    }
-
-    fn begin(self: &Arc<Self>) -> Answering {
-        let mut state = self.state();
-        state.open += 1;
-        state.moved = Instant::now();
-        self.place.busy();
-        Answering(self.clone())
-    }
-
-    /// Waits until nothing has been answered for so long.
-    async fn quiet_for(&self, long: Duration) {
-        loop {
-            let until = {
-                let state = self.state();
-                let since = if state.open > 0 { Instant::now() } else { state.moved };
-                since + long
-            };
-            if until <= Instant::now() {
-                return;
-            }
-            sleep_until(until).await;
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.open -= 1;
-        state.moved = Instant::now();
-        if state.open == 0 {
-            self.0.place.idle();
-        }
-    }
 }

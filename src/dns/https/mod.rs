@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! accepted (in `tcp`) -> TLS -> connection: HTTP, within limits -> exchange: request, message, answer, response
+//!                                         activity: what is being answered, what has yet to be taken
 //! ```
 //!
 //! Knows nothing of what an answer holds, but how long it may be kept.
 
+mod activity;
 mod connection;
 mod exchange;
 mod freshness;

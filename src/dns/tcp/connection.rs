@@ -12,11 +12,16 @@
 //! its pace; replies are taken within theirs. A client that asks, is answered and asks again touches no timer:
 //! there is one for each connection, and it is moved when it rings, or to ring earlier.
 //!
+//! Until its first message is whole a connection may be closed to make room, too: else whoever opens many and sends one
+//! octet on each would have all places for as long as a message may take.
+//!
 //! Knows nothing of messages.
 
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -41,6 +46,8 @@ pub(super) struct Connection<S> {
     pipeline: Pipeline<S>,
     place: Place,
     service: Arc<Service>,
+    /// Whether it has asked anything.
+    asked: bool,
     /// When the message that is not yet whole began to arrive.
     began: Option<Instant>,
     /// Rings at the deadline or before it.
@@ -53,6 +60,8 @@ pub(super) struct Connection<S> {
 enum End {
     /// In order: all replies were written, and will arrive.
     Close,
+    /// At once, though with a word: nothing is owed.
+    Leave,
     /// At once.
     Cut,
 }
@@ -61,6 +70,7 @@ impl<S: Stream> Connection<S> {
     pub(super) fn new(stream: S, client: IpAddr, place: Place, service: Arc<Service>) -> Self {
         Self {
             pipeline: Pipeline::new(stream, client, service.clone()),
+            asked: false,
             began: None,
             alarm: Box::pin(sleep_until(Instant::now() + service.idle)),
             evicted: Box::pin(place.evicted().clone().cancelled_owned()),
@@ -75,6 +85,7 @@ impl<S: Stream> Connection<S> {
     pub(super) async fn run(mut self) {
         match self.serve().await {
             End::Close => close(self.pipeline.into_stream()).await,
+            End::Leave => leave(self.pipeline.into_stream()).await,
             End::Cut => {}
         }
     }
@@ -86,6 +97,7 @@ impl<S: Stream> Connection<S> {
                 Err(end) => return end,
             };
             while turn == Turn::Blocked {
+                self.asked = true;
                 self.place.busy();
                 let Ok(next) = timeout(self.service.message, self.pipeline.unblock()).await else {
                     self.service.counters.failed(1);
@@ -96,7 +108,7 @@ impl<S: Stream> Connection<S> {
             match turn {
                 Turn::Unfit | Turn::End => return self.finish().await,
                 Turn::Broken => return End::Cut,
-                Turn::Answered(any) if any => self.began = None,
+                Turn::Answered(any) if any => (self.asked, self.began) = (true, None),
                 Turn::Answered(_) | Turn::Blocked => {}
             }
             if self.place.evicted().is_cancelled() {
@@ -127,8 +139,12 @@ impl<S: Stream> Connection<S> {
         let now = Instant::now();
         let waiting = self.pipeline.is_waiting();
         let idle = self.pipeline.is_empty() && !waiting;
+        let yielding = idle || !self.asked;
         let deadline = if idle {
-            self.place.idle();
+            // Who has not asked anything has been idle since it came.
+            if self.asked {
+                self.place.idle();
+            }
             now + self.service.idle
         } else if self.pipeline.is_empty() {
             self.place.busy();
@@ -136,7 +152,9 @@ impl<S: Stream> Connection<S> {
             let forwarder = self.service.source.forwarder();
             now + self.service.idle + forwarder.map_or(Duration::ZERO, Forwarder::timeout)
         } else {
-            self.place.busy();
+            if self.asked {
+                self.place.busy();
+            }
             *self.began.get_or_insert(now) + self.service.message
         };
         if deadline < self.alarm.deadline() {
@@ -146,17 +164,26 @@ impl<S: Stream> Connection<S> {
             tokio::select! {
                 biased;
                 turn = self.pipeline.turn() => return Ok(turn),
-                () = &mut self.evicted, if idle => return Err(End::Cut),
+                () = &mut self.evicted, if yielding => return Err(End::Leave),
                 () = &mut self.stop, if idle => return Err(End::Close),
                 () = &mut self.alarm => {
                     if deadline <= Instant::now() {
-                        return Err(End::Cut);
+                        return Err(if idle { End::Leave } else { End::Cut });
                     }
                     self.alarm.as_mut().reset(deadline);
                 }
             }
         }
     }
+}
+
+/// Says that this is the end (TLS has a word for that, RFC 8446 section 6.1), as far as that goes without waiting.
+async fn leave(mut stream: impl Stream) {
+    poll_fn(|context| {
+        let _ = Pin::new(&mut stream).poll_shutdown(context);
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// Ends in order.

@@ -39,8 +39,8 @@ const TURN_OCTETS: usize = 256 << 10;
 /// Replies are written once they come to this much: a hundred small ones go in one call, and no client makes us
 /// hold more than this and one reply more.
 const WRITE_OCTETS: usize = 32 << 10;
-/// Look-ups that a connection may have: so many have ended, as a rule, before their replies are collected. How many may
-/// wait for others is the forwarder's to know, over all connections.
+/// Look-ups of one connection at once, those that have ended and whose replies are yet to be written among them: a bound
+/// for its memory. How many may wait for others is the forwarder's to know, over all connections.
 const FORWARDED_MAX: usize = 1_000;
 /// Shortest message: a header (RFC 1035 section 4.1.1).
 const MESSAGE_OCTETS_MIN: usize = 12;

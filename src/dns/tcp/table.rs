@@ -1,4 +1,5 @@
-//! Who is connected, and who must go when there is no room: the one that has been idle longest.
+//! Who is connected, and who must go when there is no room: the one that has been idle longest, or has been there
+//! longest without having asked anything yet.
 //!
 //! Knows nothing of sockets.
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::dns::network::Network;
 use crate::dns::settings::Settings;
 use crate::dns::stats::{Connections, Stats};
 use crate::dns::transport::Transport;
@@ -38,12 +40,12 @@ pub(in crate::dns) struct Table {
 struct Seats {
     next: u64,
     taken: HashMap<u64, Seat>,
-    per_client: HashMap<IpAddr, usize>,
+    per_client: HashMap<Network, usize>,
 }
 
 #[derive(Debug)]
 struct Seat {
-    client: IpAddr,
+    client: Network,
     /// Since when it is idle, or [`BUSY`].
     idle_since: Arc<AtomicU64>,
     evicted: CancellationToken,
@@ -68,6 +70,7 @@ impl Table {
 
     /// A place for a new connection; none where all are taken by busy ones.
     pub(in crate::dns) fn enter(self: &Arc<Self>, client: IpAddr) -> Option<Place> {
+        let client = Network::of_client(client);
         let mut seats = self.seats();
         let of_client = seats.per_client.get(&client).copied().unwrap_or(0);
         let room = (of_client < self.per_client_max || self.evict(&mut seats, Some(client)))
@@ -103,7 +106,7 @@ impl Table {
     }
 
     /// Takes the seat of whoever has been idle longest, of one client or of all. Whether there was one.
-    fn evict(&self, seats: &mut Seats, client: Option<IpAddr>) -> bool {
+    fn evict(&self, seats: &mut Seats, client: Option<Network>) -> bool {
         let longest = seats
             .taken
             .iter()
@@ -165,7 +168,8 @@ impl Place {
         self.idle_since.store(self.table.ticket(), Relaxed);
     }
 
-    /// A message is being read or answered.
+    /// A message is being read or answered; not before there was a whole one, since whoever has not asked yet gives
+    /// way like one that is idle.
     pub(in crate::dns) fn busy(&self) {
         self.idle_since.store(BUSY, Relaxed);
     }
@@ -219,6 +223,17 @@ mod tests {
         let totals = totals.connections(Transport::Tcp);
         assert_eq!((totals.accepted, totals.evicted, totals.refused, totals.open), (4, 1, 1, 0));
         assert!(table.seats().per_client.is_empty(), "what strangers fill is emptied");
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_client() {
+        let table = table(8, 2);
+        let from = |text: &str| table.enter(text.parse().unwrap());
+        let (one, two) = (from("2001:db8::1").unwrap(), from("2001:db8::2").unwrap());
+        one.busy();
+        two.busy();
+        assert!(from("2001:db8::dead:beef:0:1").is_none());
+        assert!(from("2001:db8:0:1::1").is_some());
     }
 
     #[test]
