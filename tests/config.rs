@@ -65,6 +65,8 @@ fn wrong_types_and_bounds_name_key_and_line() {
         ("data = true", "data: must be a text in quotes, got true or false"),
         ("data = \"\"", "data: must not be empty"),
         ("dns = 1", "dns: must be a section, as in [dns]"),
+        ("dns.tls = 1", "dns.tls: must be a section, as in [dns.tls]"),
+        ("tls = \"a.pem\"", "tls: must be a section, as in [tls]"),
         ("dns.rate_limit = 1", "dns.rate_limit: must be a section, as in [dns.rate_limit]"),
         (
             "forward = { upstreams = \"system\", domain = 1 }",

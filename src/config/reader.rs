@@ -48,6 +48,8 @@ pub(super) struct Section<'d> {
     name: String,
     line: usize,
     table: Option<&'d DeTable<'d>>,
+    /// Something else stands in its place, which was reported: what it lacks is no news.
+    misplaced: bool,
     asked: RefCell<BTreeSet<&'static str>>,
 }
 
@@ -103,7 +105,8 @@ impl Document {
         line: usize,
         table: Option<&'d DeTable<'d>>,
     ) -> Section<'d> {
-        Section { document: self, name, line, table, asked: RefCell::default() }
+        let asked = RefCell::default();
+        Section { document: self, name, line, table, misplaced: false, asked }
     }
 }
 
@@ -145,7 +148,7 @@ impl<'d> Section<'d> {
         example: &str,
         read: impl Fn(&DeValue<'_>) -> Result<T, ValueError>,
     ) -> Option<T> {
-        if !self.has(key) {
+        if !self.has(key) && !self.misplaced {
             let message = format!("{}: is missing, for example: {key} = {example}", self.path(key));
             self.document.report(self.line, message);
         }
@@ -154,21 +157,17 @@ impl<'d> Section<'d> {
 
     /// The table under a key.
     pub(super) fn section(&self, key: &'static str) -> Self {
-        let (line, table) = match self.value(key).map(|value| (value, value.get_ref())) {
-            Some((value, DeValue::Table(table))) => {
-                (self.document.line_of(value.span()), Some(table))
-            }
-            Some((value, _)) => {
-                let line = self.document.line_of(value.span());
-                let path = self.path(key);
-                let message =
-                    format!("{path}: must be a section, as in [{}]", without_numbers(&path));
-                self.document.report(line, message);
-                (line, None)
-            }
-            None => (self.line, None),
+        let path = self.path(key);
+        let Some(value) = self.value(key) else {
+            return self.document.section(path, self.line, None);
         };
-        self.document.section(self.path(key), line, table)
+        let line = self.document.line_of(value.span());
+        if let DeValue::Table(table) = value.get_ref() {
+            return self.document.section(path, line, Some(table));
+        }
+        let message = format!("{path}: must be a section, as in [{}]", without_numbers(&path));
+        self.document.report(line, message);
+        Self { misplaced: true, ..self.document.section(path, line, None) }
     }
 
     /// The tables under a key that may stand several times.
@@ -204,6 +203,9 @@ impl<'d> Section<'d> {
 
     /// Reports something that only the meaning of a key shows.
     pub(super) fn report(&self, key: &'static str, message: impl std::fmt::Display) {
+        if self.misplaced {
+            return;
+        }
         let message = format!("{}: {message}", self.path(key));
         self.document.report(self.line_of(key), message);
     }
