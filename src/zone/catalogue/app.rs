@@ -130,9 +130,6 @@ impl App {
         if self.instances.len() <= WARMED_MAX {
             self.warm();
         }
-        if self.instances.len() <= 16 {
-            self.warm();
-        }
         self.instances.binary_search_by(|one| (*one.registration().id).cmp(id))
     }
 
