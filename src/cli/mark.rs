@@ -1,15 +1,14 @@
 //! `rollcall offline` and `rollcall online`: operators' marks.
 
-use std::net::IpAddr;
-
-use hyper::{Method, StatusCode};
+use hyper::Method;
 use serde_json::{Value, json};
 
-use super::client::{Client, ClientError, ServerArgs, Target};
+use super::client::{ServerArgs, Target};
 use super::error::{DONE, Error, Outcome};
+use super::here::{find, here};
 use super::ls::read;
-use super::replies::{App, Instance, Written};
-use super::{hosts, output};
+use super::output;
+use super::replies::{Instance, Written};
 
 /// Take an instance, this host's instances, or a whole app out of answers
 #[derive(Debug, clap::Args)]
@@ -150,38 +149,6 @@ async fn mark(args: MarkArgs, mark: Mark, force: bool) -> Outcome {
         ));
     }
     Ok(DONE)
-}
-
-async fn find(client: &Client, app: &str) -> Result<Option<App>, Error> {
-    match client.send(Method::GET, Target::new(&["apps", app]), None).await {
-        Ok(reply) => read(reply).map(Some),
-        // A mark may be made before the first registration.
-        Err(ClientError::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// The ids of the instances with an address of this host. Loopback counts only where the server is on this
-/// host too: in another's registry it is the other's.
-async fn here(client: &Client, app: &str, instances: &[Instance]) -> Result<Vec<String>, Error> {
-    let loopback = client.local_address().await?.is_loopback();
-    let mut own = hosts::own_addresses();
-    own.retain(|address| loopback || !address.is_loopback());
-    let is_own = |text: &String| text.parse::<IpAddr>().is_ok_and(|address| own.contains(&address));
-    let is_here = |instance: &&Instance| {
-        let endpoints = instance.endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
-        instance.addresses.iter().chain(endpoints).any(is_own)
-    };
-    let ids: Vec<_> =
-        instances.iter().filter(is_here).map(|instance| instance.id.clone()).collect();
-    if ids.is_empty() {
-        let own: Vec<_> = own.iter().map(ToString::to_string).collect();
-        let own = own.join(", ");
-        return Err(Error::Refused(format!(
-            "{app} has no instance with an address of this host ({own})"
-        )));
-    }
-    Ok(ids)
 }
 
 fn refuse_the_last(

@@ -11,6 +11,8 @@ mod completions;
 mod config;
 mod deregister;
 mod error;
+mod heartbeat;
+mod here;
 mod hosts;
 mod instance;
 mod keeper;
@@ -69,6 +71,7 @@ enum Command {
     Serve(serve::Args),
     Run(run::Args),
     Register(register::Args),
+    Heartbeat(heartbeat::Args),
     Deregister(deregister::Args),
     Ls(ls::Args),
     Watch(watch::Args),
@@ -103,6 +106,7 @@ fn act(command: Command) -> Outcome {
         Command::Serve(args) => serve::serve(&args),
         Command::Run(args) => wait_for(run::run(args)),
         Command::Register(args) => wait_for(register::register(args)),
+        Command::Heartbeat(args) => wait_for(heartbeat::heartbeat(args)),
         Command::Deregister(args) => wait_for(deregister::deregister(args)),
         Command::Ls(args) => wait_for(ls::ls(args)),
         Command::Watch(args) => wait_for(watch::watch(args)),

@@ -1,6 +1,6 @@
-//! `ls`, `watch` and `deregister`, and what all client commands have in common.
+//! `ls`, `watch`, `heartbeat` and `deregister`, and what all client commands have in common.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::fake::{Fake, Reply, Reserved, refusal};
 use crate::process::{Process, rollcall, run};
@@ -112,6 +112,38 @@ fn deregister_sends_no_incarnation() {
     let ended = run(&["deregister", "greeter", "10.9.42.107:8100", "--http", &fake.address()]);
     assert_eq!((ended.out.as_str(), ended.code), ("deregistered greeter 10.9.42.107:8100\n", 0));
     assert_eq!(fake.lines(), ["DELETE /v1/apps/greeter/instances/10.9.42.107%3A8100"]);
+}
+
+#[test]
+fn heartbeat_renews_one_or_those_of_this_host() {
+    let instance = |id: &str, address: &str| json!({ "id": id, "state": "online", "addresses": [address], "endpoints": [], "weight": 100 });
+    let app = json!({ "revision": 7, "app": "greeter", "instances": [
+        instance("gone", "127.0.0.1"), instance("mine", "127.0.0.1"), instance("other", "192.0.2.1"),
+    ]});
+    let fake = Fake::start(move |seen, _| match seen.line.as_str() {
+        "GET /v1/apps/greeter" => Reply::Json(200, app.clone()),
+        "PUT /v1/apps/greeter/instances/mine/heartbeat" => {
+            Reply::Json(200, json!({ "id": "mine", "revision": 8, "incarnation": "a1", "ttl": 30 }))
+        }
+        _ => refusal(404, None, "there is no such instance"),
+    });
+    let server = fake.address();
+    let ended = run(&["heartbeat", "greeter", "mine", "--http", &server]);
+    assert_eq!((ended.out.as_str(), ended.code), ("renewed greeter mine, for 30 s\n", 0));
+    assert_eq!(fake.lines(), ["PUT /v1/apps/greeter/instances/mine/heartbeat"]);
+
+    // One that is gone is told of, and does not keep the others from being renewed.
+    let ended = run(&["heartbeat", "greeter", "--json", "--http", &server]);
+    let line = "rollcall: greeter gone is not registered, or no longer: register it again\n";
+    assert_eq!((ended.err.as_str(), ended.code), (line, 1));
+    let printed: Value = serde_json::from_str(&ended.out).unwrap();
+    let renewed = json!([{ "id": "mine", "ttl": 30, "incarnation": "a1" }]);
+    assert_eq!(printed, json!({ "app": "greeter", "renewed": renewed }));
+    assert!(!fake.lines().iter().any(|line| line.contains("/other/")));
+
+    let ended = run(&["heartbeat", "nobody", "--http", &server]);
+    let line = "rollcall: nobody is not registered, or no longer: register it again\n";
+    assert_eq!((ended.err.as_str(), ended.code), (line, 1));
 }
 
 #[test]
