@@ -7,6 +7,7 @@ mod support;
 
 mod laws;
 mod life;
+mod publish;
 mod reload;
 mod shared;
 mod stop;
