@@ -12,12 +12,16 @@
 //! Knows nothing of registries as clients, of DNS, of the clock.
 
 mod found;
+mod go_zero;
+mod grpc;
 mod place;
 mod registrator;
 mod system;
 mod url;
 
 use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
 
 pub use self::system::System;
 
@@ -100,11 +104,30 @@ impl<'a> Record<'a> {
     fn text(&self) -> Result<&'a str, String> {
         std::str::from_utf8(self.value).map_err(|_| "value is not UTF-8".to_owned())
     }
+
+    /// The value as a JSON object.
+    fn json<T: DeserializeOwned>(&self) -> Result<T, String> {
+        // serde would take an array too, for the fields in the order in which they stand.
+        if self.value.trim_ascii_start().starts_with(b"[") {
+            return Err("value is not readable: an array, not an object".to_owned());
+        }
+        let unreadable = |error: serde_json::Error| format!("value is not readable: {error}");
+        let json = &mut serde_json::Deserializer::from_slice(self.value);
+        let read = serde_path_to_error::deserialize(&mut *json).map_err(|error| {
+            match error.path().to_string().as_str() {
+                "." => unreadable(error.into_inner()),
+                path => format!("{path} is not readable: {}", error.inner()),
+            }
+        })?;
+        json.end().map_err(unreadable)?;
+        Ok(read)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::limits;
     use crate::registry::LeaseId;
 
     /// What a key with a lease says: the app, the id, where it is, what it offers; or why it is rejected.
@@ -145,7 +168,7 @@ mod tests {
                         told += &format!("@{address}");
                     }
                 }
-                if instance.weight != crate::model::limits::WEIGHT_DEFAULT {
+                if instance.weight != limits::WEIGHT_DEFAULT {
                     told += &format!(" weight={}", instance.weight);
                 }
                 for tag in &instance.tags {

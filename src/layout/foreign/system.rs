@@ -5,11 +5,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Read, Record, registrator, url};
+use super::{Read, Record, go_zero, grpc, registrator, url};
 
 /// A system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum System {
+    /// go-zero: `host:port`.
+    GoZero,
+    /// gRPC naming of etcd's own client.
+    Grpc,
     /// registrator's `etcd` backend: `ip:port`.
     Registrator,
     /// Bare URLs.
@@ -18,12 +22,14 @@ pub enum System {
 
 impl System {
     /// All of them, in the order of their names.
-    pub const ALL: [Self; 2] = [Self::Registrator, Self::Url];
+    pub const ALL: [Self; 4] = [Self::GoZero, Self::Grpc, Self::Registrator, Self::Url];
 
     /// Its name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::GoZero => "go-zero",
+            Self::Grpc => "grpc",
             Self::Registrator => "registrator",
             Self::Url => "url",
         }
@@ -32,6 +38,8 @@ impl System {
     /// What it says in that key.
     pub(super) fn read(self, record: Record<'_>) -> Result<Read, String> {
         match self {
+            Self::GoZero => go_zero::read(record),
+            Self::Grpc => grpc::read(record),
             Self::Registrator => registrator::read(record),
             Self::Url => url::read(record),
         }
