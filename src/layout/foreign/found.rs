@@ -57,6 +57,11 @@ impl Found {
         }
     }
 
+    /// Sets its share of traffic, cut to what an SRV record can say.
+    pub(super) fn weigh(&mut self, weight: i64) {
+        self.weight = Some(u16::try_from(weight.max(0)).unwrap_or(u16::MAX));
+    }
+
     /// The registration that it is.
     pub(super) fn registration(self, namespace: &Namespace) -> Result<Registration, String> {
         let app =

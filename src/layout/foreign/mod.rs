@@ -14,6 +14,7 @@
 mod found;
 mod go_zero;
 mod grpc;
+mod kratos;
 mod place;
 mod registrator;
 mod system;

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Read, Record, go_zero, grpc, registrator, url};
+use super::{Read, Record, go_zero, grpc, kratos, registrator, url};
 
 /// A system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,6 +14,8 @@ pub enum System {
     GoZero,
     /// gRPC naming of etcd's own client.
     Grpc,
+    /// Kratos.
+    Kratos,
     /// registrator's `etcd` backend: `ip:port`.
     Registrator,
     /// Bare URLs.
@@ -22,7 +24,8 @@ pub enum System {
 
 impl System {
     /// All of them, in the order of their names.
-    pub const ALL: [Self; 4] = [Self::GoZero, Self::Grpc, Self::Registrator, Self::Url];
+    pub const ALL: [Self; 5] =
+        [Self::GoZero, Self::Grpc, Self::Kratos, Self::Registrator, Self::Url];
 
     /// Its name.
     #[must_use]
@@ -30,6 +33,7 @@ impl System {
         match self {
             Self::GoZero => "go-zero",
             Self::Grpc => "grpc",
+            Self::Kratos => "kratos",
             Self::Registrator => "registrator",
             Self::Url => "url",
         }
@@ -40,6 +44,7 @@ impl System {
         match self {
             Self::GoZero => go_zero::read(record),
             Self::Grpc => grpc::read(record),
+            Self::Kratos => kratos::read(record),
             Self::Registrator => registrator::read(record),
             Self::Url => url::read(record),
         }

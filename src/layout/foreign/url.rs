@@ -1,7 +1,9 @@
 //! Bare URLs, as yeqown's framework/etcd writes them (yeqown/server-common, framework/etcd/provider.go): `/{prefix}/{name}`
 //! holds `http://10.0.0.1:3456`.
 //!
-//! The scheme is the protocol; a path, a query and a user in the URL are nothing that DNS can tell.
+//! The scheme is the protocol; a path, a query and a user in the URL are nothing that DNS can tell. What other systems have
+//! URLs in is read with the same hands: browsers' rules would make 10.0.0.0 of a mistyped `10.0.0`, and refuse the IPv6
+//! addresses without brackets that some of them write.
 
 use super::found::Found;
 use super::place::{Host, Place, Port};
@@ -9,13 +11,24 @@ use super::{Read, Record};
 
 pub(super) fn read(record: Record<'_>) -> Result<Read, String> {
     let (app, id) = record.app_and_id()?;
-    let text = record.text()?.trim();
-    let (scheme, rest) = text.split_once("://").ok_or_else(|| format!("{text:?} is no URL"))?;
+    let (scheme, place) = parts(record.text()?.trim())?;
+    Ok(Read::Instance(Box::new(Found::new(app, id, &scheme, place))))
+}
+
+/// The scheme in lower case, and where the URL leads.
+pub(super) fn parts(url: &str) -> Result<(String, Place), String> {
+    let (scheme, rest) = url.split_once("://").ok_or_else(|| format!("{url:?} is no URL"))?;
     let scheme = scheme.to_ascii_lowercase();
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let address = authority.rsplit_once('@').map_or(authority, |(_, address)| address);
     let place = place(address, &scheme)?;
-    Ok(Read::Instance(Box::new(Found::new(app, id, &scheme, place))))
+    Ok((scheme, place))
+}
+
+/// The parameters behind the question mark, decoded, in their order.
+pub(super) fn parameters(url: &str) -> form_urlencoded::Parse<'_> {
+    let url = url.split('#').next().unwrap_or_default();
+    form_urlencoded::parse(url.split_once('?').map_or("", |(_, query)| query).as_bytes())
 }
 
 /// The host, and its port or the scheme's own.
