@@ -11,6 +11,7 @@
 //!
 //! Knows nothing of registries as clients, of DNS, of the clock.
 
+mod dubbo;
 mod found;
 mod go_zero;
 mod grpc;
@@ -127,6 +128,8 @@ impl<'a> Record<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::model::limits;
     use crate::registry::LeaseId;
@@ -194,5 +197,57 @@ mod tests {
         assert_eq!(told("/", "/a"), "rejected: key is in no folder that would name an app");
         assert_eq!(told("/x/", "/x/"), "rejected: key ends where an id should be");
         assert_eq!(told("/x/", "/x/b/a"), "b a 10.0.0.1 _http._tcp:80");
+    }
+
+    /// Values of all systems, to be spoilt.
+    const VALUES: [&str; 4] = [
+        "grpc://10.0.0.1:9000?isSecure=false",
+        r#"{"Op":0,"Addr":"10.0.0.5:9000","Metadata":{"weight":10}}"#,
+        r#"{"name":"a","version":"1","metadata":{"weight":"9"},"endpoints":["http://10.0.0.8:8000?isSecure=true","grpc://[fd00::8]:9000"]}"#,
+        r#"{"Host":"10.0.0.5","Port":20000,"Weight":3,"Tag":"t","Metadata":{"dubbo.endpoints":"[{\"port\":1,\"protocol\":\"tri\"}]"}}"#,
+    ];
+    /// Keys of all systems, to be spoilt.
+    const KEYS: [&str; 4] = [
+        "a/b",
+        "/services/a/10.0.0.5:20000",
+        "/dubbo/com.x.A%24B/providers/dubbo%3A%2F%2F10.0.0.5%3A20000%2Fcom.x.A%3Fweight%3D7%26group%3Da%2Bb",
+        "a",
+    ];
+
+    /// One of the texts with a few of its octets replaced, or any at all.
+    fn spoilt(texts: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
+        let change = (any::<prop::sample::Index>(), any::<u8>());
+        let spoilt = (prop::sample::select(texts), prop::collection::vec(change, 0..3));
+        let spoilt = spoilt.prop_map(|(text, changes)| {
+            let mut octets = text.as_bytes().to_vec();
+            for (at, octet) in changes {
+                let at = at.index(octets.len());
+                octets[at] = octet;
+            }
+            octets
+        });
+        prop_oneof![4 => spoilt, 1 => prop::collection::vec(any::<u8>(), 0..40)]
+    }
+
+    proptest! {
+        #[test]
+        fn any_entry_is_read_within_limits_or_rejected(
+            system in prop::sample::select(System::ALL.to_vec()),
+            prefix in prop::sample::select(vec!["", "/", "/dubbo/"]),
+            key in spoilt(&KEYS),
+            value in spoilt(&VALUES),
+        ) {
+            let layout = Foreign { system, prefix: prefix.into(), namespace: Namespace::default() };
+            let entry = Entry { key: key.into(), value: value.into(), revision: 1, lease: None };
+            if let Parsed::Instance(registration) = layout.parse(&entry) {
+                let instance = &registration.instance;
+                prop_assert!(!registration.id.is_empty());
+                prop_assert!(instance.addresses.is_empty() == instance.host.is_some());
+                prop_assert!((1..=limits::ENDPOINTS_MAX).contains(&instance.endpoints.len()));
+                prop_assert!(instance.addresses.len() <= limits::ADDRESSES_MAX);
+                prop_assert!(instance.tags.len() <= limits::TAGS_MAX);
+                prop_assert!(instance.meta.len() <= limits::META_PAIRS_MAX);
+            }
+        }
     }
 }

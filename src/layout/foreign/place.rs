@@ -3,7 +3,7 @@
 //! Knows nothing of what listens there.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -77,6 +77,15 @@ impl Place {
     }
 }
 
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Host::Address(address) => write!(f, "{}", SocketAddr::new(*address, self.port)),
+            Host::Name(name) => write!(f, "{name}:{}", self.port),
+        }
+    }
+}
+
 impl FromStr for Port {
     type Err = String;
 
@@ -119,6 +128,10 @@ mod tests {
     use super::*;
 
     fn place(text: &str) -> String {
+        // What is written of a place is read again as the same.
+        if let Ok(place) = Place::new(text) {
+            assert_eq!(Place::new(&place.to_string()), Ok(place));
+        }
         match Place::new(text) {
             Ok(Place { host: Host::Address(address), port }) => format!("{address} {port}"),
             Ok(Place { host: Host::Name(name), port }) => format!("{name}! {port}"),

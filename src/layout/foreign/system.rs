@@ -5,11 +5,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Read, Record, go_zero, grpc, kratos, registrator, url};
+use super::{Read, Record, dubbo, go_zero, grpc, kratos, registrator, url};
 
 /// A system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum System {
+    /// Dubbo, at the level of interfaces and of applications.
+    Dubbo,
     /// go-zero: `host:port`.
     GoZero,
     /// gRPC naming of etcd's own client.
@@ -24,13 +26,14 @@ pub enum System {
 
 impl System {
     /// All of them, in the order of their names.
-    pub const ALL: [Self; 5] =
-        [Self::GoZero, Self::Grpc, Self::Kratos, Self::Registrator, Self::Url];
+    pub const ALL: [Self; 6] =
+        [Self::Dubbo, Self::GoZero, Self::Grpc, Self::Kratos, Self::Registrator, Self::Url];
 
     /// Its name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Dubbo => "dubbo",
             Self::GoZero => "go-zero",
             Self::Grpc => "grpc",
             Self::Kratos => "kratos",
@@ -42,6 +45,7 @@ impl System {
     /// What it says in that key.
     pub(super) fn read(self, record: Record<'_>) -> Result<Read, String> {
         match self {
+            Self::Dubbo => dubbo::read(record),
             Self::GoZero => go_zero::read(record),
             Self::Grpc => grpc::read(record),
             Self::Kratos => kratos::read(record),
