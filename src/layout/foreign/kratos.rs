@@ -67,8 +67,7 @@ pub(super) fn read(record: Record<'_>) -> Result<Read, String> {
 fn is_folder(record: Record<'_>, name: &str) -> bool {
     let key = format!("{}{}", record.prefix, record.path);
     let folder = key.rsplit_once('/').map_or("", |(folder, _)| folder);
-    !name.is_empty()
-        && folder.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
+    folder.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
 }
 
 #[cfg(test)]

@@ -78,6 +78,13 @@ mod tests {
     }
 
     #[test]
+    fn a_space_is_a_plus_in_a_key() {
+        let key = "/dubbo/x/providers/dubbo%3A%2F%2F10.0.0.5%3A1%2Fx%3Fapplication%3DMy+Shop";
+        let told = told(System::Dubbo, "/dubbo/", key, "");
+        assert_eq!(told, "x 10.0.0.5:1:dubbo 10.0.0.5 _dubbo._tcp:1 application=My Shop");
+    }
+
+    #[test]
     fn the_interface_is_the_app() {
         for (folder, app) in [
             ("com.x.Outer%24Inner", "com.x.outer-inner"),
@@ -138,7 +145,7 @@ mod tests {
             ("dubbo.tag=gray", "", " #gray"),
             ("group=blue", ":blue", " group=blue"),
             ("version=2.0&group=blue", ":blue:2.0", " group=blue version=2.0"),
-            ("application=My+Shop%3F", "", " application=My Shop?"),
+            ("application=My%20Shop%3F", "", " application=My Shop?"),
             ("group=blue#x", ":blue", " group=blue"),
             ("side=provider&pid=1&methods=a,b", "", ""),
         ] {

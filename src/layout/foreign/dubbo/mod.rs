@@ -60,10 +60,10 @@ fn interface_of(record: Record<'_>) -> Result<String, String> {
     }
 }
 
-/// Text as Go's `QueryEscape` and Java's `URLEncoder` encode it, who have `+` for a space.
+/// Text as Go's `QueryEscape` and Java's `URLEncoder` encode it. Their `+` for a space stays: it stands among parameters,
+/// who have it for one as well.
 fn decoded(text: &str) -> Result<String, String> {
-    let spaced = text.replace('+', " ");
-    match percent_decode_str(&spaced).decode_utf8() {
+    match percent_decode_str(text).decode_utf8() {
         Ok(decoded) => Ok(decoded.into_owned()),
         Err(_) => Err(format!("{text:?} is not UTF-8 when it is decoded")),
     }
