@@ -1,10 +1,11 @@
-//! How keys and values are written in a registry: our own way ([`native`]), later other systems' ways.
+//! How keys and values are written in a registry: our own way ([`native`]), and other systems' ways ([`foreign`]).
 //!
 //! A layout turns one entry into a [`Parsed`], or into a reason to skip it. Pure: one bad key is listed, and
 //! never hides another (law 4, docs/architecture.md).
 //!
 //! Knows nothing of registries as clients, of DNS, of the clock.
 
+pub mod foreign;
 pub mod native;
 
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub struct Registration {
     pub app: AppName,
     /// The id, raw.
     pub id: RawId,
+    /// The layout itself says that it takes no traffic; our own says so by offline marks.
+    pub disabled: bool,
     /// What is registered.
     pub instance: Instance,
 }

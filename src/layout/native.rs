@@ -123,7 +123,13 @@ impl Keys {
             "instances" => {
                 let instance = instance(&entry.value)?;
                 let id = id.as_str().into();
-                Parsed::Instance(Arc::new(Registration { namespace, app, id, instance }))
+                Parsed::Instance(Arc::new(Registration {
+                    namespace,
+                    app,
+                    id,
+                    disabled: false,
+                    instance,
+                }))
             }
             "offline" => {
                 let note = note(&entry.value)?;

@@ -288,6 +288,7 @@ mod tests {
                 namespace: Namespace::default(),
                 app: AppName::new("x").unwrap(),
                 id: id.into(),
+                disabled: false,
                 instance: instance.clone(),
             })
             .collect()

@@ -219,6 +219,7 @@ impl Case {
                 namespace: namespace.parse().map_err(|rule| format!("{rule}"))?,
                 app: app.parse().map_err(|rule| format!("{rule}"))?,
                 id: id.into(),
+                disabled: false,
                 instance: spec.resolve(None).map_err(|error| error.to_string())?,
             });
         }

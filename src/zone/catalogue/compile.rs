@@ -262,6 +262,7 @@ fn pinned(pins: &[Pin]) -> Vec<Registration> {
             namespace: pin.namespace.clone(),
             app: pin.app.clone(),
             id: format!("pin-{}", index + 1).into(),
+            disabled: false,
             instance: Instance {
                 addresses: vec![address.ip()],
                 host: None,

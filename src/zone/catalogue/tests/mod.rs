@@ -149,6 +149,7 @@ fn instance(keys: &Keys, app: &str, id: &str, body: &str) -> (Bytes, Parsed) {
         namespace: Namespace::default(),
         app,
         id: id.into(),
+        disabled: false,
         instance: registered(body),
     };
     (key.into(), Parsed::Instance(Arc::new(registration)))

@@ -1,0 +1,193 @@
+//! An instance as another system describes it, and its way to a registration of ours: names mapped, limits held.
+//!
+//! What is only too much (meta, tags) is left out; without an endpoint that can be reached there is no instance.
+//!
+//! Knows nothing of any system.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::place::{Host, Place};
+use crate::layout::Registration;
+use crate::model::{
+    Endpoint, Instance, Label, Namespace, Protocol, Transport, limits, map_app, map_label,
+};
+
+/// What a key says of an instance, in its system's own names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The app. Dots divide labels; all else is mapped.
+    pub(super) app: String,
+    /// The id: the same for as long as it is the same instance, and no other's of this app.
+    pub(super) id: String,
+    /// What it offers; never empty where it is read in full.
+    pub(super) offers: Vec<Offer>,
+    /// Share of traffic; none where the system has no such thing.
+    pub(super) weight: Option<u16>,
+    /// Its system says that it takes no traffic.
+    pub(super) disabled: bool,
+    /// Names of subsets.
+    pub(super) tags: Vec<String>,
+    /// What else is told of it.
+    pub(super) meta: BTreeMap<String, String>,
+}
+
+/// Something that is offered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Offer {
+    /// What it speaks, in the system's own word.
+    pub(super) protocol: String,
+    pub(super) transport: Transport,
+    pub(super) place: Place,
+}
+
+impl Found {
+    /// An instance that offers one thing, and of which nothing else is said.
+    pub(super) fn new(app: &str, id: &str, protocol: &str, place: Place) -> Self {
+        let protocol = protocol.to_owned();
+        Self {
+            app: app.to_owned(),
+            id: id.to_owned(),
+            offers: vec![Offer { protocol, transport: Transport::Tcp, place }],
+            weight: None,
+            disabled: false,
+            tags: Vec::new(),
+            meta: BTreeMap::new(),
+        }
+    }
+
+    /// Sets its share of traffic, cut to what an SRV record can say.
+    pub(super) fn weigh(&mut self, weight: i64) {
+        self.weight = Some(u16::try_from(weight.max(0)).unwrap_or(u16::MAX));
+    }
+
+    /// The registration that it is.
+    pub(super) fn registration(self, namespace: &Namespace) -> Result<Registration, String> {
+        let app =
+            map_app(self.app.as_bytes()).map_err(|rule| format!("app {:?} {rule}", self.app))?;
+        if self.id.is_empty() {
+            return Err("instance id must not be empty".to_owned());
+        }
+        let (addresses, host) = self.hosts()?;
+        let endpoints = self.endpoints(&addresses)?;
+        let tags = self.tags();
+        Ok(Registration {
+            namespace: namespace.clone(),
+            app,
+            id: self.id.as_str().into(),
+            disabled: self.disabled,
+            instance: Instance {
+                addresses,
+                host,
+                endpoints,
+                weight: self.weight.unwrap_or(limits::WEIGHT_DEFAULT),
+                priority: limits::PRIORITY_DEFAULT,
+                tags,
+                meta: meta(self.meta),
+                ttl: None,
+            },
+        })
+    }
+
+    /// Where it is: the first address it offers something at, or the one host.
+    fn hosts(&self) -> Result<(Vec<IpAddr>, Option<Arc<str>>), String> {
+        let first = self.offers.first().ok_or("it offers nothing that can be reached")?;
+        match &first.place.host {
+            Host::Address(address) => Ok((vec![*address], None)),
+            Host::Name(name) => Ok((Vec::new(), Some(name.clone()))),
+        }
+    }
+
+    /// What it offers, each thing once with all the addresses it is at. What is at the first address alone needs none of
+    /// its own; an instance that is known by a host name is at no other.
+    fn endpoints(&self, addresses: &[IpAddr]) -> Result<Vec<Endpoint>, String> {
+        let first = self.offers.first().map(|offer| &offer.place.host);
+        let mut endpoints: Vec<Endpoint> = Vec::new();
+        for Offer { protocol, transport, place } in &self.offers {
+            let address = match &place.host {
+                Host::Address(address) if !addresses.is_empty() => Some(*address),
+                host if addresses.is_empty() && Some(host) == first => None,
+                _ => return Err("it is at several hosts, of which one is known by name".to_owned()),
+            };
+            let protocol = protocol_of(protocol)?;
+            let thing = (&protocol, *transport, place.port);
+            let same = |other: &Endpoint| (&other.protocol, other.transport, other.port) == thing;
+            let at = match endpoints.iter().position(same) {
+                Some(at) => at,
+                None if endpoints.len() == limits::ENDPOINTS_MAX => {
+                    return Err(format!("it offers more than {} things", limits::ENDPOINTS_MAX));
+                }
+                None => {
+                    let (transport, port) = (*transport, place.port);
+                    let (addresses, weight) = (Vec::new(), None);
+                    endpoints.push(Endpoint { protocol, transport, port, addresses, weight });
+                    endpoints.len() - 1
+                }
+            };
+            let own = &mut endpoints[at].addresses;
+            if let Some(address) = address.filter(|address| !own.contains(address)) {
+                if own.len() == limits::ADDRESSES_MAX {
+                    return Err(format!("it is at more than {} addresses", limits::ADDRESSES_MAX));
+                }
+                own.push(address);
+            }
+        }
+        for endpoint in &mut endpoints {
+            if endpoint.addresses == addresses {
+                endpoint.addresses.clear();
+            }
+        }
+        Ok(endpoints)
+    }
+
+    /// The tags that have names, each once.
+    fn tags(&self) -> Vec<Label> {
+        let mut tags: Vec<Label> = Vec::new();
+        for tag in &self.tags {
+            if let Ok(tag) = map_label(tag.as_bytes())
+                && tags.len() < limits::TAGS_MAX
+                && !tags.contains(&tag)
+            {
+                tags.push(tag);
+            }
+        }
+        tags
+    }
+}
+
+/// The protocol as a service label can name it: characters that it can't have are hyphens, and what is too long is cut
+/// (RFC 6335 section 5.1).
+fn protocol_of(raw: &str) -> Result<Protocol, String> {
+    const OCTETS_MAX: usize = 15;
+    let mapped = map_label(raw.as_bytes()).map_err(|rule| format!("protocol {raw:?} {rule}"))?;
+    let mut text = String::with_capacity(OCTETS_MAX);
+    for c in mapped.as_str().chars().take(OCTETS_MAX) {
+        if !(c == '-' && text.ends_with('-')) {
+            text.push(c);
+        }
+    }
+    Protocol::new(text.trim_end_matches('-')).map_err(|rule| format!("protocol {raw:?} {rule}"))
+}
+
+/// As many pairs as fit a TXT record, in the order of their keys.
+fn meta(pairs: BTreeMap<String, String>) -> BTreeMap<Arc<str>, Arc<str>> {
+    let mut left = limits::META_OCTETS_MAX;
+    let mut kept = BTreeMap::new();
+    for (key, value) in pairs {
+        let octets = key.len() + 1 + value.len();
+        let printable = |key: &str| {
+            !key.is_empty()
+                && key.bytes().all(|octet| matches!(octet, 0x20..=0x7e) && octet != b'=')
+        };
+        if printable(&key)
+            && !value.contains('\0')
+            && octets <= limits::META_PAIR_OCTETS_MAX.min(left)
+            && kept.len() < limits::META_PAIRS_MAX
+        {
+            left -= octets;
+            kept.insert(key.into(), value.into());
+        }
+    }
+    kept
+}

@@ -1,0 +1,73 @@
+//! The systems whose layouts are read, by the names that configurations call them.
+//!
+//! Knows nothing of what their keys say.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Read, Record, dubbo, go_zero, grpc, kratos, registrator, url};
+
+/// A system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum System {
+    /// Dubbo, at the level of interfaces and of applications.
+    Dubbo,
+    /// go-zero: `host:port`.
+    GoZero,
+    /// gRPC naming of etcd's own client.
+    Grpc,
+    /// Kratos.
+    Kratos,
+    /// registrator's `etcd` backend: `ip:port`.
+    Registrator,
+    /// Bare URLs.
+    Url,
+}
+
+impl System {
+    /// All of them, in the order of their names.
+    pub const ALL: [Self; 6] =
+        [Self::Dubbo, Self::GoZero, Self::Grpc, Self::Kratos, Self::Registrator, Self::Url];
+
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dubbo => "dubbo",
+            Self::GoZero => "go-zero",
+            Self::Grpc => "grpc",
+            Self::Kratos => "kratos",
+            Self::Registrator => "registrator",
+            Self::Url => "url",
+        }
+    }
+
+    /// What it says in that key.
+    pub(super) fn read(self, record: Record<'_>) -> Result<Read, String> {
+        match self {
+            Self::Dubbo => dubbo::read(record),
+            Self::GoZero => go_zero::read(record),
+            Self::Grpc => grpc::read(record),
+            Self::Kratos => kratos::read(record),
+            Self::Registrator => registrator::read(record),
+            Self::Url => url::read(record),
+        }
+    }
+}
+
+impl fmt::Display for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for System {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|system| system.as_str() == text).ok_or_else(|| {
+            let known: Vec<&str> = Self::ALL.into_iter().map(Self::as_str).collect();
+            format!("must be one of {}, got {text:?}", known.join(", "))
+        })
+    }
+}
