@@ -26,6 +26,9 @@ use super::Parsed;
 use crate::model::Namespace;
 use crate::registry::Entry;
 
+/// Characters of a reason: it quotes what was written, and that may be a megabyte.
+const REASON_CHARS_MAX: usize = 300;
+
 /// One foreign layout: whose keys, where they are, and where their apps are shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Foreign {
@@ -61,7 +64,7 @@ impl Foreign {
     /// What one entry says.
     #[must_use]
     pub fn parse(&self, entry: &Entry) -> Parsed {
-        self.read(entry).unwrap_or_else(|reason| Parsed::Rejected(reason.into()))
+        self.read(entry).unwrap_or_else(|reason| Parsed::Rejected(listed(&reason)))
     }
 
     fn read(&self, entry: &Entry) -> Result<Parsed, String> {
@@ -82,6 +85,16 @@ impl Foreign {
             Read::Nothing => Parsed::Bookkeeping,
         })
     }
+}
+
+/// A reason as it is listed, in one line: what it quotes was written by anybody.
+fn listed(reason: &str) -> Arc<str> {
+    let mut chars = reason.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut line: String = chars.by_ref().take(REASON_CHARS_MAX).collect();
+    if chars.next().is_some() {
+        line.push_str("...");
+    }
+    line.into()
 }
 
 impl<'a> Record<'a> {
@@ -170,5 +183,15 @@ mod tests {
         assert_eq!(told("/", "/a"), "rejected: key is in no folder that would name an app");
         assert_eq!(told("/x/", "/x/"), "rejected: key ends where an id should be");
         assert_eq!(told("/x/", "/x/b/a"), "b a 10.0.0.1 _http._tcp:80");
+    }
+
+    #[test]
+    fn a_reason_is_one_line_of_bounded_length() {
+        let value = format!("{}://a\nb", "x".repeat(1_000_000));
+        let reason = told(System::Url, "/x/", "/x/b/a", &value);
+        let reason = reason.strip_prefix("rejected: ").unwrap();
+        assert_eq!(reason.len(), REASON_CHARS_MAX + "...".len());
+        assert_eq!(&*listed("field a\nb"), "field a b");
+        assert_eq!(&*listed(&"ü".repeat(REASON_CHARS_MAX)), "ü".repeat(REASON_CHARS_MAX));
     }
 }
