@@ -12,12 +12,15 @@
 //! Knows nothing of registries as clients, of DNS, of the clock.
 
 mod found;
+mod nova;
 mod place;
 mod registrator;
 mod system;
 mod url;
 
 use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
 
 pub use self::system::System;
 
@@ -112,6 +115,27 @@ impl<'a> Record<'a> {
     /// The value as text.
     fn text(&self) -> Result<&'a str, String> {
         std::str::from_utf8(self.value).map_err(|_| "value is not UTF-8".to_owned())
+    }
+
+    /// The value as a JSON object.
+    fn json<T: DeserializeOwned>(&self) -> Result<T, String> {
+        // serde would take an array too, for the fields in the order in which they stand.
+        if self.value.trim_ascii_start().starts_with(b"[") {
+            return Err("value is not readable: an array, not an object".to_owned());
+        }
+        let unreadable = |error: serde_json::Error| format!("value is not readable: {error}");
+        let json = &mut serde_json::Deserializer::from_slice(self.value);
+        let read = serde_path_to_error::deserialize(&mut *json).map_err(|error| {
+            match error.path().to_string().as_str() {
+                // Where the text itself is broken, a path would only say how far it was read.
+                path if path != "." && error.inner().is_data() => {
+                    format!("{path} is not readable: {}", error.inner())
+                }
+                _ => unreadable(error.into_inner()),
+            }
+        })?;
+        json.end().map_err(unreadable)?;
+        Ok(read)
     }
 }
 

@@ -5,11 +5,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Read, Record, registrator, url};
+use super::{Read, Record, nova, registrator, url};
 
 /// A system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum System {
+    /// Zan PHP and haunt: JSON of a server.
+    Nova,
     /// registrator's `etcd` backend: `ip:port`.
     Registrator,
     /// Bare URLs.
@@ -18,12 +20,13 @@ pub enum System {
 
 impl System {
     /// All of them, in the order of their names.
-    pub const ALL: [Self; 2] = [Self::Registrator, Self::Url];
+    pub const ALL: [Self; 3] = [Self::Nova, Self::Registrator, Self::Url];
 
     /// Its name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Nova => "nova",
             Self::Registrator => "registrator",
             Self::Url => "url",
         }
@@ -32,6 +35,7 @@ impl System {
     /// What it says in that key.
     pub(super) fn read(self, record: Record<'_>) -> Result<Read, String> {
         match self {
+            Self::Nova => nova::read(record),
             Self::Registrator => registrator::read(record),
             Self::Url => url::read(record),
         }
