@@ -12,6 +12,7 @@
 //! Knows nothing of registries as clients, of DNS, of the clock.
 
 mod found;
+mod go_micro;
 mod nova;
 mod place;
 mod registrator;

@@ -5,11 +5,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Read, Record, nova, registrator, url};
+use super::{Read, Record, go_micro, nova, registrator, url};
 
 /// A system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum System {
+    /// go-micro's registry: JSON of a service and its node.
+    GoMicro,
     /// Zan PHP and haunt: JSON of a server.
     Nova,
     /// registrator's `etcd` backend: `ip:port`.
@@ -20,12 +22,13 @@ pub enum System {
 
 impl System {
     /// All of them, in the order of their names.
-    pub const ALL: [Self; 3] = [Self::Nova, Self::Registrator, Self::Url];
+    pub const ALL: [Self; 4] = [Self::GoMicro, Self::Nova, Self::Registrator, Self::Url];
 
     /// Its name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::GoMicro => "go-micro",
             Self::Nova => "nova",
             Self::Registrator => "registrator",
             Self::Url => "url",
@@ -35,6 +38,7 @@ impl System {
     /// What it says in that key.
     pub(super) fn read(self, record: Record<'_>) -> Result<Read, String> {
         match self {
+            Self::GoMicro => go_micro::read(record),
             Self::Nova => nova::read(record),
             Self::Registrator => registrator::read(record),
             Self::Url => url::read(record),
