@@ -13,9 +13,11 @@
 
 mod dubbo;
 mod found;
+mod go_micro;
 mod go_zero;
 mod grpc;
 mod kratos;
+mod nova;
 mod place;
 mod registrator;
 mod system;
@@ -31,6 +33,9 @@ use self::found::Found;
 use super::Parsed;
 use crate::model::Namespace;
 use crate::registry::Entry;
+
+/// Characters of a reason: it quotes what was written, and that may be a megabyte.
+const REASON_CHARS_MAX: usize = 300;
 
 /// One foreign layout: whose keys, where they are, and where their apps are shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +72,7 @@ impl Foreign {
     /// What one entry says.
     #[must_use]
     pub fn parse(&self, entry: &Entry) -> Parsed {
-        self.read(entry).unwrap_or_else(|reason| Parsed::Rejected(reason.into()))
+        self.read(entry).unwrap_or_else(|reason| Parsed::Rejected(listed(&reason)))
     }
 
     fn read(&self, entry: &Entry) -> Result<Parsed, String> {
@@ -88,6 +93,16 @@ impl Foreign {
             Read::Nothing => Parsed::Bookkeeping,
         })
     }
+}
+
+/// A reason as it is listed, in one line: what it quotes was written by anybody.
+fn listed(reason: &str) -> Arc<str> {
+    let mut chars = reason.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut line: String = chars.by_ref().take(REASON_CHARS_MAX).collect();
+    if chars.next().is_some() {
+        line.push_str("...");
+    }
+    line.into()
 }
 
 impl<'a> Record<'a> {
@@ -117,8 +132,11 @@ impl<'a> Record<'a> {
         let json = &mut serde_json::Deserializer::from_slice(self.value);
         let read = serde_path_to_error::deserialize(&mut *json).map_err(|error| {
             match error.path().to_string().as_str() {
-                "." => unreadable(error.into_inner()),
-                path => format!("{path} is not readable: {}", error.inner()),
+                // Where the text itself is broken, a path would only say how far it was read.
+                path if path != "." && error.inner().is_data() => {
+                    format!("{path} is not readable: {}", error.inner())
+                }
+                _ => unreadable(error.into_inner()),
             }
         })?;
         json.end().map_err(unreadable)?;
@@ -200,14 +218,17 @@ mod tests {
     }
 
     /// Values of all systems, to be spoilt.
-    const VALUES: [&str; 4] = [
+    const VALUES: [&str; 6] = [
+        r#"{"Namespace":"com.youzan.service","SrvName":"a","IP":"10.9.42.107","Port":8100,"Protocol":"nova","Status":1,"Weight":100,"ExtData":"[{\"language\":\"php\"}]"}"#,
+        r#"{"name":"a","version":"1","nodes":[{"id":"a-1","address":"10.0.0.12:41233","metadata":{"protocol":"grpc"}}]}"#,
         "grpc://10.0.0.1:9000?isSecure=false",
         r#"{"Op":0,"Addr":"10.0.0.5:9000","Metadata":{"weight":10}}"#,
         r#"{"name":"a","version":"1","metadata":{"weight":"9"},"endpoints":["http://10.0.0.8:8000?isSecure=true","grpc://[fd00::8]:9000"]}"#,
         r#"{"Host":"10.0.0.5","Port":20000,"Weight":3,"Tag":"t","Metadata":{"dubbo.endpoints":"[{\"port\":1,\"protocol\":\"tri\"}]"}}"#,
     ];
     /// Keys of all systems, to be spoilt.
-    const KEYS: [&str; 4] = [
+    const KEYS: [&str; 5] = [
+        "/nova:com.youzan.service/a/10.9.42.107:8100",
         "a/b",
         "/services/a/10.0.0.5:20000",
         "/dubbo/com.x.A%24B/providers/dubbo%3A%2F%2F10.0.0.5%3A20000%2Fcom.x.A%3Fweight%3D7%26group%3Da%2Bb",
@@ -249,5 +270,15 @@ mod tests {
                 prop_assert!(instance.meta.len() <= limits::META_PAIRS_MAX);
             }
         }
+    }
+
+    #[test]
+    fn a_reason_is_one_line_of_bounded_length() {
+        let value = format!("{}://a\nb", "x".repeat(1_000_000));
+        let reason = told(System::Url, "/x/", "/x/b/a", &value);
+        let reason = reason.strip_prefix("rejected: ").unwrap();
+        assert_eq!(reason.len(), REASON_CHARS_MAX + "...".len());
+        assert_eq!(&*listed("field a\nb"), "field a b");
+        assert_eq!(&*listed(&"ü".repeat(REASON_CHARS_MAX)), "ü".repeat(REASON_CHARS_MAX));
     }
 }

@@ -5,19 +5,23 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Read, Record, dubbo, go_zero, grpc, kratos, registrator, url};
+use super::{Read, Record, dubbo, go_micro, go_zero, grpc, kratos, nova, registrator, url};
 
 /// A system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum System {
     /// Dubbo, at the level of interfaces and of applications.
     Dubbo,
+    /// go-micro's registry: JSON of a service and its node.
+    GoMicro,
     /// go-zero: `host:port`.
     GoZero,
     /// gRPC naming of etcd's own client.
     Grpc,
     /// Kratos.
     Kratos,
+    /// Zan PHP and haunt: JSON of a server.
+    Nova,
     /// registrator's `etcd` backend: `ip:port`.
     Registrator,
     /// Bare URLs.
@@ -26,17 +30,27 @@ pub enum System {
 
 impl System {
     /// All of them, in the order of their names.
-    pub const ALL: [Self; 6] =
-        [Self::Dubbo, Self::GoZero, Self::Grpc, Self::Kratos, Self::Registrator, Self::Url];
+    pub const ALL: [Self; 8] = [
+        Self::Dubbo,
+        Self::GoMicro,
+        Self::GoZero,
+        Self::Grpc,
+        Self::Kratos,
+        Self::Nova,
+        Self::Registrator,
+        Self::Url,
+    ];
 
     /// Its name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Dubbo => "dubbo",
+            Self::GoMicro => "go-micro",
             Self::GoZero => "go-zero",
             Self::Grpc => "grpc",
             Self::Kratos => "kratos",
+            Self::Nova => "nova",
             Self::Registrator => "registrator",
             Self::Url => "url",
         }
@@ -46,9 +60,11 @@ impl System {
     pub(super) fn read(self, record: Record<'_>) -> Result<Read, String> {
         match self {
             Self::Dubbo => dubbo::read(record),
+            Self::GoMicro => go_micro::read(record),
             Self::GoZero => go_zero::read(record),
             Self::Grpc => grpc::read(record),
             Self::Kratos => kratos::read(record),
+            Self::Nova => nova::read(record),
             Self::Registrator => registrator::read(record),
             Self::Url => url::read(record),
         }
