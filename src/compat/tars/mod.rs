@@ -1,0 +1,16 @@
+//! Tars: its servers tell the node of their host that they live, by a call of their own every 10 to 30 s
+//! (TarsCloud/TarsProtocol, servant/NodeF.tars).
+//!
+//! ```text
+//! octets --frame--> packet --request--> Request --call()--> KeepAlive(ServerInfo) ...
+//!                   encoding              ^--reply()--> frame
+//! ```
+//!
+//! Knows nothing of sockets and of the clock.
+
+mod encoding;
+mod frame;
+mod request;
+
+pub use frame::{FRAME_OCTETS_MAX, FrameLength, take_packet};
+pub use request::{Call, Outcome, Request, ServerInfo};
