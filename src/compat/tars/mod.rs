@@ -6,11 +6,15 @@
 //!                   encoding              ^--reply()--> frame
 //! ```
 //!
+//! A call carries no address: [`Endpoint`]s say, in Tars' own strings, where a server's adapters listen.
+//!
 //! Knows nothing of sockets and of the clock.
 
 mod encoding;
+mod endpoint;
 mod frame;
 mod request;
 
+pub use endpoint::Endpoint;
 pub use frame::{FRAME_OCTETS_MAX, FrameLength, take_packet};
 pub use request::{Call, Outcome, Request, ServerInfo};

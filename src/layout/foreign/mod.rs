@@ -19,6 +19,7 @@ mod url;
 
 use std::sync::Arc;
 
+pub use self::place::Host;
 pub use self::system::System;
 
 use self::found::Found;
