@@ -9,4 +9,5 @@
 //!
 //! Knows nothing of DNS and of zones: what was registered comes to them through the registry, as all else.
 
+pub mod consul;
 pub mod tars;
