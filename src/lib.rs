@@ -24,6 +24,8 @@ pub mod tls;
 
 pub mod dns;
 
+pub mod compat;
+
 pub mod api;
 
 pub mod config;

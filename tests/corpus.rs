@@ -34,6 +34,8 @@ targets! {
     forward: "../fuzz/targets/forward.rs",
     layout: "../fuzz/targets/layout.rs",
     query: "../fuzz/targets/query.rs",
+    tags: "../fuzz/targets/tags.rs",
+    tars: "../fuzz/targets/tars.rs",
     tcp: "../fuzz/targets/tcp.rs",
     zonefile: "../fuzz/targets/zonefile.rs",
 }

@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+pub use self::place::Host;
 pub use self::system::System;
 
 use self::found::Found;

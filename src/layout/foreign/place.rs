@@ -14,8 +14,10 @@ const HOST_OCTETS_MAX: usize = 253;
 
 /// Who listens: an address, or a host that somebody else has to resolve.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Host {
+pub enum Host {
+    /// An address, never one that stands for several.
     Address(IpAddr),
+    /// A host name in lower case, without a dot at its end.
     Name(Arc<str>),
 }
 
@@ -33,7 +35,7 @@ pub(super) struct Port(pub(super) u16);
 impl Host {
     /// An address with or without brackets, or a host name. One that stands for every address of its machine names
     /// none of them (0.0.0.0, `::`), and is refused.
-    pub(super) fn new(text: &str) -> Result<Self, String> {
+    pub fn new(text: &str) -> Result<Self, String> {
         let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
         // A zone of IPv6 means something on its own host alone.
         let address = match bare.parse::<IpAddr>() {

@@ -1,0 +1,20 @@
+//! Tars: its servers tell the node of their host that they live, by a call of their own every 10 to 30 s
+//! (TarsCloud/TarsProtocol, servant/NodeF.tars).
+//!
+//! ```text
+//! octets --frame--> packet --request--> Request --call()--> KeepAlive(ServerInfo) ...
+//!                   encoding              ^--reply()--> frame
+//! ```
+//!
+//! A call carries no address: [`Endpoint`]s say, in Tars' own strings, where a server's adapters listen.
+//!
+//! Knows nothing of sockets and of the clock.
+
+mod encoding;
+mod endpoint;
+mod frame;
+mod request;
+
+pub use endpoint::Endpoint;
+pub use frame::{FRAME_OCTETS_MAX, FrameLength, take_packet};
+pub use request::{Call, Outcome, Request, ServerInfo};
