@@ -39,7 +39,7 @@ fn ls_lists_apps_over_all_pages() {
     assert_eq!(fake.lines(), ["GET /v1/apps?limit=1000", "GET /v1/apps?limit=1000&continue=a%2Fb"]);
 
     let ended = run(&["ls", "--json", "--namespace", "staging", "--http", &fake.address()]);
-    let whole: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    let whole: Value = serde_json::from_str(&ended.out).unwrap();
     assert_eq!(whole["revision"], 7);
     assert_eq!(whole["apps"].as_array().unwrap().len(), 4);
     assert_eq!(ended.out.lines().count(), 1);
@@ -84,7 +84,7 @@ greeter is offline as a whole: migration, by ops, at 2026-01-02T03:04:05Z
     assert_eq!(fake.lines(), ["GET /v1/apps/greeter"]);
 
     let ended = run(&["ls", "greeter", "--json", "--http", &fake.address()]);
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&ended.out).unwrap(), app);
+    assert_eq!(serde_json::from_str::<Value>(&ended.out).unwrap(), app);
 }
 
 #[test]
@@ -410,7 +410,7 @@ fn watch_prints_one_object_a_line() {
     let causes: Vec<_> = ended
         .out
         .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["cause"].clone())
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["cause"].clone())
         .collect();
     assert_eq!(causes, ["registered", "offline", "reset"]);
     assert_eq!(fake.lines()[0], "GET /v1/watch");
