@@ -185,7 +185,7 @@ mod tests {
         assert!(node(&json!({"address": "queue", "port": 0})).contains("of transport \"unknown\""));
         for (written, why) in [
             (json!({"address": "0.0.0.0:80"}), "0.0.0.0 stands for every address"),
-            (json!({"address": "[::]:80"}), ":: stands for every address"),
+            (json!({"address": "[::]:80"}), "[::] stands for every address"),
             (json!({"address": "10.0.0.1", "port": 65536}), "got \"65536\""),
             (json!({"address": "10.0.0.1", "port": -1}), "got \"-1\""),
             (json!({"address": "10.0.0.1:80", "port": 80}), "is no address and no host name"),

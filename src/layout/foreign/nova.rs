@@ -310,6 +310,11 @@ mod tests {
             "/nova:/pay/10.0.0.1:8100",
         ] {
             assert_eq!(told(System::Nova, "/", key, "x"), "nothing", "{key}");
+            assert_eq!(
+                told(System::Nova, "", key.trim_start_matches('/'), "x"),
+                "nothing",
+                "{key}"
+            );
         }
         // Under a prefix of Zan's own nobody else is expected.
         let reason = "rejected: key is not {protocol}:{domain}/{app}/{ip}:{port}";
@@ -334,6 +339,9 @@ mod tests {
         let cut = services(1_000, "com.x.Abc");
         assert!(cut.ends_with("com.x.Abc,com.x.Abc,..."), "{cut}");
         assert_eq!(cut.len(), "services=".len() + 24 * 10 + "...".len());
+        // The comma and the dots are in that too: with three of 80 all is full, and four of 60 are one octet too many.
+        assert_eq!(services(4, &"x".repeat(80)).len(), 255);
+        assert_eq!(services(5, &"x".repeat(60)).len(), "services=".len() + 3 * 61 + "...".len());
         assert_eq!(services(1, &"x".repeat(246)).len(), 255);
         assert_eq!(services(2, &"x".repeat(246)), "");
     }

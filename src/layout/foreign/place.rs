@@ -47,7 +47,7 @@ impl Host {
         };
         match address.map(|address| address.to_canonical()) {
             Some(address) if address.is_unspecified() => {
-                Err(format!("{address} stands for every address of its host, and names none"))
+                Err(format!("{text} stands for every address of its host, and names none"))
             }
             Some(address) => Ok(Self::Address(address)),
             None if is_host_name(text) => {
