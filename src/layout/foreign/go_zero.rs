@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn what_leads_nowhere_is_rejected() {
         for (value, why) in [
-            ("[::]:8080", ":: stands for every address of its host, and names none"),
+            ("[::]:8080", "[::] stands for every address of its host, and names none"),
             ("0.0.0.0:8080", "0.0.0.0 stands for every address of its host, and names none"),
             (":8080", "no host is given"),
             ("10.0.0.7", "\"10.0.0.7\" has no port"),

@@ -160,7 +160,7 @@ mod tests {
             (r#"{"name":"a","endpoints":null}"#, "it offers nothing that can be reached"),
             (
                 r#"{"name":"a","endpoints":["http://10.0.0.8:8000","grpc://[::]:9000"]}"#,
-                "endpoint \"grpc://[::]:9000\": :: stands for every address of its host, and names none",
+                "endpoint \"grpc://[::]:9000\": [::] stands for every address of its host, and names none",
             ),
             (
                 r#"{"name":"a","endpoints":["10.0.0.8:9000"]}"#,
