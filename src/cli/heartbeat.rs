@@ -20,7 +20,9 @@ does not register: exit code 1 says that the registration is gone, and that it i
     after_help = "\
 Examples:
   rollcall heartbeat greeter i-1
-  * * * * *  check-greeter && rollcall heartbeat greeter     (crontab; with a lease of 180 s)"
+  rollcall heartbeat greeter              this host's instances of greeter
+  * * * * *  check-greeter && rollcall heartbeat greeter
+                                          in a crontab, for a lease of 180 s"
 )]
 pub(super) struct Args {
     /// The app
