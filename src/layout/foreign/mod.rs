@@ -208,6 +208,30 @@ mod tests {
         }
     }
 
+    /// Spoils a key behind its prefix and a value in many ways: each is read, or rejected in one line.
+    pub(super) fn spoil(system: System, prefix: &str, key: &str, value: &str) {
+        let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<char>()), 0..4);
+        let input = (changes, any::<prop::sample::Index>(), any::<bool>());
+        proptest!(|((changes, length, cut) in input)| {
+            let spoilt = |text: &str| {
+                let mut chars: Vec<char> = text.chars().collect();
+                for (at, c) in &changes {
+                    *at.get_mut(&mut chars) = *c;
+                }
+                chars.truncate(if cut { length.index(chars.len()) } else { chars.len() });
+                String::from_iter(chars)
+            };
+            let path = spoilt(key.strip_prefix(prefix).unwrap());
+            for (key, value) in
+                [([prefix, &path].concat(), value.to_owned()), (key.to_owned(), spoilt(value))]
+            {
+                let told = told(system, prefix, &key, &value);
+                let one_line = !told.contains(char::is_control);
+                prop_assert!(one_line || !told.starts_with("rejected: "), "{told:?}");
+            }
+        });
+    }
+
     #[test]
     fn keys_outside_the_prefix_or_without_an_app_are_rejected() {
         let told = |prefix, key| told(System::Url, prefix, key, "http://10.0.0.1:80");
