@@ -164,7 +164,7 @@ impl Found {
 
 /// The protocol as a service label can name it: characters that it can't have are hyphens, and what is too long is cut
 /// (RFC 6335 section 5.1).
-fn protocol_of(raw: &str) -> Result<Protocol, String> {
+pub fn protocol_of(raw: &str) -> Result<Protocol, String> {
     const OCTETS_MAX: usize = 15;
     let mapped = map_label(raw.as_bytes()).map_err(|rule| format!("protocol {raw:?} {rule}"))?;
     let mut text = String::with_capacity(OCTETS_MAX);
