@@ -73,11 +73,9 @@ async fn with_node_etcd3_services_are_there_while_they_live() {
     use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
     let etcd = Etcd::start().await;
     let server = Home::with_config(LAYOUTS).start(&["--etcd", &etcd.url()]).await;
-    let shows = async |name: &str, expected: &[String]| {
-        until(&format!("{name} is {expected:?}"), async || {
-            server.addresses(name).await == expected
-        })
-        .await;
+    let shows = async |name: &str, expected: &[String], why: &str| {
+        let what = format!("{name} is {expected:?}: {why}");
+        until(&what, async || server.addresses(name).await == expected).await;
     };
     for (end, why) in [(SIGTERM, "it revokes its lease"), (SIGKILL, "its lease ends")] {
         let mut services = Vec::new();
