@@ -5,7 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Read, Record, dubbo, go_micro, go_zero, grpc, kratos, nova, registrator, url};
+use super::{Read, Record, dubbo, go_micro, go_zero, grpc, kratos, nova, registrator, skydns, url};
+use crate::model::Namespace;
 
 /// A system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,13 +25,15 @@ pub enum System {
     Nova,
     /// registrator's `etcd` backend: `ip:port`.
     Registrator,
+    /// SkyDNS and CoreDNS' etcd plugin: records under names of their own.
+    Skydns,
     /// Bare URLs.
     Url,
 }
 
 impl System {
     /// All of them, in the order of their names.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Dubbo,
         Self::GoMicro,
         Self::GoZero,
@@ -38,6 +41,7 @@ impl System {
         Self::Kratos,
         Self::Nova,
         Self::Registrator,
+        Self::Skydns,
         Self::Url,
     ];
 
@@ -52,12 +56,13 @@ impl System {
             Self::Kratos => "kratos",
             Self::Nova => "nova",
             Self::Registrator => "registrator",
+            Self::Skydns => "skydns",
             Self::Url => "url",
         }
     }
 
-    /// What it says in that key.
-    pub(super) fn read(self, record: Record<'_>) -> Result<Read, String> {
+    /// What it says in that key. A record that is no instance belongs to that namespace.
+    pub(super) fn read(self, record: Record<'_>, namespace: &Namespace) -> Result<Read, String> {
         match self {
             Self::Dubbo => dubbo::read(record),
             Self::GoMicro => go_micro::read(record),
@@ -66,6 +71,7 @@ impl System {
             Self::Kratos => kratos::read(record),
             Self::Nova => nova::read(record),
             Self::Registrator => registrator::read(record),
+            Self::Skydns => skydns::read(record, namespace),
             Self::Url => url::read(record),
         }
     }

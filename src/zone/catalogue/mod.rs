@@ -316,7 +316,7 @@ impl Catalogue {
                 self.directory.rejected.remove(&*printable(&news.key));
                 None
             }
-            Parsed::Departed(_) | Parsed::Bookkeeping => None,
+            Parsed::Plain(_) | Parsed::Departed(_) | Parsed::Bookkeeping => None,
         }
     }
 
@@ -346,7 +346,7 @@ impl Catalogue {
                 self.directory.rejected.insert(printable(&news.key), reason.clone());
                 None
             }
-            Parsed::Departed(_) | Parsed::Bookkeeping => None,
+            Parsed::Plain(_) | Parsed::Departed(_) | Parsed::Bookkeeping => None,
         }
     }
 
