@@ -14,6 +14,7 @@ pub mod event;
 pub mod guard;
 mod index;
 mod packed;
+mod plain;
 pub mod published;
 mod radix;
 pub mod retired;

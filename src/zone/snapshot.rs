@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::block::Node;
 use super::directory::Directory;
 use super::index::{Index, Walk};
+use super::plain::Plain;
 use super::reverse::Pointers;
 use super::settings::ZoneName;
 use super::statics::{StaticNode, Statics};
@@ -43,6 +44,10 @@ pub struct Zone {
     pub(super) apps: Index,
     /// The names of addresses, if it is a reverse zone; it has no apps then.
     pub(super) pointers: Option<Pointers>,
+    /// Plain records, if it has any.
+    pub(super) plain: Option<Plain>,
+    /// Apps are all that is registered in it, as in most zones.
+    pub(super) only_apps: bool,
     /// How many apps there are.
     pub(super) app_count: usize,
     /// A bit for each number of labels that an app has: names of other lengths need not be looked for.
@@ -59,7 +64,7 @@ pub struct Zone {
 /// What a zone has under a name.
 #[derive(Debug, Clone, Copy)]
 pub enum Found<'a> {
-    /// Static records, possibly none of them, or what an address points to.
+    /// Static records, possibly none of them, plain records of a layout, or what an address points to.
     Static(&'a StaticNode),
     /// An app's name.
     App(Node<'a>),
@@ -117,7 +122,8 @@ impl Zone {
     pub fn find(&self, relative: &[u8]) -> Found<'_> {
         let fixed = self.statics.find(relative);
         if let Some(node) = fixed.filter(|node| !node.sets.is_empty()) {
-            return Found::Static(node);
+            let apex = self.plain.as_ref().filter(|_| relative.is_empty()).and_then(Plain::apex);
+            return Found::Static(apex.filter(|_| self.ready).unwrap_or(node));
         }
         if !self.ready {
             return Found::Unknown;
@@ -171,11 +177,22 @@ impl Zone {
     }
 
     /// What a name has of what is registered.
+    #[inline]
     fn registered(&self, relative: &[u8]) -> Option<Found<'_>> {
-        match &self.pointers {
+        if self.only_apps { self.find_app(relative) } else { self.find_any(relative) }
+    }
+
+    /// Plain records come before apps, and before what addresses point to.
+    fn find_any(&self, relative: &[u8]) -> Option<Found<'_>> {
+        let plain = self.plain.as_ref().and_then(|plain| plain.find(relative));
+        if let Some(node) = plain.filter(|node| !node.sets.is_empty()) {
+            return Some(Found::Static(node));
+        }
+        let found = match &self.pointers {
             None => self.find_app(relative),
             Some(pointers) => pointers.find(relative),
-        }
+        };
+        found.or(plain.map(|_| Found::Between))
     }
 
     /// The nearest app at or above the name decides; names with an underscore are never apps.

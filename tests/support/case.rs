@@ -12,6 +12,7 @@
 //! reverse 10.9.0.0/16 default                  a reverse zone; without namespaces: of all
 //! instance greeter/a {"address":"10.0.0.1","port":9000}
 //! instance staging:big/i-{1..40} {"address":"10.0.1.{}","port":9000}      forty of them
+//! record local/skydns/web/a-{1..2} {"host":"10.0.0.{}","port":80}        below /skydns/, as SkyDNS has it
 //! offline greeter/a                            an operator's mark; `offline greeter` marks the whole app
 //! pin greeter 127.0.0.1:9000
 //!
@@ -40,8 +41,10 @@ use std::sync::Arc;
 
 use rollcall::dns::Policy;
 use rollcall::dns::answer::cookie::Secrets;
-use rollcall::layout::{Note, OfflineMark, Registration};
+use rollcall::layout::foreign::{Foreign, System};
+use rollcall::layout::{Note, OfflineMark, Parsed, Registration};
 use rollcall::model::{AppName, Label, Namespace, Nets, Protocol, Spec, Transport, net};
+use rollcall::registry::Entry;
 use rollcall::zone::zonefile::ZoneFile;
 use rollcall::zone::{Network, Pin, ZoneName, ZoneSettings};
 
@@ -52,6 +55,8 @@ pub(crate) struct Case {
     pub(crate) title: String,
     pub(crate) zones: Vec<ZoneSettings>,
     pub(crate) registrations: Vec<Registration>,
+    /// Plain records with their keys.
+    pub(crate) records: Vec<(String, Parsed)>,
     pub(crate) marks: Vec<OfflineMark>,
     pub(crate) pins: Vec<Pin>,
     pub(crate) ready: bool,
@@ -131,6 +136,7 @@ impl Case {
             title: String::new(),
             zones: Vec::new(),
             registrations: Vec::new(),
+            records: Vec::new(),
             marks: Vec::new(),
             pins: Vec::new(),
             ready: true,
@@ -179,6 +185,7 @@ impl Case {
             "reverse" => self.zones.push(reverse(rest)?),
             "file" => self.file(rest, body)?,
             "instance" => self.instance(rest)?,
+            "record" => self.record(rest)?,
             "offline" => self.offline(rest)?,
             "pin" => self.pins.push(pin(rest)?),
             "ask" => self.asks.push(ask(rest, body, at)?),
@@ -222,6 +229,23 @@ impl Case {
                 disabled: false,
                 instance: spec.resolve(None).map_err(|error| error.to_string())?,
             });
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, rest: &str) -> Result<(), String> {
+        let (path, json) = rest.split_once(' ').ok_or("no value")?;
+        let (prefix, namespace) = ("/skydns/", Namespace::default());
+        let layout = Foreign { system: System::Skydns, prefix: prefix.into(), namespace };
+        for (path, number) in spread(path) {
+            let key = format!("{prefix}{path}");
+            let value = json.replace("{}", &number);
+            let entry =
+                Entry { key: key.clone().into(), value: value.into(), revision: 1, lease: None };
+            match layout.parse(&entry) {
+                plain @ Parsed::Plain(_) => self.records.push((key, plain)),
+                other => return Err(format!("no record: {other:?}")),
+            }
         }
         Ok(())
     }

@@ -108,12 +108,16 @@ impl Catalogue {
         if let Some(other) = zone.zone_below(name) {
             return refused(format!("its name belongs to the zone {other}"));
         }
-        // Static records and zones below an app make its own name exist among the static ones. Most apps have
+        if let Some(place) = zone.plain().place(name) {
+            return refused(format!("its name belongs to the plain record {place}"));
+        }
+        // Static records, zones and plain records below an app make its own name exist among theirs. Most apps have
         // none, nor apps below them, and need not look for each of their labels.
         let statics_below = zone.statics().find(name).is_some();
+        let plain_below = zone.plain().find(name).is_some();
         let apps_below = self.parents.contains_key(key);
         let mut claims = claims::decide(registrations.clone(), |label: &Label| {
-            if !statics_below && !apps_below {
+            if !statics_below && !plain_below && !apps_below {
                 return None;
             }
             let child = wire::child(label.as_str(), name);
@@ -122,6 +126,9 @@ impl Catalogue {
             }
             if let Some(other) = zone.zone_below(&child) {
                 return Some(format!("the zone {other}"));
+            }
+            if let Some(place) = zone.plain().place(&child) {
+                return Some(format!("the plain record {place}"));
             }
             let child = (key.0.clone(), key.1.child(label.as_str())?);
             self.exists(&child).then(|| format!("the app {}", child.1))

@@ -1,7 +1,8 @@
-//! The catalogue against histories. `serving` tells what it serves, `serials` when a zone gets a new one,
+//! The catalogue against histories. `serving` tells what it serves, `records` which plain records, `serials` when a zone gets a new one,
 //! `turns` when apps are built, `property` that the way there does not matter.
 
 mod property;
+mod records;
 mod reload;
 mod serials;
 mod serving;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
+use crate::layout::foreign::{Foreign, System};
 use crate::layout::native::{self, Keys};
 use crate::layout::{Note, Registration};
 use crate::model::{Instance, Label, Spec};
@@ -71,6 +73,18 @@ impl History {
     fn put(&mut self, app: &str, id: &str, body: &str) -> Vec<Event> {
         let (key, parsed) = instance(&self.keys, app, id, body);
         self.step(&[(key, Some(parsed))])
+    }
+
+    /// A record as SkyDNS has it; its key's path, and its value or none.
+    fn plain(&mut self, path: &str, value: Option<&str>) {
+        let namespace = Namespace::default();
+        let layout = Foreign { system: System::Skydns, prefix: "/skydns/".into(), namespace };
+        let key = Bytes::from(format!("/skydns/{path}"));
+        let parsed = value.map(|value| {
+            let value = Bytes::copy_from_slice(value.as_bytes());
+            layout.parse(&Entry { key: key.clone(), value, revision: 0, lease: None })
+        });
+        self.step(&[(key, parsed)]);
     }
 
     fn delete(&mut self, app: &str, id: &str) -> Vec<Event> {
