@@ -9,11 +9,12 @@
 use std::sync::Arc;
 
 use super::block::Node;
+use super::consul::{Consul, Meant, Room};
 use super::directory::Directory;
 use super::index::{Index, Walk};
 use super::plain::Plain;
 use super::reverse::Pointers;
-use super::settings::ZoneName;
+use super::settings::{Names, ZoneName};
 use super::statics::{StaticNode, Statics};
 use super::wire;
 use crate::registry::Revision;
@@ -46,7 +47,9 @@ pub struct Zone {
     pub(super) pointers: Option<Pointers>,
     /// Plain records, if it has any.
     pub(super) plain: Option<Plain>,
-    /// Apps are all that is registered in it, as in most zones.
+    /// How its names tell apps.
+    pub(super) names: Names,
+    /// It has our own names, and apps are all that is registered in it, as in most zones.
     pub(super) only_apps: bool,
     /// How many apps there are.
     pub(super) app_count: usize,
@@ -188,11 +191,20 @@ impl Zone {
         if let Some(node) = plain.filter(|node| !node.sets.is_empty()) {
             return Some(Found::Static(node));
         }
-        let found = match &self.pointers {
-            None => self.find_app(relative),
-            Some(pointers) => pointers.find(relative),
+        let found = match (&self.pointers, &self.names) {
+            (Some(pointers), _) => pointers.find(relative),
+            (None, Names::Rollcall) => self.find_app(relative),
+            (None, Names::Consul(consul)) => self.find_consul(consul, relative),
         };
         found.or(plain.map(|_| Found::Between))
+    }
+
+    fn find_consul(&self, consul: &Consul, relative: &[u8]) -> Option<Found<'_>> {
+        match consul.read(relative, &mut Room::new()) {
+            Meant::Name(name) => self.find_app(name),
+            Meant::Between => Some(Found::Between),
+            Meant::Nothing => None,
+        }
     }
 
     /// The nearest app at or above the name decides; names with an underscore are never apps.

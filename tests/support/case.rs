@@ -7,6 +7,7 @@
 //! cookies e5e973e5a6b2a43f48e7dc849e37bfcf     the secret that server cookies are made with; none: no cookies
 //! forwards                                     names of others are looked up for everyone
 //! zone svc. default ttl=5 negative=1 scale=1   as configured; none: `svc.` serving `default`; `-`: no namespace
+//! zone consul. default names=consul datacenter=dc1        answered as Consul's
 //! file svc.                                    the zone's file, indented, until the next line that is not
 //!   @ 60 IN SOA ns hostmaster 1 2 3 4 5
 //! reverse 10.9.0.0/16 default                  a reverse zone; without namespaces: of all
@@ -46,7 +47,7 @@ use rollcall::layout::{Note, OfflineMark, Parsed, Registration};
 use rollcall::model::{AppName, Label, Namespace, Nets, Protocol, Spec, Transport, net};
 use rollcall::registry::Entry;
 use rollcall::zone::zonefile::ZoneFile;
-use rollcall::zone::{Network, Pin, ZoneName, ZoneSettings};
+use rollcall::zone::{Consul, Names, Network, Pin, ZoneName, ZoneSettings};
 
 use crate::wire::{Query, unhex};
 
@@ -293,11 +294,18 @@ fn zone(text: &str) -> Result<ZoneSettings, String> {
     let mut zone = ZoneSettings { name, namespace, ..ZoneSettings::default() };
     for word in words {
         let (key, value) = word.split_once('=').ok_or("not key=value")?;
-        let number: u32 = value.parse().map_err(|_| "not a number")?;
-        match key {
-            "ttl" => zone.ttl_secs = number,
-            "negative" => zone.negative_ttl_secs = number,
-            "scale" => zone.srv_weight_scale = number.try_into().map_err(|_| "too large")?,
+        let number = || value.parse::<u32>().map_err(|_| "not a number");
+        match (key, value) {
+            ("ttl", _) => zone.ttl_secs = number()?,
+            ("negative", _) => zone.negative_ttl_secs = number()?,
+            ("scale", _) => {
+                zone.srv_weight_scale = number()?.try_into().map_err(|_| "too large")?;
+            }
+            ("names", "consul") => zone.names = Names::Consul(Consul::default()),
+            ("datacenter", name) => {
+                let datacenter = Label::new(name).map_err(|rule| rule.to_string())?;
+                zone.names = Names::Consul(Consul { datacenter });
+            }
             _ => return Err("unknown setting".into()),
         }
     }

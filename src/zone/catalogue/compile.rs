@@ -19,7 +19,6 @@ pub(super) const ANSWER_OCTETS_MAX: usize = 65_535 - 12 - 259 - 11;
 
 impl Catalogue {
     pub(super) fn build(&mut self, key: &AppKey, oversized: &mut Vec<Oversized>) {
-        let name = wire::relative(&key.1);
         let absent = App::default();
         let app = self.apps.get(key).unwrap_or(&absent);
         app.warm();
@@ -30,6 +29,7 @@ impl Catalogue {
         let mut pointers = Vec::new();
         for at in self.zone_indexes(&key.0) {
             let zone = &self.zones[at];
+            let name = zone.name_of(&key.1);
             let claims = match &pins {
                 Some(pins) => self.claims(zone, key, &name, pins.iter()),
                 None => {
@@ -68,21 +68,24 @@ impl Catalogue {
             blocks.push((at, block));
             first.get_or_insert(claims);
         }
-        self.put(key, &name, blocks);
+        self.put(key, blocks);
         self.point(key, pointers, oversized);
         let view = self.view(key, first.as_ref(), pins.as_deref());
         self.publish(key, view, losses);
     }
 
     /// Puts an app's blocks in their zones.
-    fn put(&mut self, key: &AppKey, name: &[u8], blocks: Vec<(usize, Option<Block>)>) {
+    fn put(&mut self, key: &AppKey, blocks: Vec<(usize, Option<Block>)>) {
         let app = self.apps.get_mut(key);
         let mut before = app.map(|app| std::mem::take(&mut app.answers)).unwrap_or_default();
         before.resize_with(blocks.len(), || None);
         let now = before
             .into_iter()
             .zip(blocks)
-            .map(|(before, (at, block))| self.zones[at].put(name, before, block))
+            .map(|(before, (at, block))| {
+                let name = self.zones[at].name_of(&key.1);
+                self.zones[at].put(&name, before, block)
+            })
             .collect();
         if let Some(app) = self.apps.get_mut(key) {
             app.answers = now;

@@ -14,7 +14,7 @@ use crate::zone::index::Index;
 use crate::zone::plain::{Outcome, Plain, Plains};
 use crate::zone::reverse::Pointers;
 use crate::zone::serial::{self, SavedSerial};
-use crate::zone::settings::{Reverse, ZoneName, ZoneSettings};
+use crate::zone::settings::{Names, Reverse, ZoneName, ZoneSettings};
 use crate::zone::snapshot::Zone;
 use crate::zone::statics::Statics;
 use crate::zone::wire;
@@ -118,7 +118,12 @@ impl ZoneState {
 
     /// The app that has a relative name, if that is a name that an app may have.
     pub(super) fn app_of(&self, relative: &[u8]) -> Option<AppName> {
-        wire::app(relative)
+        self.settings.names.app(relative)
+    }
+
+    /// An app's name, relative to the zone.
+    pub(super) fn name_of(&self, app: &AppName) -> Box<[u8]> {
+        self.settings.names.relative(app)
     }
 
     pub(super) fn plains(&mut self) -> &mut Plains {
@@ -154,6 +159,7 @@ impl ZoneState {
             zone: self.settings.name.wire(),
             ttl_secs: self.settings.ttl_secs,
             srv_weight_scale: self.settings.srv_weight_scale,
+            tags_have_srv: self.settings.names.tags_have_srv(),
         }
     }
 
@@ -252,7 +258,8 @@ impl ZoneState {
             apps: self.apps.clone(),
             pointers: self.pointers.clone(),
             plain: Some(self.plain().clone()).filter(|plain| !plain.is_empty()),
-            only_apps: self.pointers.is_none() && self.plain().is_empty(),
+            names: self.settings.names.clone(),
+            only_apps: self.has_only_apps(),
             app_count: self.by_labels.iter().sum::<u32>() as usize,
             app_labels: self.app_labels(),
             serial: self.settled.serial,
@@ -260,6 +267,11 @@ impl ZoneState {
             ready: self.is_ready(ready),
             has_namespace: self.settings.shows_registered(),
         }
+    }
+
+    fn has_only_apps(&self) -> bool {
+        let ours = self.settings.names == Names::Rollcall;
+        ours && self.pointers.is_none() && self.plain().is_empty()
     }
 
     /// A bit for each number of labels that an app has: 60 at most, since its name has 120 octets at most.
