@@ -12,6 +12,7 @@
 
 mod conflicts;
 mod forward;
+mod layouts;
 mod limits;
 mod problem;
 mod reader;
@@ -37,6 +38,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use crate::files::Stamps;
+use crate::layout::foreign::Foreign;
 use crate::registry::EtcdSettings;
 use crate::tls::Identity;
 use crate::zone::{Pin, ZoneSettings};
@@ -66,6 +68,8 @@ pub struct Config {
     pub registry: RegistryChoice,
     /// Where in the registry: ends in `/`.
     pub prefix: String,
+    /// What other systems write into the registry, numbered from 1.
+    pub layouts: Vec<Foreign>,
     /// The zones, at least one, each name once.
     pub zones: Vec<ZoneSettings>,
     /// How their files were when they were read.
@@ -141,6 +145,7 @@ impl Default for Config {
             identities: Vec::new(),
             registry: RegistryChoice::Embedded,
             prefix: PREFIX_DEFAULT.into(),
+            layouts: Vec::new(),
             zones: vec![ZoneSettings::default()],
             zone_files: Stamps::new(),
             pins: Vec::new(),

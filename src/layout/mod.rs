@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::plain::{FullName, PlainRecord};
 use crate::model::{AppName, Instance, Label, Namespace, RawId};
+use crate::registry::Origin;
 
 /// What one key says. Cheap to clone: the mirror and the catalogue share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub struct Registration {
     pub app: AppName,
     /// The id, raw.
     pub id: RawId,
+    /// Whose key says so.
+    pub origin: Origin,
     /// The layout itself says that it takes no traffic; our own says so by offline marks.
     pub disabled: bool,
     /// What is registered.

@@ -45,7 +45,7 @@ use rollcall::dns::answer::cookie::Secrets;
 use rollcall::layout::foreign::{Foreign, System};
 use rollcall::layout::{Note, OfflineMark, Parsed, Registration};
 use rollcall::model::{AppName, Label, Namespace, Nets, Protocol, Spec, Transport, net};
-use rollcall::registry::Entry;
+use rollcall::registry::{Entry, Origin};
 use rollcall::zone::zonefile::ZoneFile;
 use rollcall::zone::{Consul, Names, Network, Pin, ZoneName, ZoneSettings};
 
@@ -227,6 +227,7 @@ impl Case {
                 namespace: namespace.parse().map_err(|rule| format!("{rule}"))?,
                 app: app.parse().map_err(|rule| format!("{rule}"))?,
                 id: id.into(),
+                origin: Origin::NATIVE,
                 disabled: false,
                 instance: spec.resolve(None).map_err(|error| error.to_string())?,
             });
@@ -237,7 +238,8 @@ impl Case {
     fn record(&mut self, rest: &str) -> Result<(), String> {
         let (path, json) = rest.split_once(' ').ok_or("no value")?;
         let (prefix, namespace) = ("/skydns/", Namespace::default());
-        let layout = Foreign { system: System::Skydns, prefix: prefix.into(), namespace };
+        let layout =
+            Foreign { origin: Origin(1), system: System::Skydns, prefix: prefix.into(), namespace };
         for (path, number) in spread(path) {
             let key = format!("{prefix}{path}");
             let value = json.replace("{}", &number);

@@ -136,7 +136,7 @@ mod tests {
     use super::super::{Foreign, System};
     use super::*;
     use crate::layout::Parsed;
-    use crate::registry::Entry;
+    use crate::registry::{Entry, Origin};
 
     fn sky(path: &str, value: &str) -> String {
         told(System::Skydns, "/skydns/", &format!("/skydns/{path}"), value)
@@ -233,6 +233,7 @@ mod tests {
         ) {
             let key = format!("/skydns/{}", parts.join("/"));
             let layout = Foreign {
+                origin: Origin(1),
                 system: System::Skydns,
                 prefix: "/skydns/".into(),
                 namespace: Namespace::default(),

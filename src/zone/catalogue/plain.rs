@@ -29,7 +29,7 @@ pub(super) struct Turn {
 impl Turn {
     /// Something changed: from that revision on it is not shown.
     pub(super) fn touch(&mut self, revision: Revision) {
-        self.waiting.get_or_insert(revision);
+        self.waiting = Some(self.waiting.map_or(revision, |waiting| waiting.min(revision)));
     }
 
     /// The same where revisions before do not compare.

@@ -102,18 +102,17 @@ impl ZoneState {
         std::mem::replace(&mut self.statics, statics)
     }
 
+    /// Whether it shows what is registered in that namespace.
+    pub(super) fn shows(&self, namespace: &Namespace) -> bool {
+        let reverse = self.settings.reverse.as_ref();
+        self.namespace() == Some(namespace) || reverse.is_some_and(|one| one.shows(namespace))
+    }
+
     /// The zone below this one that a name belongs to.
     pub(super) fn zone_below(&self, relative: &[u8]) -> Option<&ZoneName> {
         let is_in =
             |apex: &[u8]| relative == apex || wire::above(relative).any(|above| above == apex);
         self.below.iter().find(|(apex, _)| is_in(apex)).map(|(_, zone)| zone)
-    }
-
-    /// Whether it shows what is registered in a namespace.
-    pub(super) fn shows(&self, namespace: &Namespace) -> bool {
-        let reverse = self.settings.reverse.as_ref();
-        self.namespace() == Some(namespace)
-            || reverse.is_some_and(|reverse| reverse.shows(namespace))
     }
 
     /// The app that has a relative name, if that is a name that an app may have.
