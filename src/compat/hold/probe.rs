@@ -96,14 +96,13 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Prober<K> {
         let (changed, changes) = mpsc::channel(WAITING_MAX);
         let task = Task {
             commands: received,
-            changed,
             ports: HashMap::new(),
             due: Schedule::default(),
             under_way: JoinSet::new(),
             watched: 0,
             untold: VecDeque::new(),
         };
-        (Self { commands }, task.run(stop), changes)
+        (Self { commands }, task.run(changed, stop), changes)
     }
 
     /// Probes a port from now on. `proven`: it is taken for open until it fails; else for closed until it answers.
@@ -119,7 +118,6 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Prober<K> {
 
 struct Task<K> {
     commands: mpsc::Receiver<Command<K>>,
-    changed: mpsc::Sender<Probed<K>>,
     ports: HashMap<K, Port>,
     due: Schedule<K>,
     under_way: JoinSet<(K, u64, bool)>,
@@ -130,8 +128,11 @@ struct Task<K> {
 }
 
 impl<K: Clone + Eq + Hash + Send + Sync + 'static> Task<K> {
-    async fn run(mut self, stop: CancellationToken) -> Result<(), String> {
-        let changed = self.changed.clone();
+    async fn run(
+        mut self,
+        changed: mpsc::Sender<Probed<K>>,
+        stop: CancellationToken,
+    ) -> Result<(), String> {
         loop {
             let room = self.under_way.len() < AT_ONCE_MAX && self.untold.len() < WAITING_MAX;
             let next = self.due.next();
