@@ -6,3 +6,4 @@ mod support;
 
 mod haunt;
 mod listeners;
+mod tars;
