@@ -227,7 +227,8 @@ mod tests {
     async fn a_port_is_asked_every_interval_and_what_changes_is_told() {
         let stop = CancellationToken::new();
         let (prober, task, mut changes) = Prober::new(stop.clone());
-        let task = tokio::spawn(task);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(task);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         prober.watch("resumed", address, false).await;
@@ -244,6 +245,6 @@ mod tests {
         let silent = timeout(INTERVAL * 6, changes.recv()).await;
         assert!(silent.is_err(), "{silent:?}");
         stop.cancel();
-        task.await.unwrap().unwrap();
+        tasks.join_next().await.unwrap().unwrap().unwrap();
     }
 }
