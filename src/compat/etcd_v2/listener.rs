@@ -210,8 +210,11 @@ fn put_index(response: &mut Response, index: u64) {
     }
 }
 
+/// Clients hold on to the first that they are told: before it is known, none is.
 fn put_cluster(response: &mut Response, keys: &Keys) {
-    if let Ok(cluster) = HeaderValue::try_from(format!("{:x}", keys.cluster())) {
+    if keys.cluster() != 0
+        && let Ok(cluster) = HeaderValue::try_from(format!("{:x}", keys.cluster()))
+    {
         response.headers_mut().insert(CLUSTER, cluster);
     }
 }
