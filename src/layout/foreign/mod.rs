@@ -17,7 +17,7 @@ mod go_micro;
 mod go_zero;
 mod grpc;
 mod kratos;
-mod nova;
+pub mod nova;
 mod place;
 mod registrator;
 mod system;

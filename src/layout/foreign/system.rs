@@ -102,7 +102,7 @@ impl FromStr for System {
     fn from_str(text: &str) -> Result<Self, String> {
         Self::ALL.into_iter().find(|system| system.as_str() == text).ok_or_else(|| {
             let known: Vec<&str> = Self::ALL.into_iter().map(Self::as_str).collect();
-            format!("must be one of {}, got {text:?}", known.join(", "))
+            format!("must be one of {}", known.join(", "))
         })
     }
 }

@@ -18,7 +18,7 @@ use super::*;
 use crate::layout::native::{self, Keys};
 use crate::layout::{Note, Registration};
 use crate::model::{Instance, Label, Spec};
-use crate::registry::mirror::Kept;
+use crate::registry::mirror::{Kept, News};
 use crate::registry::{Entry, LeaseId};
 use crate::zone::Zone;
 use crate::zone::block::{A_OCTETS, Addresses, SRV_TARGET};
