@@ -139,7 +139,10 @@ impl Shared {
                 let was = was?;
                 let expired = Intent { action: Action::Expire, quiet: false, over: false };
                 let action = intent.unwrap_or(expired).action;
-                self.folders.left(&path, before);
+                // Who deletes a folder here doesn't want it to be left; of the others' keys, it is.
+                if intent.is_none() {
+                    self.folders.left(&path, before);
+                }
                 let life = match was.lease {
                     Some(_) if action == Action::Expire => Life::Until(at, 0),
                     lease => self.lived(lease, at),

@@ -34,8 +34,6 @@ mod listener;
 mod node;
 mod places;
 pub mod request;
-#[cfg(test)]
-mod tests;
 mod wait;
 mod write;
 
