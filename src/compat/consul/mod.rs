@@ -1,8 +1,11 @@
-//! The agent of Consul, as far as clients that register with it need: here is how they write durations and tags.
+//! The agent of Consul, as far as clients that register with it need.
 //!
-//! Knows nothing of sockets and of the clock.
+//! Knows nothing of DNS.
 
+mod agent;
+pub mod definition;
 mod duration;
+mod instance;
 mod tags;
 
 pub use duration::GoDuration;
