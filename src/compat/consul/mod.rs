@@ -3,10 +3,12 @@
 //! Knows nothing of DNS.
 
 mod agent;
+mod catalog;
 pub mod definition;
 mod duration;
 mod instance;
 mod tags;
+mod view;
 
 pub use duration::GoDuration;
 pub use tags::Tags;
