@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::compat::compat;
 use super::forward::forward;
 use super::problem::Problem;
 use super::reader::{Section, nearest};
@@ -55,6 +56,7 @@ pub(super) fn read(
     zones::reverse_zones(root, &zones_dir, &mut config.zones, &mut config.zone_files);
     config.pins = zones::pins(root, &config.zones);
     config.dns.forward = forward(root, overrides, &config.zones);
+    config.compat = compat(root, &config.zones);
     http_listen
 }
 

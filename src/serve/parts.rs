@@ -1,5 +1,6 @@
 //! The parts of a running server, and the order in which they start and stop.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +19,7 @@ use super::reload::{self, Reload};
 use super::signals::{Hangups, Signals};
 use super::{ServeError, background, metrics, serials, staleness};
 use crate::api::{self, Api, History};
+use crate::compat::{self, Compat};
 use crate::config::{Config, RegistryChoice};
 use crate::dns;
 use crate::dns::answer::cookie::SECRET_OCTETS;
@@ -50,6 +52,7 @@ pub(super) struct Parts {
     registry: Arc<dyn Registry>,
     dns: dns::Bound,
     http: api::Listener,
+    compat: compat::Bound,
 }
 
 /// What this server listens on, for programs that start it on free ports.
@@ -63,6 +66,7 @@ struct Listening {
     dns_h3: Vec<SocketAddr>,
     http: SocketAddr,
     http_health: Option<SocketAddr>,
+    compat: BTreeMap<&'static str, SocketAddr>,
 }
 
 /// The file that says what this server listens on, for as long as it does.
@@ -93,13 +97,14 @@ impl Parts {
         data.remove(LISTENING_FILE);
         let dns = dns::bind(&config.dns)?;
         let http = api::bind(&config.http).await?;
+        let compat = compat::bind(&config.compat).await?;
         let registry: Arc<dyn Registry> = match &config.registry {
             RegistryChoice::Embedded => Arc::new(EmbeddedRegistry::open(data.path())?),
             RegistryChoice::Etcd(settings) => Arc::new(
                 EtcdRegistry::connect(settings.as_ref().clone()).await.map_err(ServeError::Etcd)?,
             ),
         };
-        Ok(Self { config, data, registry, dns, http })
+        Ok(Self { config, data, registry, dns, http, compat })
     }
 
     /// Serves until a signal comes, then stops in order.
@@ -174,6 +179,7 @@ impl Parts {
             dns_h3: self.dns.addresses_of(dns::Transport::H3),
             http: self.http.address(),
             http_health: self.http.health_address(),
+            compat: self.compat.addresses(),
         }
     }
 
@@ -183,7 +189,7 @@ impl Parts {
         hangups: Hangups,
         draining: Arc<AtomicBool>,
     ) -> Result<(), ServeError> {
-        let Self { config, data, registry, dns, http } = self;
+        let Self { config, data, registry, dns, http, compat } = self;
         let keys = Keys::new(&config.prefix);
         let certificates = Certificates::of(&config);
         let (mirror, deltas) = mirror(&registry, &keys);
@@ -217,6 +223,17 @@ impl Parts {
             &reload.measures,
         );
         exposition.register_collector(Box::new(certificates));
+        let others = Compat {
+            registry: registry.clone(),
+            shared_registry,
+            keys: keys.clone(),
+            guard: guard.clone(),
+            published: published.clone(),
+            allow_loopback: config.http.allow_loopback,
+            files: data.clone(),
+            metrics: compat::Metrics::new(&mut exposition),
+            wall_clock: wall_time,
+        };
         let api = Api {
             registry,
             shared_registry,
@@ -247,6 +264,7 @@ impl Parts {
             let follow = forward::follow(forwarder.clone(), hangups.subscribe(), stop());
             tasks.spawn("upstreams", follow);
         }
+        compat.run(others, tasks, DRAIN)?;
         tasks.spawn("staleness", staleness::watch(mirror.status(), published, stop()));
         if !config.identities.is_empty() {
             let keep = tls::keep(config.identities, wall_time, hangups.subscribe(), stop());

@@ -7,8 +7,11 @@ mod catalog;
 pub mod definition;
 mod duration;
 mod instance;
+mod listener;
 mod tags;
 mod view;
 
 pub use duration::GoDuration;
 pub use tags::Tags;
+
+pub(super) use listener::router;

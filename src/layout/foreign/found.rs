@@ -11,7 +11,8 @@ use std::sync::Arc;
 use super::place::{Host, Place};
 use crate::layout::Registration;
 use crate::model::{
-    Endpoint, Instance, Namespace, Transport, fit_meta, fit_tags, limits, map_app, map_protocol,
+    Endpoint, Instance, Namespace, Protocol, Transport, fit_meta, fit_tags, limits, map_app,
+    map_protocol,
 };
 
 /// What a key says of an instance, in its system's own names.
@@ -110,8 +111,7 @@ impl Found {
                 host if addresses.is_empty() && Some(host) == first => None,
                 _ => return Err("it is at several hosts, of which one is known by name".to_owned()),
             };
-            let protocol = map_protocol(protocol.as_bytes())
-                .map_err(|rule| format!("protocol {protocol:?} {rule}"))?;
+            let protocol = protocol_of(protocol)?;
             let thing = (&protocol, *transport, place.port);
             let same = |other: &Endpoint| (&other.protocol, other.transport, other.port) == thing;
             let at = match endpoints.iter().position(same) {
@@ -141,4 +141,10 @@ impl Found {
         }
         Ok(endpoints)
     }
+}
+
+/// The protocol as a service label can name it: characters that it can't have are hyphens, and what is too long is cut
+/// (RFC 6335 section 5.1).
+pub fn protocol_of(raw: &str) -> Result<Protocol, String> {
+    map_protocol(raw.as_bytes()).map_err(|rule| format!("protocol {raw:?} {rule}"))
 }

@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+pub use self::found::protocol_of;
 pub use self::place::Host;
 pub use self::system::System;
 
