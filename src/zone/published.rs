@@ -96,6 +96,11 @@ impl Published {
         // The sender lives as long as `self`.
         let _ = self.position.subscribe().wait_for(shows).await;
     }
+
+    /// Waits until the answers stand elsewhere than at `seen`. The caller bounds the wait in time.
+    pub async fn moved(&self, seen: Position) {
+        let _ = self.position.subscribe().wait_for(|now| *now != seen).await;
+    }
 }
 
 #[cfg(test)]

@@ -132,6 +132,17 @@ impl Agent {
         }
     }
 
+    /// Puts a service back as it was: what came in its place can't be served.
+    pub(super) fn restore(&mut self, before: Service) {
+        let id = before.definition.id.clone();
+        self.remove(&id);
+        for check_id in before.checks.keys() {
+            self.owners.insert(check_id.clone(), Some(id.clone()));
+        }
+        self.services.insert(id, before);
+        self.version += 1;
+    }
+
     /// Registers a check, of a service or of the node, in place of one of the same id.
     ///
     /// # Errors
