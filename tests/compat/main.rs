@@ -4,4 +4,4 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod listeners;
+mod consul;

@@ -84,7 +84,9 @@ impl Background {
             let touched = agent.tick(now);
             let due = agent.due(room, now);
             // Those that find no room are looked at when one ends.
-            let next = agent.next_at().map(|at| if room == due.len() { at.max(now + SAVE_DELAY) } else { at });
+            let next = agent
+                .next_at()
+                .map(|at| if room == due.len() { at.max(now + SAVE_DELAY) } else { at });
             (touched, due, next)
         });
         if !touched.is_empty() {

@@ -31,6 +31,7 @@ use super::instance::{host_names, instance};
 use crate::compat::hold::{Hold, HoldError, Saved, Target};
 use crate::compat::{Compat, Room, StartError};
 use crate::model::{Instance, Namespace, limits};
+use crate::registry::Revision;
 
 /// Locks that services share: enough that one which waits for the registry keeps few others waiting.
 const STRIPES: usize = 64;
@@ -156,20 +157,20 @@ impl Keeper {
         wanted.map_or(Ok(()), |(target, instance)| self.hold.check(&target, &instance))
     }
 
-    /// Has the registry say of a service what it is to say now. Returns once it does.
+    /// Has the registry say of a service what it is to say now. Returns once it does, with the revision that does if
+    /// anything had to be written.
     ///
     /// # Errors
     /// It does not, or not yet.
-    pub(super) async fn settle(&self, id: &str) -> Result<(), HoldError> {
+    pub(super) async fn settle(&self, id: &str) -> Result<Option<Revision>, HoldError> {
         let mut held = self.stripe(id).lock().await;
         let before = held.get(id).cloned();
         let Some((target, wanted)) = self.wanted(id, before.as_ref()) else {
-            let Some((target, instance)) = held.remove(id) else { return Ok(()) };
-            let removed = self.hold.remove(target, instance, "its agent took it out").await;
-            return removed.map(|_| ());
+            let Some((target, instance)) = held.remove(id) else { return Ok(None) };
+            return self.hold.remove(target, instance, "its agent took it out").await.map(Some);
         };
         if before.as_ref() == Some(&(target.clone(), wanted.clone())) {
-            return Ok(());
+            return Ok(None);
         }
         let put = self.hold.put(target.clone(), wanted.clone()).await;
         if matches!(put, Ok(_) | Err(HoldError::Pending(_))) {
@@ -178,11 +179,11 @@ impl Keeper {
             held.remove(id);
         }
         // What it was before goes last, so that it never has no name at all.
-        if let Some((old, instance)) = before.filter(|(old, _)| *old != target || !held.contains_key(id))
-        {
-            self.hold.remove(old, instance, "it has another name by now").await?;
+        let kept = held.get(id).map(|(target, _)| target);
+        if let Some((old, instance)) = before.filter(|(old, _)| Some(old) != kept) {
+            return self.hold.remove(old, instance, "its agent changed it").await.map(Some);
         }
-        put.map(|_| ())
+        put.map(Some)
     }
 
     /// Holds on to a service that was held before a restart.
@@ -243,7 +244,10 @@ impl Keeper {
     }
 
     /// The addresses of the host names that a service is known by, of those that have any.
-    pub(super) async fn resolve(&self, service: &ServiceDefinition) -> BTreeMap<String, Vec<IpAddr>> {
+    pub(super) async fn resolve(
+        &self,
+        service: &ServiceDefinition,
+    ) -> BTreeMap<String, Vec<IpAddr>> {
         let mut found = BTreeMap::new();
         for name in host_names(service) {
             let addresses = timeout(RESOLVE_TIMEOUT, addresses_of(&name)).await;
@@ -277,7 +281,8 @@ fn own_address() -> Option<IpAddr> {
     for (own, far) in [("0.0.0.0:0", "192.0.2.1:9"), ("[::]:0", "[2001:db8::1]:9")] {
         let far: SocketAddr = far.parse().ok()?;
         let socket = UdpSocket::bind(own).and_then(|socket| socket.connect(far).map(|()| socket));
-        let address = socket.and_then(|socket| socket.local_addr()).ok().map(|address| address.ip());
+        let address =
+            socket.and_then(|socket| socket.local_addr()).ok().map(|address| address.ip());
         if let Some(address) = address.filter(|address| !address.is_unspecified()) {
             return Some(address);
         }

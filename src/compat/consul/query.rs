@@ -100,9 +100,11 @@ mod tests {
             let wait = Duration::from_millis(millis);
             assert_eq!(blocking(text, draw), Ok(Blocking { index, wait }), "{text}");
         }
-        for (text, why) in
-            [("index=x", "Invalid index"), ("index=-1", "Invalid index"), ("wait=5", "Invalid wait time: ")]
-        {
+        for (text, why) in [
+            ("index=x", "Invalid index"),
+            ("index=-1", "Invalid index"),
+            ("wait=5", "Invalid wait time: "),
+        ] {
             assert!(blocking(text, 0.0).unwrap_err().starts_with(why), "{text}");
         }
     }
@@ -118,6 +120,9 @@ mod tests {
         let said = |text: &str| Query::new(text).enable().unwrap_err();
         assert_eq!(said(""), "Missing value for enable");
         assert_eq!(said("enable="), "Invalid value for enable: \"\"");
-        assert_eq!(Query::new("passing=x").flag("passing").unwrap_err(), "Invalid value for ?passing");
+        assert_eq!(
+            Query::new("passing=x").flag("passing").unwrap_err(),
+            "Invalid value for ?passing"
+        );
     }
 }

@@ -44,9 +44,8 @@ pub(super) async fn agent_service(State(keeper): Kept, Path(id): Path<String>) -
         let json = ServiceJson::new(&service.definition.name, service);
         ServiceJson { datacenter: Some(DATACENTER), ..json }
     });
-    let json = json.ok_or_else(|| {
-        Refused(StatusCode::NOT_FOUND, format!("unknown service ID: {id}"))
-    })?;
+    let json =
+        json.ok_or_else(|| Refused(StatusCode::NOT_FOUND, format!("unknown service ID: {id}")))?;
     answer::json(&json)
 }
 

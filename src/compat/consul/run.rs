@@ -178,7 +178,8 @@ mod tests {
                 assert!(request.contains("host: 127.0.0.1:"), "{request}");
             }
         }
-        let ((_, output), _) = asked("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", get("/")).await;
+        let ((_, output), _) =
+            asked("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", get("/")).await;
         assert!(output.ends_with("/: 200 OK Output: ok"), "{output}");
     }
 
@@ -187,8 +188,11 @@ mod tests {
         let check = |address| HttpCheck {
             url: format!("http://{address}/"),
             method: "POST".to_owned(),
-            header: [("X-One".to_owned(), vec!["1".to_owned(), "2".to_owned()]),
-                ("Host".to_owned(), vec!["web.example".to_owned()])].into(),
+            header: [
+                ("X-One".to_owned(), vec!["1".to_owned(), "2".to_owned()]),
+                ("Host".to_owned(), vec!["web.example".to_owned()]),
+            ]
+            .into(),
             body: "all well?".to_owned(),
         };
         let (_, request) = asked("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", check).await;
@@ -200,8 +204,10 @@ mod tests {
 
     #[tokio::test]
     async fn of_an_endless_body_only_the_beginning_is_read() {
-        let endless = Box::leak(format!(
-            "HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n{}", "x".repeat(100_000)).into_boxed_str());
+        let endless = Box::leak(
+            format!("HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n{}", "x".repeat(100_000))
+                .into_boxed_str(),
+        );
         let ((status, output), _) = asked(endless, get("/")).await;
         assert_eq!(status, Status::Passing);
         assert!(output.len() < 5_000, "{}", output.len());
@@ -214,7 +220,9 @@ mod tests {
         let instead_of = Some("gRPC".to_owned());
         let check = Kind::Tcp { target: target.clone(), instead_of, pace: PACE };
         let (status, output) = run(&check).await;
-        let shown = format!("TCP connect {target}: Success (only the connection was checked, gRPC was not asked)");
+        let shown = format!(
+            "TCP connect {target}: Success (only the connection was checked, gRPC was not asked)"
+        );
         assert_eq!((status, output), (Status::Passing, shown));
         drop(listener);
         let (status, output) = run(&check).await;

@@ -7,12 +7,14 @@
 //! Knows nothing of how any of this is kept.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use tokio::time::timeout;
 
 use super::agent::Touched;
 use super::answer::{Answer, Refused};
@@ -24,6 +26,9 @@ use crate::http::Peer;
 
 /// Largest body. Those of go-micro list all methods of a server.
 const BODY_OCTETS_MAX: usize = 128 * 1024;
+
+/// How long an answer waits until answers of DNS show what was done.
+const VISIBLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 type Kept = State<Arc<Keeper>>;
 
@@ -169,9 +174,15 @@ async fn done(keeper: &Arc<Keeper>, touched: Touched, defined: bool) -> Answer {
         // Something may be due earlier than it was.
         keeper.wake.notify_one();
     }
+    let published = &keeper.compat.published;
     for id in touched {
+        let before = published.position();
         match keeper.settle(&id).await {
-            Ok(()) => {}
+            Ok(None) => {}
+            Ok(Some(revision)) => {
+                // Whoever asks next, by DNS too, is to find it so; but nobody waits for that for long.
+                let _ = timeout(VISIBLE_TIMEOUT, published.reached(before, revision)).await;
+            }
             Err(error @ HoldError::Pending(_)) => {
                 tracing::debug!(service = id, %error, "kept, and not in the registry yet");
             }
