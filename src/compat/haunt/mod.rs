@@ -1,12 +1,21 @@
-//! haunt.
+//! haunt, the agent on each host that Zan PHP registers with: `POST /register` and `POST /unregister` (youzan/zanphp
+//! @4fbebb66, src/Network/ServerManager/ServerRegister.php; zanphp/etcd-registry @52658b1, src/ServerRegister.php).
 //!
-//! Knows nothing of sockets.
+//! ```text
+//! body --call.rs--> groups --book.rs--> instances --> hold, whose ports are probed
+//!                              `--> compat-haunt.json
+//! ```
+//!
+//! haunt's own source was never published: what it takes is known from its clients, and so is what they accept. They
+//! register once, at their start, and send no heartbeats: this server holds what they register.
+//!
+//! Knows nothing of etcd's layout of Zan, which `layout::foreign::nova` reads, and of how a call becomes an instance.
 
-use axum::Router;
+mod agent;
+mod book;
+mod call;
+mod listener;
 
-use super::{Room, StartError};
+pub use call::{Group, groups};
 
-/// What the listener serves.
-pub(super) fn router(_room: &Room<'_>) -> Result<Router, StartError> {
-    Ok(Router::new())
-}
+pub(super) use listener::router;

@@ -35,7 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::{Compat, Room};
 use crate::model::{AppName, Instance, Label, Namespace, limits};
@@ -46,7 +46,7 @@ use actor::{Actor, Command, Wish};
 /// The lease of what is held, in seconds.
 pub(super) const TTL_SECS: u32 = limits::TTL_SECS_DEFAULT;
 /// Instances that one listener holds.
-const HELD_MAX: usize = 10_000;
+pub(super) const HELD_MAX: usize = 10_000;
 /// Commands that wait for the actor; beyond that callers wait.
 const COMMANDS_MAX: usize = 1_024;
 /// How long a caller waits until what it asked for is written: clients give up after 5 s or later.
@@ -118,7 +118,7 @@ impl Hold {
         }
         let snapshot = self.compat.published.load();
         let count = snapshot.directory.app(namespace, app).map_or(0, |app| app.instances.len());
-        let known = || snapshot.directory.instance(namespace, app, id.as_str()).is_some();
+        let known = || snapshot.directory.registered(namespace, app, id).is_some();
         if count >= limits::INSTANCES_MAX && !known() {
             return Err(HoldError::AppFull(app.clone(), count));
         }
@@ -135,7 +135,22 @@ impl Hold {
         instance: Instance,
     ) -> Result<Revision, HoldError> {
         self.check(&target, &instance)?;
-        self.ask(target, Wish::present(instance, TTL_SECS, None)).await
+        self.begin(target, Wish::present(instance, TTL_SECS, None)).await.wait().await
+    }
+
+    /// As [`Self::put`] of what was checked: returns once it is in order behind what was asked before, to be waited for.
+    pub(super) async fn begin_put(&self, target: Target, instance: Instance) -> Pending {
+        self.begin(target, Wish::present(instance, TTL_SECS, None)).await
+    }
+
+    /// As [`Self::remove`]: returns once it is in order behind what was asked before, to be waited for.
+    pub(super) async fn begin_remove(
+        &self,
+        target: Target,
+        instance: Instance,
+        reason: &str,
+    ) -> Pending {
+        self.begin(target, Wish::absent(instance, reason)).await
     }
 
     /// Registers an instance until then, unless it is put again before. As [`Self::put`] else; the lease is of that
@@ -151,7 +166,7 @@ impl Hold {
         until: Instant,
     ) -> Result<Revision, HoldError> {
         self.check(&target, &instance)?;
-        self.ask(target, Wish::present(instance, ttl_secs, Some(until))).await
+        self.begin(target, Wish::present(instance, ttl_secs, Some(until))).await.wait().await
     }
 
     /// Has an instance registered that registered once: after a restart, or since its port answers again. Overwrites
@@ -180,7 +195,7 @@ impl Hold {
         instance: Instance,
         reason: &str,
     ) -> Result<Revision, HoldError> {
-        self.ask(target, Wish::absent(instance, reason)).await
+        self.begin_remove(target, instance, reason).await.wait().await
     }
 
     async fn tell(&self, target: Target, wish: Wish) {
@@ -188,16 +203,28 @@ impl Hold {
         let _ = self.commands.send(Command { target, wish, reply: None }).await;
     }
 
-    async fn ask(&self, target: Target, wish: Wish) -> Result<Revision, HoldError> {
+    async fn begin(&self, target: Target, wish: Wish) -> Pending {
+        let until = Instant::now() + WAIT;
         let (reply, replied) = oneshot::channel();
-        let answer = async {
-            let command = Command { target, wish, reply: Some(reply) };
-            self.commands.send(command).await.ok()?;
-            replied.await.ok()
-        };
-        match timeout(WAIT, answer).await {
-            Ok(Some(answer)) => answer,
-            Ok(None) => Err(HoldError::Pending("the server is stopping".to_owned())),
+        let command = Command { target, wish, reply: Some(reply) };
+        // Where it can't be sent, the answer is that there is none.
+        let _ = timeout_at(until, self.commands.send(command)).await;
+        Pending { until, replied }
+    }
+}
+
+/// Something that was asked for.
+pub(super) struct Pending {
+    until: Instant,
+    replied: oneshot::Receiver<Result<Revision, HoldError>>,
+}
+
+impl Pending {
+    /// Waits until it is written, with the revision that shows it.
+    pub(super) async fn wait(self) -> Result<Revision, HoldError> {
+        match timeout_at(self.until, self.replied).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(HoldError::Pending("the server is busy, or stopping".to_owned())),
             Err(_) => Err(HoldError::Pending(format!(
                 "no answer of the registry within {:.1} s",
                 WAIT.as_secs_f64()

@@ -5,7 +5,7 @@
 //!
 //! Knows nothing of what is done about it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -101,6 +101,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Prober<K> {
             due: Schedule::default(),
             under_way: JoinSet::new(),
             watched: 0,
+            untold: VecDeque::new(),
         };
         (Self { commands }, task.run(stop), changes)
     }
@@ -123,12 +124,16 @@ struct Task<K> {
     due: Schedule<K>,
     under_way: JoinSet<(K, u64, bool)>,
     watched: u64,
+    /// Changes that were not told yet. While there are many of them nobody is asked, but commands are taken: who is told
+    /// may be giving some.
+    untold: VecDeque<Probed<K>>,
 }
 
 impl<K: Clone + Eq + Hash + Send + Sync + 'static> Task<K> {
     async fn run(mut self, stop: CancellationToken) -> Result<(), String> {
+        let changed = self.changed.clone();
         loop {
-            let room = self.under_way.len() < AT_ONCE_MAX;
+            let room = self.under_way.len() < AT_ONCE_MAX && self.untold.len() < WAITING_MAX;
             let next = self.due.next();
             let due = async {
                 match next {
@@ -140,10 +145,11 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Task<K> {
                 () = stop.cancelled() => return Ok(()),
                 Some(ended) = self.under_way.join_next() => {
                     let ended = ended.map_err(|error| format!("a probe panicked: {error}"))?;
-                    // Who is told may be behind: probes wait for that.
-                    tokio::select! {
-                        () = stop.cancelled() => return Ok(()),
-                        () = self.ended(ended) => {}
+                    self.ended(ended);
+                }
+                Ok(permit) = changed.reserve(), if !self.untold.is_empty() => {
+                    if let Some(change) = self.untold.pop_front() {
+                        permit.send(change);
                     }
                 }
                 Some(command) = self.commands.recv() => self.command(command),
@@ -188,10 +194,10 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Task<K> {
         });
     }
 
-    async fn ended(&mut self, (key, watched, answered): (K, u64, bool)) {
+    fn ended(&mut self, (key, watched, answered): (K, u64, bool)) {
         let port = self.ports.get_mut(&key).filter(|port| port.watched == watched);
         let Some(up) = port.and_then(|port| port.health.heard(answered)) else { return };
-        let _ = self.changed.send(Probed { key, up }).await;
+        self.untold.push_back(Probed { key, up });
     }
 }
 

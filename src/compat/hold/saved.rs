@@ -64,7 +64,7 @@ impl Saved {
         files: Arc<dyn Files>,
         listener: &'static str,
     ) -> Result<(Self, T), SavedError> {
-        let name = format!("compat-{listener}.json");
+        let name = file(listener);
         let saved = match files.load(&name) {
             Ok(None) => Ok(T::default()),
             Ok(Some(content)) => decode(&content),
@@ -74,6 +74,12 @@ impl Saved {
         let saved = saved.map_err(|why| SavedError { listener, path, why })?;
         let (asked, done) = (AtomicU64::new(0), Mutex::new(0));
         Ok((Self { inner: Arc::new(Inner { files, name, asked, done }) }, saved))
+    }
+
+    /// What to say where the content is no use.
+    pub(in crate::compat) fn broken(room: &Room<'_>, why: String) -> SavedError {
+        let path = room.compat.files.path(&file(room.name));
+        SavedError { listener: room.name, path, why }
     }
 
     /// Saves what that gives, when its turn comes. Returns once it is on disk, or what is newer.
@@ -97,6 +103,10 @@ impl Saved {
         };
         tokio::task::spawn_blocking(save).await.map_err(io::Error::other)?
     }
+}
+
+fn file(listener: &str) -> String {
+    format!("compat-{listener}.json")
 }
 
 fn decode<T: DeserializeOwned>(content: &[u8]) -> Result<T, String> {
