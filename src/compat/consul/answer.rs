@@ -1,7 +1,7 @@
 //! Answers: JSON or a line of text, and those that wait for a change (blocking queries).
 //!
-//! An index grows with each revision that this server's answers show, and with each change of the agent; so what it was
-//! given for is never shown under it differently. A query with the index of the moment waits until what it asks for has
+//! An index grows with each snapshot that this server publishes, and with each change of the agent; so what it was given
+//! for is never shown under it differently. A query with the index of the moment waits until what it asks for has
 //! changed, or its time is over. One with any other is answered at once: older ones missed something, newer ones are of
 //! another server.
 //!
@@ -20,7 +20,7 @@ use super::catalog::Sight;
 use super::keeper::Keeper;
 use super::query::{Blocking, Query};
 use crate::model::AppName;
-use crate::zone::{AppView, Position};
+use crate::zone::AppView;
 
 /// Changes are gathered that long before anybody looks again: those who wait for one app are woken by all.
 const GATHER: Duration = Duration::from_millis(25);
@@ -65,7 +65,7 @@ fn written(body: Vec<u8>) -> Response {
 /// One look at what is registered.
 struct Look {
     index: u64,
-    position: Position,
+    edition: u64,
     /// The agent's version, and the app as it is shown; nothing else has a part in what is said of an app.
     version: u64,
     app: Option<Arc<AppView>>,
@@ -82,7 +82,7 @@ pub(super) async fn blocking<T: Serialize>(
     let Blocking { index, wait } = query.blocking(fastrand::f64()).map_err(Refused::bad)?;
     let deadline = Instant::now() + wait;
     let mut changes = keeper.changes();
-    let mut look = first(keeper, app.as_ref(), &see)?;
+    let mut look = look_at(keeper, app.as_ref(), &see, None)?;
     if index != look.index {
         return Ok(shown(keeper, look));
     }
@@ -95,7 +95,7 @@ pub(super) async fn blocking<T: Serialize>(
         let published = &keeper.compat.published;
         let change = async {
             tokio::select! {
-                () = published.moved(look.position) => {}
+                () = published.changed(look.edition) => {}
                 _ = changes.wait_for(|version| *version != look.version) => {}
                 () = keeper.stop.cancelled() => {}
             }
@@ -104,7 +104,7 @@ pub(super) async fn blocking<T: Serialize>(
             return Ok(shown(keeper, look));
         }
         sleep_until(deadline.min(Instant::now() + GATHER)).await;
-        let next = again(keeper, app.as_ref(), &see, &look)?;
+        let next = look_at(keeper, app.as_ref(), &see, Some(&look))?;
         let changed = next.body != look.body;
         look = next;
         if changed {
@@ -113,29 +113,14 @@ pub(super) async fn blocking<T: Serialize>(
     }
 }
 
-fn first<T: Serialize>(
-    keeper: &Keeper,
-    app: Option<&AppName>,
-    see: &impl Fn(&Sight<'_>) -> T,
-) -> Result<Look, Refused> {
-    look(keeper, app, see, None)
-}
-
-fn again<T: Serialize>(
-    keeper: &Keeper,
-    app: Option<&AppName>,
-    see: &impl Fn(&Sight<'_>) -> T,
-    before: &Look,
-) -> Result<Look, Refused> {
-    look(keeper, app, see, Some(before))
-}
-
-fn look<T: Serialize>(
+/// Looks, and makes anew of it only what may have changed.
+fn look_at<T: Serialize>(
     keeper: &Keeper,
     app: Option<&AppName>,
     see: &impl Fn(&Sight<'_>) -> T,
     before: Option<&Look>,
 ) -> Result<Look, Refused> {
+    let edition = keeper.compat.published.edition();
     let snapshot = keeper.compat.published.load_full();
     if !snapshot.ready {
         // Consul's word for a cluster that can't be asked. "Not there" must not be said out of ignorance.
@@ -145,9 +130,7 @@ fn look<T: Serialize>(
     let view = app.and_then(|app| directory.app(namespace, app).cloned());
     let agent = keeper.agent();
     let version = agent.version();
-    let position = Position { epoch: snapshot.epoch, revision: snapshot.revision };
-    let revision = u64::try_from(snapshot.revision).unwrap_or_default();
-    let index = keeper.began.saturating_add(revision).saturating_add(version);
+    let index = keeper.began.saturating_add(edition).saturating_add(version);
     let same_view = |before: &&Look| match (&before.app, &view) {
         (Some(before), Some(now)) => Arc::ptr_eq(before, now),
         (None, None) => app.is_some(),
@@ -162,7 +145,7 @@ fn look<T: Serialize>(
             encoded(&seen)?
         }
     };
-    Ok(Look { index, position, version, app: view, body })
+    Ok(Look { index, edition, version, app: view, body })
 }
 
 fn shown(keeper: &Keeper, look: Look) -> Response {

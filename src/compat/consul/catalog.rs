@@ -16,6 +16,7 @@ use super::agent::{Agent, Service};
 use super::definition::{Status, TaggedAddress, Weights};
 use super::view::{CheckJson, EntryJson, NodeJson, ServiceJson};
 use crate::model::{AppName, Endpoint, Namespace, map_app, map_label};
+use crate::registry::Origin;
 use crate::zone::{Directory, InstanceView, State};
 
 /// Tags that are shown of a service in the list of all: that list is a page for people, too.
@@ -34,13 +35,22 @@ impl Sight<'_> {
     /// The instances of a service, with their nodes and checks.
     pub(super) fn service(&self, name: &str) -> Vec<EntryJson> {
         let Ok(app) = map_app(name.as_bytes()) else { return Vec::new() };
-        let own = self.own(&app).map(|service| self.own_entry(name, service));
+        let mut entries: Vec<EntryJson> =
+            self.own(&app).map(|service| self.own_entry(name, service)).collect();
         let known: BTreeSet<&str> = self.own(&app).map(|service| service.label.as_str()).collect();
-        let others = self.directory.app(self.namespace, &app).into_iter().flat_map(|view| {
-            let others = view.instances.iter();
-            others.filter(|instance| !known.contains(instance.registration.id.as_str()))
-        });
-        own.chain(others.filter_map(|instance| entry(name, instance))).collect()
+        let view = self.directory.app(self.namespace, &app);
+        for instance in view.into_iter().flat_map(|view| &view.instances) {
+            let native = instance.registration.origin == Origin::NATIVE;
+            if native && known.contains(instance.registration.id.as_str()) {
+                continue;
+            }
+            let Some(entry) = entry(name, instance) else { continue };
+            // What another layout has of one that is there already is the same one.
+            if native || !entries.iter().any(|other| other.place() == entry.place()) {
+                entries.push(entry);
+            }
+        }
+        entries
     }
 
     /// All services, with all tags that instances of each have.
@@ -85,7 +95,7 @@ impl Sight<'_> {
         let checks = service.checks.iter();
         let mut checks: Vec<_> =
             checks.map(|(id, check)| CheckJson::of(node, id, check, Some(json))).collect();
-        let view = self.directory.instance(self.namespace, &service.app, service.label.as_str());
+        let view = self.directory.registered(self.namespace, &service.app, &service.label);
         let marked = view.and_then(|view| maintenance(view, node, json));
         // An operator's mark is shown as what it is to Consul, unless its client has said the same.
         if let Some(marked) =
@@ -110,6 +120,14 @@ impl Sight<'_> {
 }
 
 impl EntryJson {
+    fn place(&self) -> (&str, u16) {
+        let address = match &*self.service.address {
+            "" => &*self.node.address,
+            address => address,
+        };
+        (address, self.service.port)
+    }
+
     /// Whether all its checks pass.
     pub(super) fn is_passing(&self) -> bool {
         self.checks.iter().all(|check| check.status == Status::Passing)
@@ -128,7 +146,7 @@ impl EntryJson {
 
 /// Whether it is anything to clients: pinned ones are replaced, rejected ones are nobody's.
 fn is_shown(view: &InstanceView) -> bool {
-    matches!(view.state, State::Online | State::Offline(_))
+    matches!(view.state, State::Online | State::Offline(_) | State::Disabled)
 }
 
 /// What the directory has, as Consul would.

@@ -229,7 +229,7 @@ impl Keeper {
     fn is_anothers(&self, target: &Target, wanted: &Instance) -> bool {
         let Target { namespace, app, id } = target;
         let snapshot = self.compat.published.load();
-        snapshot.directory.instance(namespace, app, id.as_str()).is_some_and(|view| {
+        snapshot.directory.registered(namespace, app, id).is_some_and(|view| {
             let other = &view.registration.instance;
             other.addresses != wanted.addresses || other.endpoints != wanted.endpoints
         })

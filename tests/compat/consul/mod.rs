@@ -1,6 +1,7 @@
 //! Clients of Consul's agent: go-micro, registrator and Kratos by the calls that they make, two others as they are.
 
 mod agent;
+mod clients;
 mod look_up;
 
 use std::net::SocketAddr;
