@@ -10,6 +10,7 @@
 //!
 //! Knows nothing of sockets, tasks, and of how the settings are used.
 
+mod compat;
 mod conflicts;
 mod forward;
 mod layouts;
@@ -42,7 +43,7 @@ use crate::layout::foreign::Foreign;
 use crate::registry::EtcdSettings;
 use crate::tls::Identity;
 use crate::zone::{Pin, ZoneSettings};
-use crate::{api, dns};
+use crate::{api, compat as compatible, dns};
 use reader::Document;
 
 /// The default configuration with a comment on every setting; a test holds it equal to the defaults.
@@ -64,6 +65,8 @@ pub struct Config {
     pub http: api::Settings,
     /// The certificates of both, each pair of files once.
     pub identities: Vec<Arc<Identity>>,
+    /// Whose clients are listened to besides ours.
+    pub compat: compatible::Settings,
     /// Where registrations live.
     pub registry: RegistryChoice,
     /// Where in the registry: ends in `/`.
@@ -143,6 +146,7 @@ impl Default for Config {
             dns: dns::Settings::default(),
             http: api::Settings::default(),
             identities: Vec::new(),
+            compat: compatible::Settings::default(),
             registry: RegistryChoice::Embedded,
             prefix: PREFIX_DEFAULT.into(),
             layouts: Vec::new(),

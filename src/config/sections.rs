@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::compat::compat;
 use super::forward::forward;
 use super::problem::Problem;
 use super::reader::{Section, nearest};
@@ -57,6 +58,7 @@ pub(super) fn read(
     config.layouts = layouts::layouts(root, &config.zones, &config.prefix);
     config.pins = zones::pins(root, &config.zones);
     config.dns.forward = forward(root, overrides, &config.zones);
+    config.compat = compat(root, &config.zones, &config.layouts);
     http_listen
 }
 

@@ -36,7 +36,7 @@ pub use self::certificates::certificate_warnings;
 use crate::config::Config;
 use crate::registry::embedded;
 use crate::supervise::TaskFailed;
-use crate::{api, dns};
+use crate::{api, compat, dns};
 
 /// Why the server did not start, or ended. One line: what, where, why, what to do.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +59,12 @@ pub enum ServeError {
     /// The HTTP side can't listen.
     #[error(transparent)]
     Http(#[from] api::BindError),
+    /// A listener for other systems' clients can't listen.
+    #[error(transparent)]
+    CompatBind(#[from] compat::BindError),
+    /// It can't begin.
+    #[error(transparent)]
+    Compat(#[from] compat::StartError),
     /// The system gives no threads, signals or the like.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),

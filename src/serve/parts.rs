@@ -1,5 +1,6 @@
 //! The parts of a running server, and the order in which they start and stop.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +20,7 @@ use super::signals::{Hangups, Signals};
 use super::sources::Sources;
 use super::{ServeError, metrics, serials, staleness};
 use crate::api::{self, Api, History};
+use crate::compat::{self, Compat};
 use crate::config::{Config, RegistryChoice};
 use crate::dns;
 use crate::dns::answer::cookie::SECRET_OCTETS;
@@ -48,6 +50,7 @@ pub(super) struct Parts {
     registry: Arc<dyn Registry>,
     dns: dns::Bound,
     http: api::Listener,
+    compat: compat::Bound,
 }
 
 /// What this server listens on, for programs that start it on free ports.
@@ -61,6 +64,7 @@ struct Listening {
     dns_h3: Vec<SocketAddr>,
     http: SocketAddr,
     http_health: Option<SocketAddr>,
+    compat: BTreeMap<&'static str, SocketAddr>,
 }
 
 /// The file that says what this server listens on, for as long as it does.
@@ -91,13 +95,14 @@ impl Parts {
         data.remove(LISTENING_FILE);
         let dns = dns::bind(&config.dns)?;
         let http = api::bind(&config.http).await?;
+        let compat = compat::bind(&config.compat).await?;
         let registry: Arc<dyn Registry> = match &config.registry {
             RegistryChoice::Embedded => Arc::new(EmbeddedRegistry::open(data.path())?),
             RegistryChoice::Etcd(settings) => Arc::new(
                 EtcdRegistry::connect(settings.as_ref().clone()).await.map_err(ServeError::Etcd)?,
             ),
         };
-        Ok(Self { config, data, registry, dns, http })
+        Ok(Self { config, data, registry, dns, http, compat })
     }
 
     /// Serves until a signal comes, then stops in order.
@@ -176,6 +181,7 @@ impl Parts {
             dns_h3: self.dns.addresses_of(dns::Transport::H3),
             http: self.http.address(),
             http_health: self.http.health_address(),
+            compat: self.compat.addresses(),
         }
     }
 
@@ -185,7 +191,7 @@ impl Parts {
         hangups: Hangups,
         draining: Arc<AtomicBool>,
     ) -> Result<(), ServeError> {
-        let Self { config, data, registry, dns, http } = self;
+        let Self { config, data, registry, dns, http, compat } = self;
         let keys = Keys::new(&config.prefix);
         let certificates = Certificates::of(&config);
         let (sources, deltas) = Sources::new(&registry, &keys, &config.layouts);
@@ -221,6 +227,17 @@ impl Parts {
             &reload.measures,
         );
         exposition.register_collector(Box::new(certificates));
+        let others = Compat {
+            registry: registry.clone(),
+            shared_registry,
+            keys: keys.clone(),
+            guard: guard.clone(),
+            published: published.clone(),
+            allow_loopback: config.http.allow_loopback,
+            files: data.clone(),
+            metrics: compat::Metrics::new(&mut exposition),
+            wall_clock: wall_time,
+        };
         let api = Api {
             registry,
             shared_registry,
@@ -251,6 +268,7 @@ impl Parts {
             let follow = forward::follow(forwarder.clone(), hangups.subscribe(), stop());
             tasks.spawn("upstreams", follow);
         }
+        compat.run(others, tasks, DRAIN)?;
         tasks.spawn("staleness", staleness::watch(sources.statuses(), published, stop()));
         if !config.identities.is_empty() {
             let keep = tls::keep(config.identities, wall_time, hangups.subscribe(), stop());

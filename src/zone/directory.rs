@@ -89,7 +89,7 @@ impl Directory {
         self.apps.get(&(namespace.clone(), app.clone()))
     }
 
-    /// What is registered under an id: by our own layout, if it has that.
+    /// What is registered under an id in our own layout, or what is pinned there.
     #[must_use]
     pub fn registered(
         &self,
@@ -101,7 +101,9 @@ impl Directory {
         let id = id.as_str();
         // Of one id our own comes first.
         let at = instances.partition_point(|instance| *instance.registration.id < *id);
-        instances.get(at).map(Arc::as_ref).filter(|instance| *instance.registration.id == *id)
+        let one = instances.get(at).map(Arc::as_ref)?;
+        let own = one.registration.origin == Origin::NATIVE;
+        (own && *one.registration.id == *id).then_some(one)
     }
 
     /// One instance, by its id, or by the label that it is served under where its layout gave it an id that is no label.

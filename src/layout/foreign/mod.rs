@@ -17,7 +17,7 @@ mod go_micro;
 mod go_zero;
 mod grpc;
 mod kratos;
-mod nova;
+pub mod nova;
 mod place;
 mod registrator;
 mod skydns;
@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+pub use self::found::protocol_of;
 pub use self::place::Host;
 pub use self::system::System;
 
