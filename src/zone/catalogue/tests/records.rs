@@ -126,6 +126,11 @@ fn other_names_are_aliases_where_they_stand_alone() {
         ("local/skydns/two/1", r#"{"host":"a.example"}"#),
         ("local/skydns/two/2", r#"{"host":"b.example"}"#),
         ("local/skydns/told/1", r#"{"host":"a.example","text":"t"}"#),
+        (
+            "local/skydns/goh/149a1668",
+            r#"{"host":"sag.com","text":"\"heritage=external-dns,external-dns/owner=staging\"","targetstrip":1}"#,
+        ),
+        ("local/skydns/goh/3ee06812", r#"{"text":"\"heritage=external-dns,x\"","targetstrip":1}"#),
         ("local/skydns/self/w", r#"{"host":"self.skydns.local"}"#),
         ("local/skydns/beside/1", r#"{"host":"a.example"}"#),
         ("local/skydns/beside/2", r#"{"host":"10.0.0.1"}"#),
@@ -139,6 +144,9 @@ fn other_names_are_aliases_where_they_stand_alone() {
     assert_eq!(all("two"), "between");
     assert_eq!(all("1.two"), "30 CNAME a.example.");
     assert_eq!(all("told"), r"30 TXT \x01t");
+    // Who owns a record is noted for external-dns, and is nothing beside an alias.
+    assert_eq!(all("goh"), "30 CNAME sag.com.");
+    assert!(all("3ee06812.goh").starts_with("30 TXT"));
     assert_eq!(all("self"), "between");
     assert_eq!(all("w.self"), "30 CNAME self.skydns.local.");
     assert_eq!(all("beside"), "30 A 10.0.0.1");
