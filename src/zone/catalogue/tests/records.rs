@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::*;
+use crate::zone::plain;
 use crate::zone::statics::RrSet;
 
 /// A zone for the records, beside the usual one.
@@ -308,6 +309,25 @@ fn what_is_below_no_zone_of_the_namespace_is_rejected() {
         history.plain(path, None);
     }
     assert_eq!(rejected(&history.snapshot()), Vec::<String>::new());
+}
+
+#[test]
+fn a_name_answers_from_so_many_records_and_no_more() {
+    let mut history = world();
+    let value = |n: usize| format!(r#"{{"host":"10.{}.{}.1"}}"#, n / 250, n % 250);
+    for n in 0..=plain::RECORDS_MAX {
+        history.plain(&format!("local/skydns/many/r{n:05}"), Some(&value(n)));
+    }
+    let snapshot = history.snapshot();
+    let shown = |snapshot: &Snapshot| sky(snapshot, "many").split(", ").count();
+    assert_eq!(shown(&snapshot), plain::RECORDS_MAX);
+    // The last by name is not among them, and has its own name all the same.
+    assert!(!sky(&snapshot, "many").contains("10.40.0.1"));
+    assert_eq!(sky(&snapshot, "r10000.many"), "30 A 10.40.0.1");
+    history.plain("local/skydns/many/r00007", None);
+    let snapshot = history.snapshot();
+    assert_eq!(shown(&snapshot), plain::RECORDS_MAX);
+    assert!(sky(&snapshot, "many").contains("10.40.0.1"));
 }
 
 #[test]
