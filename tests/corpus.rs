@@ -32,6 +32,7 @@ macro_rules! targets {
 targets! {
     body: "../fuzz/targets/body.rs",
     forward: "../fuzz/targets/forward.rs",
+    foreign: "../fuzz/targets/foreign.rs",
     haunt: "../fuzz/targets/haunt.rs",
     layout: "../fuzz/targets/layout.rs",
     query: "../fuzz/targets/query.rs",

@@ -9,6 +9,7 @@ use super::values::{ValueError, filled, list, parsed, socket_address, text, whol
 use crate::compat::open_to_all;
 use crate::compat::settings::{Consul, EtcdV2, Haunt, Listen, Settings, Tars};
 use crate::compat::tars::Adapter;
+use crate::layout::foreign::Foreign;
 use crate::model::{Namespace, Nets, net};
 use crate::zone::ZoneSettings;
 
@@ -18,14 +19,15 @@ const NETS_MAX: usize = 1_000;
 const ADAPTERS_MAX: usize = 1_000;
 
 /// Reads the sections. One that is not there is a listener that is not.
-pub(super) fn compat(root: &Section<'_>, zones: &[ZoneSettings]) -> Settings {
+pub(super) fn compat(root: &Section<'_>, zones: &[ZoneSettings], layouts: &[Foreign]) -> Settings {
     let compat = root.section("compat");
     let mut haunt = Haunt::default();
     let section = compat.section("haunt");
     listen(&section, &mut haunt.at);
     namespace(&section, &mut haunt.at, zones);
     section.finish();
-    let mut etcd_v2 = EtcdV2::default();
+    let prefixes = layouts.iter().map(|layout| layout.prefix.to_string()).collect();
+    let mut etcd_v2 = EtcdV2 { prefixes, ..EtcdV2::default() };
     let section = compat.section("etcd_v2");
     listen(&section, &mut etcd_v2.at);
     section.finish();

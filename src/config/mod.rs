@@ -13,6 +13,7 @@
 mod compat;
 mod conflicts;
 mod forward;
+mod layouts;
 mod limits;
 mod problem;
 mod reader;
@@ -38,6 +39,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use crate::files::Stamps;
+use crate::layout::foreign::Foreign;
 use crate::registry::EtcdSettings;
 use crate::tls::Identity;
 use crate::zone::{Pin, ZoneSettings};
@@ -69,6 +71,8 @@ pub struct Config {
     pub registry: RegistryChoice,
     /// Where in the registry: ends in `/`.
     pub prefix: String,
+    /// What other systems write into the registry, numbered from 1.
+    pub layouts: Vec<Foreign>,
     /// The zones, at least one, each name once.
     pub zones: Vec<ZoneSettings>,
     /// How their files were when they were read.
@@ -145,6 +149,7 @@ impl Default for Config {
             compat: compatible::Settings::default(),
             registry: RegistryChoice::Embedded,
             prefix: PREFIX_DEFAULT.into(),
+            layouts: Vec::new(),
             zones: vec![ZoneSettings::default()],
             zone_files: Stamps::new(),
             pins: Vec::new(),

@@ -7,18 +7,23 @@
 
 pub mod foreign;
 pub mod native;
+mod plain;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::plain::{FullName, PlainRecord};
 use crate::model::{AppName, Instance, Label, Namespace, RawId};
+use crate::registry::Origin;
 
 /// What one key says. Cheap to clone: the mirror and the catalogue share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parsed {
     /// An instance is registered.
     Instance(Arc<Registration>),
+    /// A record under a name of its own.
+    Plain(Arc<PlainRecord>),
     /// An operator took an instance, or a whole app, out of answers.
     Offline(Arc<OfflineMark>),
     /// An instance was deregistered: its key goes in the same revision.
@@ -39,6 +44,8 @@ pub struct Registration {
     pub app: AppName,
     /// The id, raw.
     pub id: RawId,
+    /// Whose key says so.
+    pub origin: Origin,
     /// The layout itself says that it takes no traffic; our own says so by offline marks.
     pub disabled: bool,
     /// What is registered.

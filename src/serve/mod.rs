@@ -3,7 +3,7 @@
 //! ```text
 //! zone files --reload--> contents --+
 //!                                   |
-//! registry --mirror--> deltas --compiler thread--> published snapshot --> dns workers, api
+//! registry --mirrors-> deltas --compiler thread--> published snapshot --> dns workers, api
 //!     ^                                               events --> api watchers
 //!     +------------------------- api (writes)
 //! ```
@@ -29,6 +29,7 @@ mod readiness;
 mod reload;
 mod serials;
 mod signals;
+mod sources;
 mod staleness;
 
 pub use self::certificates::certificate_warnings;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rollcall::layout::Parsed;
 use rollcall::layout::native::{Keys, PREFIX_DEFAULT};
+use rollcall::registry::Origin;
 use rollcall::registry::mirror::{Delta, Kept, News};
 use rollcall::zone::{Catalogue, Snapshot};
 
@@ -28,6 +29,7 @@ pub(crate) fn compile(case: &Case) -> Arc<Snapshot> {
     });
     let mut news: Vec<News<Parsed>> = registered
         .chain(marked)
+        .chain(case.records.iter().map(|(key, parsed)| (key.clone().into(), parsed.clone())))
         .map(|(key, parsed)| {
             let now = Some(Kept { revision: REVISION, lease: None, parsed });
             News { key, was: None, now }
@@ -36,7 +38,7 @@ pub(crate) fn compile(case: &Case) -> Arc<Snapshot> {
     news.sort_by(|one, other| one.key.cmp(&other.key));
     let mut catalogue = Catalogue::new(&case.zones, &case.pins, &[]);
     if case.ready {
-        catalogue.apply(&Delta { revision: REVISION, epoch: 0, whole: true, news });
+        catalogue.apply(Origin::NATIVE, &Delta { revision: REVISION, epoch: 0, whole: true, news });
     } else {
         assert!(news.is_empty(), "what nobody has seen yet can't be registered");
     }

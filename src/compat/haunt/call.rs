@@ -111,6 +111,7 @@ mod tests {
             lease: crate::registry::LeaseId::new(1),
         };
         let layout = crate::layout::foreign::Foreign {
+            origin: crate::registry::Origin::NATIVE,
             system: crate::layout::foreign::System::Nova,
             prefix: "/".into(),
             namespace: Namespace::default(),

@@ -118,7 +118,7 @@ impl Hold {
         }
         let snapshot = self.compat.published.load();
         let count = snapshot.directory.app(namespace, app).map_or(0, |app| app.instances.len());
-        let known = || snapshot.directory.instance(namespace, app, id.as_str()).is_some();
+        let known = || snapshot.directory.registered(namespace, app, id).is_some();
         if count >= limits::INSTANCES_MAX && !known() {
             return Err(HoldError::AppFull(app.clone(), count));
         }

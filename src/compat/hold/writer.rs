@@ -90,7 +90,7 @@ impl Writer {
     fn is_shown(&self, target: &Target, wanted: &Wanted, own: Own) -> bool {
         let Target { namespace, app, id } = target;
         let snapshot = self.compat.published.load();
-        let view = snapshot.directory.instance(namespace, app, id.as_str());
+        let view = snapshot.directory.registered(namespace, app, id);
         snapshot.revision >= own.revision
             && view.is_some_and(|view| {
                 view.lease == Some(own.lease) && view.registration.instance == *wanted.instance

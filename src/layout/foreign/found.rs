@@ -13,6 +13,7 @@ use crate::layout::Registration;
 use crate::model::{
     Endpoint, Instance, Label, Namespace, Protocol, Transport, limits, map_app, map_label,
 };
+use crate::registry::Origin;
 
 /// What a key says of an instance, in its system's own names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +64,11 @@ impl Found {
     }
 
     /// The registration that it is.
-    pub(super) fn registration(self, namespace: &Namespace) -> Result<Registration, String> {
+    pub(super) fn registration(
+        self,
+        origin: Origin,
+        namespace: &Namespace,
+    ) -> Result<Registration, String> {
         let app =
             map_app(self.app.as_bytes()).map_err(|rule| format!("app {:?} {rule}", self.app))?;
         if self.id.is_empty() {
@@ -76,6 +81,7 @@ impl Found {
             namespace: namespace.clone(),
             app,
             id: self.id.as_str().into(),
+            origin,
             disabled: self.disabled,
             instance: Instance {
                 addresses,

@@ -20,6 +20,7 @@ mod kratos;
 pub mod nova;
 mod place;
 mod registrator;
+mod skydns;
 mod system;
 mod url;
 
@@ -32,9 +33,9 @@ pub use self::place::Host;
 pub use self::system::System;
 
 use self::found::Found;
-use super::Parsed;
+use super::{Parsed, PlainRecord};
 use crate::model::Namespace;
-use crate::registry::Entry;
+use crate::registry::{Entry, Origin};
 
 /// Characters of a reason: it quotes what was written, and that may be a megabyte.
 const REASON_CHARS_MAX: usize = 300;
@@ -42,6 +43,8 @@ const REASON_CHARS_MAX: usize = 300;
 /// One foreign layout: whose keys, where they are, and where their apps are shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Foreign {
+    /// Its number among all that are read.
+    pub origin: Origin,
     /// Whose.
     pub system: System,
     /// What all its keys begin with.
@@ -54,6 +57,8 @@ pub struct Foreign {
 enum Read {
     /// An instance is there.
     Instance(Box<Found>),
+    /// A record is there that is no instance.
+    Plain(Box<PlainRecord>),
     /// A key that the system needs and that stands for no instance, such as a parent folder.
     Nothing,
 }
@@ -88,10 +93,11 @@ impl Foreign {
             value: &entry.value,
             leased: entry.lease.is_some(),
         };
-        Ok(match self.system.read(record)? {
+        Ok(match self.system.read(record, &self.namespace)? {
             Read::Instance(found) => {
-                Parsed::Instance(Arc::new(found.registration(&self.namespace)?))
+                Parsed::Instance(Arc::new(found.registration(self.origin, &self.namespace)?))
             }
+            Read::Plain(plain) => Parsed::Plain(plain.into()),
             Read::Nothing => Parsed::Bookkeeping,
         })
     }
@@ -168,7 +174,8 @@ mod tests {
         leased: bool,
     ) -> String {
         let namespace = Namespace::default();
-        let layout = Foreign { system, prefix: prefix.into(), namespace };
+        let origin = Origin(1);
+        let layout = Foreign { origin, system, prefix: prefix.into(), namespace };
         let entry = Entry {
             key: key.to_owned().into(),
             value: value.to_owned().into(),
@@ -203,10 +210,26 @@ mod tests {
                 }
                 told + if registration.disabled { " disabled" } else { "" }
             }
+            Parsed::Plain(record) => plain(&record),
             Parsed::Bookkeeping => "nothing".to_owned(),
             Parsed::Rejected(reason) => format!("rejected: {reason}"),
             other => format!("{other:?}"),
         }
+    }
+
+    fn plain(record: &PlainRecord) -> String {
+        let PlainRecord { name, host, port, priority, weight, .. } = record;
+        let host = host.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+        let port = port.map_or_else(String::new, |port| format!(":{port}"));
+        let mut told = format!("{name} {host}{port} {priority} {weight}");
+        told += &record.ttl_secs.map_or_else(String::new, |secs| format!(" ttl={secs}"));
+        told += &record.text.as_ref().map_or_else(String::new, |text| format!(" {text:?}"));
+        told += if record.mail { " mail" } else { "" };
+        if record.target_strip > 0 {
+            told += &format!(" strip={}", record.target_strip);
+        }
+        told += &record.group.as_ref().map_or_else(String::new, |group| format!(" group={group}"));
+        told + &record.derived.as_ref().map_or_else(String::new, |name| format!(" or {name}"))
     }
 
     /// Spoils a key behind its prefix and a value in many ways: each is read, or rejected in one line.
@@ -244,7 +267,8 @@ mod tests {
     }
 
     /// Values of all systems, to be spoilt.
-    const VALUES: [&str; 6] = [
+    const VALUES: [&str; 7] = [
+        r#"{"host":"10.0.0.12","port":8080,"priority":10,"weight":50,"ttl":60,"text":"zone=a","targetstrip":1}"#,
         r#"{"Namespace":"com.youzan.service","SrvName":"a","IP":"10.9.42.107","Port":8100,"Protocol":"nova","Status":1,"Weight":100,"ExtData":"[{\"language\":\"php\"}]"}"#,
         r#"{"name":"a","version":"1","nodes":[{"id":"a-1","address":"10.0.0.12:41233","metadata":{"protocol":"grpc"}}]}"#,
         "grpc://10.0.0.1:9000?isSecure=false",
@@ -284,7 +308,8 @@ mod tests {
             key in spoilt(&KEYS),
             value in spoilt(&VALUES),
         ) {
-            let layout = Foreign { system, prefix: prefix.into(), namespace: Namespace::default() };
+            let (origin, namespace) = (Origin(1), Namespace::default());
+            let layout = Foreign { origin, system, prefix: prefix.into(), namespace };
             let entry = Entry { key: key.into(), value: value.into(), revision: 1, lease: None };
             if let Parsed::Instance(registration) = layout.parse(&entry) {
                 let instance = &registration.instance;

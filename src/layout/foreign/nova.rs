@@ -19,6 +19,7 @@ use super::place::{Host, Place, Port};
 use super::{Read, Record};
 use crate::layout::Registration;
 use crate::model::{Namespace, limits};
+use crate::registry::Origin;
 
 /// `Status` of a server that takes calls; 0 is not yet, 2 is unwell, 3 is gone.
 const STATUS_OK: i64 = 1;
@@ -94,7 +95,7 @@ pub fn called(element: &[u8], namespace: &Namespace) -> Result<Registration, Str
     let record = Record { prefix: "", path: "", value: element, leased: true };
     let Named { app } = record.json()?;
     let server: Server = record.json()?;
-    server.found(&app, PROTOCOL_DEFAULT)?.registration(namespace)
+    server.found(&app, PROTOCOL_DEFAULT)?.registration(Origin::NATIVE, namespace)
 }
 
 impl<'a> Key<'a> {

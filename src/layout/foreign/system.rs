@@ -5,7 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Read, Record, dubbo, go_micro, go_zero, grpc, kratos, nova, registrator, url};
+use super::{Read, Record, dubbo, go_micro, go_zero, grpc, kratos, nova, registrator, skydns, url};
+use crate::model::Namespace;
 
 /// A system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,13 +25,15 @@ pub enum System {
     Nova,
     /// registrator's `etcd` backend: `ip:port`.
     Registrator,
+    /// SkyDNS and CoreDNS' etcd plugin: records under names of their own.
+    Skydns,
     /// Bare URLs.
     Url,
 }
 
 impl System {
     /// All of them, in the order of their names.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Dubbo,
         Self::GoMicro,
         Self::GoZero,
@@ -38,6 +41,7 @@ impl System {
         Self::Kratos,
         Self::Nova,
         Self::Registrator,
+        Self::Skydns,
         Self::Url,
     ];
 
@@ -52,12 +56,33 @@ impl System {
             Self::Kratos => "kratos",
             Self::Nova => "nova",
             Self::Registrator => "registrator",
+            Self::Skydns => "skydns",
             Self::Url => "url",
         }
     }
 
-    /// What it says in that key.
-    pub(super) fn read(self, record: Record<'_>) -> Result<Read, String> {
+    /// Where its clients write unless they are told otherwise; none where each chooses.
+    #[must_use]
+    pub fn prefix_default(self) -> Option<&'static str> {
+        match self {
+            Self::Dubbo => Some("/dubbo/"),
+            Self::GoMicro => Some("/micro/registry/"),
+            Self::Kratos => Some("/microservices/"),
+            Self::Skydns => Some("/skydns/"),
+            Self::GoZero | Self::Grpc | Self::Nova | Self::Registrator | Self::Url => None,
+        }
+    }
+
+    /// A prefix that ends where a folder does: `/services` is meant for what is in it, and not for `/services-old/`. Zan's
+    /// may end within a name, since all domains of one protocol begin alike.
+    #[must_use]
+    pub fn whole_prefix(self, prefix: &str) -> String {
+        let whole = prefix.is_empty() || prefix.ends_with('/') || self == Self::Nova;
+        format!("{prefix}{}", if whole { "" } else { "/" })
+    }
+
+    /// What it says in that key. A record that is no instance belongs to that namespace.
+    pub(super) fn read(self, record: Record<'_>, namespace: &Namespace) -> Result<Read, String> {
         match self {
             Self::Dubbo => dubbo::read(record),
             Self::GoMicro => go_micro::read(record),
@@ -66,6 +91,7 @@ impl System {
             Self::Kratos => kratos::read(record),
             Self::Nova => nova::read(record),
             Self::Registrator => registrator::read(record),
+            Self::Skydns => skydns::read(record, namespace),
             Self::Url => url::read(record),
         }
     }
@@ -83,7 +109,7 @@ impl FromStr for System {
     fn from_str(text: &str) -> Result<Self, String> {
         Self::ALL.into_iter().find(|system| system.as_str() == text).ok_or_else(|| {
             let known: Vec<&str> = Self::ALL.into_iter().map(Self::as_str).collect();
-            format!("must be one of {}, got {text:?}", known.join(", "))
+            format!("must be one of {}", known.join(", "))
         })
     }
 }
