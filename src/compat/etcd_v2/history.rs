@@ -70,6 +70,8 @@ pub(super) enum Found<'a> {
     Nothing(Revision),
     /// What was asked for is not known; what comes from this index on is.
     Cleared(Revision),
+    /// Several events of one index, which there is no way to tell; what comes from this index on is another matter.
+    Several(Revision),
     /// No view yet.
     Unready,
 }
@@ -124,7 +126,7 @@ impl History {
         match (asked.next(), asked.next()) {
             (None, _) => Found::Nothing(from.max(self.last + 1)),
             (Some(one), Some(other)) if one.revision == other.revision => {
-                Found::Cleared(one.revision + 1)
+                Found::Several(one.revision + 1)
             }
             (Some(one), _) => Found::Event(one),
         }
@@ -186,7 +188,7 @@ mod tests {
     #[test]
     fn several_events_of_one_index_are_not_told_one_by_one() {
         let history = history([told("/a/b", 11), told("/a/c", 11), told("/d", 12)]);
-        assert_eq!(history.find("/a", true, 11), Found::Cleared(12));
+        assert_eq!(history.find("/a", true, 11), Found::Several(12));
         assert!(matches!(history.find("/a/b", true, 11), Found::Event(_)));
         assert!(matches!(history.find("/", true, 12), Found::Event(_)));
     }

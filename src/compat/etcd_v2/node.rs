@@ -95,12 +95,10 @@ pub(super) struct Event {
     pub(super) prev_node: Option<Node>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it")]
 fn is_false(value: &bool) -> bool {
     !value
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it")]
 fn is_zero(value: &u64) -> bool {
     *value == 0
 }
