@@ -33,6 +33,7 @@ targets! {
     body: "../fuzz/targets/body.rs",
     forward: "../fuzz/targets/forward.rs",
     foreign: "../fuzz/targets/foreign.rs",
+    haunt: "../fuzz/targets/haunt.rs",
     layout: "../fuzz/targets/layout.rs",
     query: "../fuzz/targets/query.rs",
     tags: "../fuzz/targets/tags.rs",
