@@ -44,6 +44,8 @@ pub(super) struct Told {
     pub(super) now: Option<Written>,
     /// What it was.
     pub(super) was: Option<Node>,
+    /// Of what went without a word: the lease that it had. It was deleted if that lives on, else its time was over.
+    pub(super) lease: Option<LeaseId>,
     /// When this server heard of it.
     pub(super) at: SystemTime,
 }
@@ -147,7 +149,15 @@ mod tests {
     fn told(path: &str, revision: Revision) -> Told {
         let now = Some(Written { value: "v".into(), lease: None, over: false });
         let at = SystemTime::UNIX_EPOCH;
-        Told { revision, path: path.to_owned(), action: Action::Set, now, was: None, at }
+        Told {
+            revision,
+            path: path.to_owned(),
+            action: Action::Set,
+            now,
+            was: None,
+            lease: None,
+            at,
+        }
     }
 
     fn history(events: impl IntoIterator<Item = Told>) -> History {

@@ -130,15 +130,20 @@ impl Keys {
     fn recalled(&self, difference: Difference) -> Told {
         let Difference { revision, path, was, now } = difference;
         let at = (self.shared.clock)();
-        let action = if now.is_some() { Action::Set } else { Action::Expire };
+        let lease = was.as_ref().filter(|_| now.is_none()).and_then(|was| was.lease);
+        let action = match (&now, lease) {
+            (Some(_), _) => Action::Set,
+            (None, Some(_)) => Action::Expire,
+            (None, None) => Action::Delete,
+        };
         let was = was.map(|was| {
-            let life = match was.lease {
-                Some(_) if now.is_none() => Life::Until(at, 0),
-                lease => self.shared.lived(lease, at),
+            let life = match action {
+                Action::Expire => Life::Until(at, 0),
+                _ => self.shared.lived(was.lease, at),
             };
             Node::file(&path, &was.value, life, was.revision)
         });
-        let written = |Entry { value, lease, .. }| Written { value, lease, over: false };
-        Told { revision, path, action, now: now.map(written), was, at }
+        let now = now.map(|Entry { value, lease, .. }| Written { value, lease, over: false });
+        Told { revision, path, action, now, was, lease, at }
     }
 }

@@ -13,12 +13,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::fault::{Code, Fault};
 use super::follow::Track;
-use super::history::{Found, Told};
+use super::history::{Found, Told, Written};
 use super::keys::Keys;
-use super::node::{Event, Life, Node};
+use super::node::{Action, Event, Life, Node};
 use super::recall::Recalled;
 use super::request::Request;
-use crate::registry::Revision;
+use crate::registry::{LeaseId, Revision};
 
 /// The longest wait; etcd has none, and clients wait again upon an empty answer.
 const WAIT_MAX: Duration = Duration::from_secs(600);
@@ -135,30 +135,42 @@ impl Waiter {
     }
 
     async fn written(&self, told: Told) -> Bytes {
-        let Told { revision, path, action, now, was, at } = told;
+        let Told { revision, path, mut action, now, mut was, lease, at } = told;
+        // A watch doesn't say why a key went. Its lease does: it ends with what was over, and outlives what was deleted.
+        if let Some(lease) = lease
+            && let Some(secs) = self.left(lease).await
+        {
+            action = Action::Delete;
+            was = was.map(|was| was.living(Life::of(at, secs)));
+        }
         let node = match now {
             None => {
-                Node::gone(&path, revision, was.as_ref().map_or(revision, |was| was.modified_index))
+                let before = was.as_ref().map_or(revision, |was| was.modified_index);
+                Node::gone(&path, revision, before)
             }
-            Some(now) => {
-                let life = match now.lease {
-                    _ if now.over => Life::Until(at, 0),
+            Some(Written { value, lease, over }) => {
+                let life = match lease {
+                    _ if over => Life::Until(at, 0),
                     None => Life::Permanent,
+                    // That it has ended will be the next event.
                     Some(lease) => {
-                        let shared = &self.keys.shared;
-                        let asked = HashSet::from([lease]);
-                        let left = shared.leases.left(&*self.keys.registry, asked).await;
-                        // That it has ended will be the next event.
-                        let secs = left.ok().and_then(|left| left.get(&lease).copied());
-                        Life::of((shared.clock)(), secs.unwrap_or(1))
+                        let secs = self.left(lease).await.unwrap_or(1);
+                        Life::of((self.keys.shared.clock)(), secs)
                     }
                 };
-                Node::file(&path, &now.value, life, revision)
+                Node::file(&path, &value, life, revision)
             }
         };
         let event = Event { action, node: Some(node), prev_node: was };
         let mut json = serde_json::to_vec(&event).unwrap_or_default();
         json.push(b'\n');
         json.into()
+    }
+
+    /// Seconds that a lease still has; none if it has ended, or where that can't be had.
+    async fn left(&self, lease: LeaseId) -> Option<u64> {
+        let Keys { shared, registry, .. } = &self.keys;
+        let left = shared.leases.left(&**registry, HashSet::from([lease])).await;
+        left.ok()?.remove(&lease)
     }
 }

@@ -115,7 +115,7 @@ async fn what_happened_while_the_server_was_away_is_told() {
     assert_eq!(
         told,
         [
-            "expire /urls/app/goes - http://10.0.0.1",
+            "delete /urls/app/goes - http://10.0.0.1",
             "set /urls/app/changes http://10.0.0.2 http://10.0.0.1",
             "set /urls/app/comes http://10.0.0.4 -",
         ]
