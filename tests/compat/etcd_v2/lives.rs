@@ -98,7 +98,7 @@ async fn zan_lists_who_has_a_ttl_and_is_well() {
 
 #[tokio::test]
 async fn who_does_not_beat_is_over_and_said_to_be() {
-    let (_server, at) = start(ZAN).await;
+    let (server, at) = start(ZAN).await;
     let began = Instant::now();
     let set = ask(at, "PUT", KEY, &format!("value={VALUE}&ttl=2")).await;
     let from = set.index() + 1;
@@ -107,6 +107,7 @@ async fn who_does_not_beat_is_over_and_said_to_be() {
     let told = told.json();
     assert_eq!(told["action"], "expire", "{told}");
     assert!(told["prevNode"]["value"].is_string() && told["node"]["value"].is_null());
+    shown(&server, "scrm-customer-base.svc", None).await;
     // What came too late is told so, upon which Zan stops or sets anew.
     let late = ask(at, "PUT", KEY, "ttl=2&refresh=1&prevExist=1").await;
     assert_eq!((late.status, &late.json()["errorCode"]), (404, &100.into()));
