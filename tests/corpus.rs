@@ -34,6 +34,7 @@ targets! {
     consul: "../fuzz/targets/consul.rs",
     forward: "../fuzz/targets/forward.rs",
     foreign: "../fuzz/targets/foreign.rs",
+    haunt: "../fuzz/targets/haunt.rs",
     layout: "../fuzz/targets/layout.rs",
     query: "../fuzz/targets/query.rs",
     tags: "../fuzz/targets/tags.rs",

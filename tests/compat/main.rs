@@ -5,3 +5,6 @@
 mod support;
 
 mod consul;
+mod haunt;
+mod listeners;
+mod tars;

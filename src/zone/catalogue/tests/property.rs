@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::zone::State;
+use crate::zone::plain::Plain;
 use crate::zone::reverse::Pointers;
 
 /// All answers of a snapshot that don't depend on chance, serials apart.
@@ -15,7 +16,9 @@ fn answers(snapshot: &Snapshot) -> impl PartialEq + std::fmt::Debug + use<> {
             let apps: BTreeMap<_, _> = zone.apps.entries().into_iter().collect();
             let pointers = zone.pointers.as_ref().map(Pointers::listing);
             let statics = zone.statics.listing();
-            (zone.name.clone(), zone.app_labels, zone.ready, apps, statics, pointers)
+            let plain = zone.plain.as_ref().map(Plain::listing);
+            let own = (statics, pointers, plain, zone.only_apps);
+            (zone.name.clone(), zone.app_labels, zone.ready, apps, own)
         })
         .collect();
     let directory: Vec<_> = snapshot.directory.apps.values().cloned().collect();
@@ -46,8 +49,36 @@ const FILES: [&str; 7] = [
     "y A 192.0.2.1\nb-1.x CNAME y\nb-ldmiko.x TXT derived\n",
 ];
 
+/// Keys of plain records that take names of all these, of each other, of addresses and of no zone.
+const PATHS: [&str; 14] = [
+    "svc/x/b",
+    "svc/x/b/c",
+    "svc/x/t",
+    "svc/x/_tcp/_nova",
+    "svc/y/i",
+    "svc/y/1:1",
+    "svc/y/1.1",
+    "svc/y/1-1",
+    "svc",
+    "svc/dns/apex/a",
+    "arpa/in-addr/10/0/9/9",
+    "arpa/in-addr/10/0/1/9",
+    "elsewhere/x",
+    "svc/x/b-1/_",
+];
+const RECORDS: [&str; 7] = [
+    r#"{"host":"192.0.2.1","port":1}"#,
+    r#"{"host":"fd00::9","text":"t","ttl":1,"group":"g"}"#,
+    r#"{"host":"y.svc"}"#,
+    r#"{"host":"a.example","port":2,"weight":7,"group":"h"}"#,
+    r#"{"host":"192.0.2.2","mail":true,"targetstrip":1}"#,
+    r#"{"text":"alone"}"#,
+    "broken",
+];
+
 #[derive(Debug, Clone)]
 enum Op {
+    Plain(usize, Option<usize>),
     Put(usize, usize, usize),
     Delete(usize, usize),
     /// Of another layout: its number, app, key, and what it says: id, body, disabled.
@@ -64,9 +95,10 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => (0..APPS.len(), 0..IDS.len(), 0..BODIES.len()).prop_map(|(a, i, b)| Op::Put(a, i, b)),
         4 => (0..APPS.len(), 0..IDS.len()).prop_map(|(a, i)| Op::Delete(a, i)),
-        6 => (1..SOURCES.len(), 0..2_usize, 0..4_usize, proptest::option::of((0..IDS.len(), 0..BODIES.len(), proptest::bool::weighted(0.2))))
+        6 => (1..PLAIN.index(), 0..2_usize, 0..4_usize, proptest::option::of((0..IDS.len(), 0..BODIES.len(), proptest::bool::weighted(0.2))))
             .prop_map(|(origin, app, key, told)| Op::Tell(origin, app, key, told)),
         1 => (0..APPS.len(), proptest::option::of(0..3_usize), any::<bool>()).prop_map(|(a, i, on)| Op::Mark(a, i, on)),
+        3 => (0..PATHS.len(), proptest::option::of(0..RECORDS.len())).prop_map(|(p, r)| Op::Plain(p, r)),
         1 => (0..3_usize, any::<bool>()).prop_map(|(i, there)| Op::Bad(i, there)),
         1 => (0..FILES.len()).prop_map(Op::File),
         3 => Just(Op::Compile),
@@ -84,6 +116,7 @@ fn run(history: &mut History, op: &Op) {
             history.tell(SOURCES[*origin], APPS[*app], &format!("key-{key}"), told);
         }
         Op::Mark(app, id, offline) => _ = history.mark(APPS[*app], id.map(|id| IDS[id]), *offline),
+        Op::Plain(path, record) => history.plain(PATHS[*path], record.map(|at| RECORDS[at])),
         Op::Bad(which, there) => {
             let key = Bytes::from(format!("/r/bad/{which}"));
             let parsed = Parsed::Rejected("not readable".into());
