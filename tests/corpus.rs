@@ -31,6 +31,7 @@ macro_rules! targets {
 
 targets! {
     body: "../fuzz/targets/body.rs",
+    consul: "../fuzz/targets/consul.rs",
     forward: "../fuzz/targets/forward.rs",
     foreign: "../fuzz/targets/foreign.rs",
     haunt: "../fuzz/targets/haunt.rs",
@@ -39,6 +40,7 @@ targets! {
     tags: "../fuzz/targets/tags.rs",
     tars: "../fuzz/targets/tars.rs",
     tcp: "../fuzz/targets/tcp.rs",
+    v2_keys: "../fuzz/targets/v2_keys.rs",
     zonefile: "../fuzz/targets/zonefile.rs",
 }
 
