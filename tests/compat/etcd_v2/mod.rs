@@ -4,6 +4,7 @@ mod alike;
 mod bounds;
 mod client;
 mod lives;
+mod php;
 mod python;
 
 use std::net::SocketAddr;
