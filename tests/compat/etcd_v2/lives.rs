@@ -1,9 +1,10 @@
 //! Lives of instances as Zan PHP, yeqown's and registrator's clients lead them, request by request.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::client::{ask, begin};
 use super::{start, start_on};
