@@ -8,7 +8,7 @@
 use data_encoding::BASE32_NOPAD;
 use sha2::{Digest, Sha256};
 
-use super::name::{AppName, LABEL_OCTETS_MAX, Label, NameError};
+use super::name::{AppName, LABEL_OCTETS_MAX, Label, NameError, PROTOCOL_OCTETS_MAX, Protocol};
 
 /// Characters of the hash in a derived label: 30 bits, so that a clash needs intent.
 const HASH_CHARS: usize = 6;
@@ -45,6 +45,22 @@ pub fn map_app(raw: &[u8]) -> Result<AppName, NameError> {
     AppName::new(&labels.join("."))
 }
 
+/// Maps a raw protocol to one that a service label can name: what is too long is cut, and hyphens stand alone
+/// (RFC 6335 section 5.1).
+///
+/// # Errors
+/// [`NameError::Empty`] where no letter or digit is left, [`NameError::NoLetter`] where no letter is.
+pub fn map_protocol(raw: &[u8]) -> Result<Protocol, NameError> {
+    let mapped = map_label(raw)?;
+    let mut text = String::with_capacity(PROTOCOL_OCTETS_MAX);
+    for c in mapped.as_str().chars().take(PROTOCOL_OCTETS_MAX) {
+        if !(c == '-' && text.ends_with('-')) {
+            text.push(c);
+        }
+    }
+    Protocol::new(text.trim_end_matches('-'))
+}
+
 /// The label `{label}-{h}`, cut so that the whole fits 63 octets, `h` being the first 6 characters of the
 /// lower-case base32 (RFC 4648) SHA-256 of the raw name.
 ///
@@ -72,6 +88,17 @@ mod tests {
         assert_eq!(map_label("händler".as_bytes()).unwrap().as_str(), "h-ndler");
         assert_eq!(map_app(b"Go.Micro.srv_x").unwrap().as_str(), "go.micro.srv-x");
         assert_eq!(map_label(b"::").unwrap_err(), NameError::Empty);
+    }
+
+    #[test]
+    fn protocols_are_cut_to_what_a_service_label_can_name() {
+        for (raw, mapped) in
+            [("gRPC", "grpc"), ("a::b", "a-b"), ("service_1.example.org", "service-1-examp")]
+        {
+            assert_eq!(map_protocol(raw.as_bytes()).unwrap().as_str(), mapped);
+        }
+        assert_eq!(map_protocol(b"80").unwrap_err(), NameError::NoLetter);
+        assert_eq!(map_protocol(b"_").unwrap_err(), NameError::Empty);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::place::{Host, Place};
 use crate::layout::Registration;
 use crate::model::{
-    Endpoint, Instance, Label, Namespace, Protocol, Transport, limits, map_app, map_label,
+    Endpoint, Instance, Namespace, Transport, fit_meta, fit_tags, limits, map_app, map_protocol,
 };
 
 /// What a key says of an instance, in its system's own names.
@@ -71,7 +71,7 @@ impl Found {
         }
         let (addresses, host) = self.hosts()?;
         let endpoints = self.endpoints(&addresses)?;
-        let tags = self.tags();
+        let tags = fit_tags(&self.tags);
         Ok(Registration {
             namespace: namespace.clone(),
             app,
@@ -84,7 +84,7 @@ impl Found {
                 weight: self.weight.unwrap_or(limits::WEIGHT_DEFAULT),
                 priority: limits::PRIORITY_DEFAULT,
                 tags,
-                meta: meta(self.meta),
+                meta: fit_meta(self.meta),
                 ttl: None,
             },
         })
@@ -110,7 +110,8 @@ impl Found {
                 host if addresses.is_empty() && Some(host) == first => None,
                 _ => return Err("it is at several hosts, of which one is known by name".to_owned()),
             };
-            let protocol = protocol_of(protocol)?;
+            let protocol = map_protocol(protocol.as_bytes())
+                .map_err(|rule| format!("protocol {protocol:?} {rule}"))?;
             let thing = (&protocol, *transport, place.port);
             let same = |other: &Endpoint| (&other.protocol, other.transport, other.port) == thing;
             let at = match endpoints.iter().position(same) {
@@ -140,54 +141,4 @@ impl Found {
         }
         Ok(endpoints)
     }
-
-    /// The tags that have names, each once.
-    fn tags(&self) -> Vec<Label> {
-        let mut tags: Vec<Label> = Vec::new();
-        for tag in &self.tags {
-            if let Ok(tag) = map_label(tag.as_bytes())
-                && tags.len() < limits::TAGS_MAX
-                && !tags.contains(&tag)
-            {
-                tags.push(tag);
-            }
-        }
-        tags
-    }
-}
-
-/// The protocol as a service label can name it: characters that it can't have are hyphens, and what is too long is cut
-/// (RFC 6335 section 5.1).
-fn protocol_of(raw: &str) -> Result<Protocol, String> {
-    const OCTETS_MAX: usize = 15;
-    let mapped = map_label(raw.as_bytes()).map_err(|rule| format!("protocol {raw:?} {rule}"))?;
-    let mut text = String::with_capacity(OCTETS_MAX);
-    for c in mapped.as_str().chars().take(OCTETS_MAX) {
-        if !(c == '-' && text.ends_with('-')) {
-            text.push(c);
-        }
-    }
-    Protocol::new(text.trim_end_matches('-')).map_err(|rule| format!("protocol {raw:?} {rule}"))
-}
-
-/// As many pairs as fit a TXT record, in the order of their keys.
-fn meta(pairs: BTreeMap<String, String>) -> BTreeMap<Arc<str>, Arc<str>> {
-    let mut left = limits::META_OCTETS_MAX;
-    let mut kept = BTreeMap::new();
-    for (key, value) in pairs {
-        let octets = key.len() + 1 + value.len();
-        let printable = |key: &str| {
-            !key.is_empty()
-                && key.bytes().all(|octet| matches!(octet, 0x20..=0x7e) && octet != b'=')
-        };
-        if printable(&key)
-            && !value.contains('\0')
-            && octets <= limits::META_PAIR_OCTETS_MAX.min(left)
-            && kept.len() < limits::META_PAIRS_MAX
-        {
-            left -= octets;
-            kept.insert(key.into(), value.into());
-        }
-    }
-    kept
 }
