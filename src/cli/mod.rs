@@ -1,7 +1,7 @@
 //! The command line: one file a command.
 //!
-//! `output` is the only place that prints, `client` the only one that speaks HTTP, on a `link`, `keeper` keeps a
-//! registration alive for `register` and `run`. Exit codes are in `error`.
+//! `output` is the only place that prints, `client` the only one that speaks HTTP to servers, on a `link`, `keeper` keeps a
+//! registration alive for `register`, `run` and `docker`. Exit codes are in `error`.
 //!
 //! Knows nothing of zones, layouts and registries: client commands see what the API shows, as anybody's would.
 
@@ -10,6 +10,7 @@ mod client;
 mod completions;
 mod config;
 mod deregister;
+mod docker;
 mod error;
 mod heartbeat;
 mod here;
@@ -72,6 +73,7 @@ enum Command {
     Run(run::Args),
     Register(register::Args),
     Heartbeat(heartbeat::Args),
+    Docker(docker::Args),
     Deregister(deregister::Args),
     Ls(ls::Args),
     Watch(watch::Args),
@@ -107,6 +109,7 @@ fn act(command: Command) -> Outcome {
         Command::Run(args) => wait_for(run::run(args)),
         Command::Register(args) => wait_for(register::register(args)),
         Command::Heartbeat(args) => wait_for(heartbeat::heartbeat(args)),
+        Command::Docker(args) => wait_for(docker::docker(args)),
         Command::Deregister(args) => wait_for(deregister::deregister(args)),
         Command::Ls(args) => wait_for(ls::ls(args)),
         Command::Watch(args) => wait_for(watch::watch(args)),
