@@ -26,6 +26,8 @@ pub mod dns;
 
 pub mod compat;
 
+pub mod moving;
+
 pub mod api;
 
 pub mod config;

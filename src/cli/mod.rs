@@ -3,7 +3,8 @@
 //! `output` is the only place that prints, `client` the only one that speaks HTTP to servers, on a `link`, `keeper` keeps a
 //! registration alive for `register`, `run` and `docker`. Exit codes are in `error`.
 //!
-//! Knows nothing of zones, layouts and registries: client commands see what the API shows, as anybody's would.
+//! Knows nothing of zones, and of layouts and registries only what `import` hands on: client commands see what the API
+//! shows, as anybody's would.
 
 mod check;
 mod client;
@@ -15,6 +16,7 @@ mod error;
 mod heartbeat;
 mod here;
 mod hosts;
+mod import;
 mod instance;
 mod keeper;
 mod link;
@@ -80,6 +82,7 @@ enum Command {
     Offline(mark::OfflineArgs),
     Online(mark::OnlineArgs),
     Query(query::Args),
+    Import(import::Args),
     Check(check::Args),
     Config(config::Args),
     Completions(completions::Args),
@@ -116,6 +119,7 @@ fn act(command: Command) -> Outcome {
         Command::Offline(args) => wait_for(mark::offline(args)),
         Command::Online(args) => wait_for(mark::online(args)),
         Command::Query(args) => wait_for(query::query(args)),
+        Command::Import(args) => wait_for(import::import(args)),
         Command::Check(args) => check::check(&args),
         Command::Config(args) => config::config(&args),
         Command::Completions(args) => completions::completions(&args),

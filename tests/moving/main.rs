@@ -4,5 +4,6 @@
 
 mod docker;
 mod engine;
+mod import;
 #[path = "../support/mod.rs"]
 mod support;
