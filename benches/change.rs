@@ -18,7 +18,7 @@ use rollcall::layout::native::PREFIX_DEFAULT;
 use rollcall::registry::embedded::EmbeddedRegistry;
 use rollcall::registry::memory::MemoryRegistry;
 use rollcall::registry::mirror::{Arrived, Delta, Kept, Mirror, News, Pacing};
-use rollcall::registry::{Entry, Registry, Txn, Write};
+use rollcall::registry::{Entry, Origin, Registry, Txn, Write};
 use rollcall::zone::{Catalogue, Published, Retired, Snapshot, ZoneSettings};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
@@ -153,7 +153,7 @@ impl Line {
         };
         let delta = self.delta()?;
         lap(0);
-        let events = self.catalogue.apply(&delta);
+        let events = self.catalogue.apply(Origin::NATIVE, &delta);
         lap(1);
         let snapshot = self.compile();
         lap(2);
@@ -194,7 +194,7 @@ fn in_memory() -> Outcome<Arc<dyn Registry>> {
 fn change(apps: usize, instances: usize) -> Outcome<()> {
     let mut line = Line::new(Registrations::new(apps, instances), in_memory)?;
     let view = line.view()?;
-    line.catalogue.apply(&view);
+    line.catalogue.apply(Origin::NATIVE, &view);
     drop(view);
     let first = line.compile();
     drop(line.published.publish(first));
@@ -233,7 +233,7 @@ fn change(apps: usize, instances: usize) -> Outcome<()> {
 fn replace(apps: usize, instances: usize) -> Outcome<()> {
     let mut line = Line::new(Registrations::new(apps, instances), in_memory)?;
     let mut view = line.view()?;
-    line.catalogue.apply(&view);
+    line.catalogue.apply(Origin::NATIVE, &view);
     let first = line.compile();
     drop(line.published.publish(first));
     view.epoch += 1;
@@ -252,7 +252,7 @@ fn replace(apps: usize, instances: usize) -> Outcome<()> {
         let now = Instant::now();
         (now - std::mem::replace(&mut began, now)).as_secs_f64() * 1e3
     };
-    let events = line.catalogue.apply(&view);
+    let events = line.catalogue.apply(Origin::NATIVE, &view);
     let apply = lap();
     drop((view, events));
     lap();
@@ -283,7 +283,7 @@ fn memory(apps: usize, instances: usize) -> Outcome<()> {
         Ok(())
     })?;
     let catalogue = held(|| {
-        drop(line.catalogue.apply(view.as_ref().ok_or("no view")?));
+        drop(line.catalogue.apply(Origin::NATIVE, view.as_ref().ok_or("no view")?));
         Ok(())
     })?;
     mirror += held(|| {
@@ -323,7 +323,7 @@ fn resident(apps: usize, instances: usize) -> Outcome<()> {
         Ok(Arc::new(EmbeddedRegistry::open(dir.path())?))
     })?;
     let view = line.view()?;
-    line.catalogue.apply(&view);
+    line.catalogue.apply(Origin::NATIVE, &view);
     drop(view);
     let snapshot = line.compile();
     drop(line.published.publish(snapshot));

@@ -384,7 +384,7 @@ async fn serve(file: &Path) {
     tasks.spawn(async move {
         let begin = monotonic();
         while let Some(arrived) = deltas.recv().await {
-            catalogue.apply(&arrived.delta);
+            catalogue.apply(arrived.origin, &arrived.delta);
             drop(shown.publish(catalogue.compile(&|| monotonic() - begin).snapshot));
         }
     });

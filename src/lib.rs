@@ -24,6 +24,8 @@ pub mod tls;
 
 pub mod dns;
 
+pub mod http;
+
 pub mod compat;
 
 pub mod moving;

@@ -13,8 +13,8 @@ use proptest::prelude::*;
 use rollcall::dns::answer::cookie::Secrets;
 use rollcall::dns::{Ask, Out, Policy, Transport, Verdict, answer};
 use rollcall::layout::native::{Keys, PREFIX_DEFAULT};
-use rollcall::registry::Entry;
 use rollcall::registry::mirror::{Delta, Kept, News};
+use rollcall::registry::{Entry, Origin};
 use rollcall::zone::zonefile::ZoneFile;
 use rollcall::zone::{AppView, Catalogue, Snapshot, State, ZoneName, ZoneSettings};
 
@@ -45,7 +45,8 @@ fn snapshot(entries: &[(String, String)]) -> Arc<Snapshot> {
         },
     ];
     let mut catalogue = Catalogue::new(&zones, &[], &[]);
-    catalogue.apply(&Delta { revision: 1, epoch: 0, whole: true, news: news.collect() });
+    catalogue
+        .apply(Origin::NATIVE, &Delta { revision: 1, epoch: 0, whole: true, news: news.collect() });
     catalogue.compile(&|| Duration::ZERO).snapshot
 }
 

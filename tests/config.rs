@@ -149,6 +149,44 @@ fn what_is_no_toml_has_a_line_too() {
 }
 
 #[test]
+fn layouts_are_of_a_kind_and_have_prefixes_of_their_own() {
+    one_problem(
+        "[[layout]]\nkind = \"zookeeper\"\nprefix = \"/x/\"",
+        "rollcall.toml:3: layout[0].kind: must be one of dubbo, go-micro, go-zero, grpc, kratos, nova, registrator, url, \
+         got \"zookeeper\"",
+    );
+    one_problem(
+        "[[layout]]\nkind = \"registrator\"",
+        "rollcall.toml:2: layout[0].prefix: is missing, for example: prefix = \"/services/\"",
+    );
+    one_problem(
+        "[[layout]]\nkind = \"kratos\"\nnamespace = \"staging\"",
+        "rollcall.toml:4: layout[0].namespace: no zone here serves namespace staging: add a [[zone]] for it",
+    );
+    // A folder and what is in it, with and without its slash; and our own keys.
+    for prefix in ["/services", "/services/", "/services/b/"] {
+        one_problem(
+            &format!(
+                "[[layout]]\nkind = \"registrator\"\nprefix = \"/services\"\n[[layout]]\nkind = \"dubbo\"\nprefix = \"{prefix}\""
+            ),
+            &format!(
+                "rollcall.toml:7: layout[1].prefix: \"{}/\" overlaps with that of layout registrator, \"/services/\": give each \
+                 its own",
+                prefix.trim_end_matches('/')
+            ),
+        );
+    }
+    one_problem(
+        "[[layout]]\nkind = \"url\"\nprefix = \"/rollcall/\"",
+        "rollcall.toml:4: layout[0].prefix: \"/rollcall/\" overlaps with our own layout's, \"/rollcall/v1/\"",
+    );
+    // Zan's reader of everything knows its own keys, and names that only begin alike are apart.
+    let fine = "version = 1\n[[layout]]\nkind = \"nova\"\nprefix = \"/\"\n[[layout]]\nkind = \"go-micro\"\n\
+                [[layout]]\nkind = \"url\"\nprefix = \"/micro/registry-2\"";
+    assert_eq!(problems(fine), [] as [&str; 0]);
+}
+
+#[test]
 fn zones_and_pins_must_fit_together() {
     one_problem(
         "[[zone]]\nname = \"svc\"\n[[zone]]\nname = \"SVC.\"",

@@ -17,6 +17,7 @@ use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 use rollcall::dns::forward::{Forwarder, Settings, Upstreams};
 use rollcall::dns::{Ask, Out, Policy, Source, Transport, Verdict, answer};
 use rollcall::model::Nets;
+use rollcall::registry::Origin;
 use rollcall::registry::mirror::Delta;
 use rollcall::zone::zonefile::ZoneFile;
 use rollcall::zone::{Catalogue, Published, Snapshot, ZoneName, ZoneSettings};
@@ -116,6 +117,7 @@ fn snapshot() -> Arc<Snapshot> {
     let file = ZoneFile::parse(Path::new("svc.zone"), text, &name).expect("a zone file to serve");
     let zone = ZoneSettings { name, file: Some(Arc::new(file)), ..Default::default() };
     let mut catalogue = Catalogue::new(&[zone], &[], &[]);
-    catalogue.apply(&Delta { revision: 1, epoch: 0, whole: true, news: Vec::new() });
+    catalogue
+        .apply(Origin::NATIVE, &Delta { revision: 1, epoch: 0, whole: true, news: Vec::new() });
     catalogue.compile(&|| Duration::ZERO).snapshot
 }

@@ -16,8 +16,8 @@ use rollcall::dns::answer::cookie::Secrets;
 use rollcall::dns::{Ask, Out, Policy, Transport, Verdict, answer};
 use rollcall::layout::native::{Keys, PREFIX_DEFAULT};
 use rollcall::model::Nets;
-use rollcall::registry::Entry;
 use rollcall::registry::mirror::{Delta, Kept, News};
+use rollcall::registry::{Entry, Origin};
 use rollcall::zone::zonefile::ZoneFile;
 use rollcall::zone::{Catalogue, Snapshot, ZoneName, ZoneSettings};
 
@@ -108,7 +108,7 @@ fn snapshot(read: bool) -> Arc<Snapshot> {
     let mut catalogue = Catalogue::new(&[static_zone, built_in], &[], &[]);
     if read {
         let delta = Delta { revision: 7, epoch: 0, whole: true, news: registrations() };
-        catalogue.apply(&delta);
+        catalogue.apply(Origin::NATIVE, &delta);
     }
     catalogue.compile(&|| Duration::ZERO).snapshot
 }

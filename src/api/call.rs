@@ -10,12 +10,9 @@ use axum::http::request::Parts;
 
 use super::problem::Problem;
 use super::token::Caller;
+use crate::http::Peer;
 use crate::model::{AppName, Label, NameError, Namespace};
 use crate::registry::LeaseId;
-
-/// The other end of the connection.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) SocketAddr);
 
 /// One request, the body apart.
 pub(super) struct Call {

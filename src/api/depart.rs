@@ -19,7 +19,7 @@ use super::store::{Current, Store, TRIES_MAX, unmoved};
 use super::view::Written;
 use super::{Shared, body};
 use crate::layout::native::{DEPARTED_TTL_SECS, note_value};
-use crate::registry::{LeaseId, Write};
+use crate::registry::{LeaseId, Origin, Write};
 
 /// `PUT /v1/apps/{app}/instances/{id}/heartbeat`
 pub(super) async fn heartbeat(
@@ -78,10 +78,7 @@ pub(super) async fn delete(
         if attempt > 0 || seen.is_none() {
             seen = store.current(&target).await?;
         }
-        let current = seen.as_ref().ok_or_else(|| {
-            let message = format!("{} is not registered", title(&target));
-            Problem::new(StatusCode::NOT_FOUND, message)
-        })?;
+        let current = seen.as_ref().ok_or_else(|| absent(&shared, &target))?;
         held_by(current, wanted, &target)?;
         let mut lease = match fresh.take() {
             Some(lease) => lease,
@@ -99,6 +96,23 @@ pub(super) async fn delete(
         return Ok(Json(Written::at(stamp.revision, Some(visible))));
     }
     Err(Problem::unavailable("others wrote this id all the while: try again"))
+}
+
+/// Why there is nothing to take away.
+fn absent(shared: &Shared, target: &Target) -> Problem {
+    let Target { namespace, app, id } = target;
+    let snapshot = shared.api.published.load();
+    match snapshot.directory.instance(namespace, app, id) {
+        Some(view) if view.registration.origin != Origin::NATIVE => {
+            let message = format!(
+                "{} was registered by another system, which alone can take it away: take it out of answers with \
+                 'rollcall offline {app} {id}'",
+                title(target)
+            );
+            Problem::new(StatusCode::CONFLICT, message)
+        }
+        _ => Problem::new(StatusCode::NOT_FOUND, format!("{} is not registered", title(target))),
+    }
 }
 
 fn target(

@@ -8,28 +8,26 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use http_body_util::BodyExt;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::Shared;
 use super::problem::Problem;
 use super::routes::Route;
 use super::token::Caller;
+use crate::http::body_within;
 use crate::supervise::panic_message;
 
 /// Longest request head, in octets: the request line and all headers.
 const HEAD_OCTETS_MAX: usize = 16 * 1024;
-/// Most that is read of a refused body to keep its connection usable, in octets. A longer one closes it.
-const DISCARD_OCTETS_MAX: usize = 1024 * 1024;
 
 /// Admits a request to its handler, or answers it here.
 pub(super) async fn gate(
@@ -46,7 +44,7 @@ pub(super) async fn gate(
         Ok(Ok(response)) => response,
         Ok(Err(problem)) => problem.into_response(),
         Err(panic) => {
-            shared.api.metrics.panics.inc();
+            shared.api.metrics.listener.panics.inc();
             let message = panic_message(&*panic);
             tracing::error!(route = route.path(), %method, message, "http handler panicked");
             let message = "this is a bug in rollcall; its log has the details";
@@ -67,11 +65,8 @@ async fn admit(
     let (mut parts, body) = request.into_parts();
     let examined = examine(shared, &parts);
     let keep = if examined.is_ok() { shared.api.settings.body_octets_max } else { 0 };
-    let read = timeout(shared.api.settings.request_timeout, read_body(&parts.headers, body, keep));
-    let read = read.await.unwrap_or_else(|_| {
-        let message = "the request did not arrive whole in time";
-        Err(Problem::new(StatusCode::REQUEST_TIMEOUT, message).closing())
-    });
+    let time = shared.api.settings.request_timeout;
+    let read = body_within(&parts.headers, body, keep, time).await.map_err(Problem::from);
     let caller = examined?;
     let body = read?;
     if route != Route::Other && !body.is_empty() {
@@ -159,33 +154,4 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     }
     let message = format!("a body must be content-type: application/json, got {given:?}");
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
-}
-
-/// Reads a body of at most `keep` octets, and away what goes beyond.
-async fn read_body(headers: &HeaderMap, mut body: Body, keep: usize) -> Result<Bytes, Problem> {
-    let too_large = || {
-        let message = format!("the body is larger than {keep} octets");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, message)
-    };
-    let most = DISCARD_OCTETS_MAX.max(keep);
-    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if announced.and_then(|text| text.parse().ok()).is_some_and(|n: usize| n > most) {
-        return Err(too_large().closing());
-    }
-    let (mut kept, mut octets) = (Vec::new(), 0_usize);
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
-            let message = format!("the body can't be read: {error}");
-            Problem::new(StatusCode::BAD_REQUEST, message).closing()
-        })?;
-        let Some(data) = frame.data_ref() else { continue };
-        octets += data.len();
-        if octets > most {
-            return Err(too_large().closing());
-        }
-        if octets <= keep {
-            kept.extend_from_slice(data);
-        }
-    }
-    if octets > keep { Err(too_large()) } else { Ok(kept.into()) }
 }

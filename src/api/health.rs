@@ -30,9 +30,11 @@ pub struct Readiness {
 pub struct SourceReadiness {
     /// `embedded` or `etcd`.
     pub name: String,
+    /// `native`, or whose layout it is.
+    pub layout: String,
     /// The prefix that is read.
     pub prefix: String,
-    /// The revision that is shown.
+    /// The revision that was read last.
     pub revision: u64,
     /// Whether it has had a complete view.
     pub has_view: bool,

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use super::call::{Call, Target};
 use super::problem::Problem;
 use super::settings::Permission;
-use super::store::{Store, TRIES_MAX, is_stored};
+use super::store::{Store, TRIES_MAX, is_pin};
 use super::view::Written;
 use super::{Shared, body};
 use crate::layout::native::note_value;
@@ -154,9 +154,9 @@ fn listed(shared: &Shared, namespace: &Namespace, app: &AppName, id: Option<&Lab
     let Some(view) = snapshot.directory.app(namespace, app) else { return false };
     let Some(id) = id else {
         let marked = view.offline.is_some() || !view.absent_marks.is_empty();
-        return marked || view.instances.iter().any(|one| is_stored(one));
+        return marked || view.instances.iter().any(|one| !is_pin(one));
     };
-    snapshot.directory.instance(namespace, app, id.as_str()).is_some_and(is_stored)
+    snapshot.directory.instance(namespace, app, id).is_some_and(|one| !is_pin(one))
         || view.absent_marks.iter().any(|mark| mark.id.as_ref() == Some(id))
 }
 

@@ -14,6 +14,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use super::routes::Route;
+use crate::http::Counters;
 
 /// The API's counters. Cloning gives the same ones.
 #[derive(Debug, Clone)]
@@ -22,8 +23,8 @@ pub struct Metrics {
     seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
     visible: Histogram,
     unseen: Counter,
-    pub(super) panics: Counter,
-    pub(super) connections: Gauge,
+    /// Of the listeners; those of health count with the API's.
+    pub(super) listener: Counters,
     pub(super) watchers: Gauge,
 }
 
@@ -82,8 +83,7 @@ impl Metrics {
             // From 100 µs, which no durable write takes, to beyond the time that a reply waits.
             visible: Histogram::new(exponential_buckets(0.000_1, 2.0, 18)),
             unseen: Counter::default(),
-            panics: Counter::default(),
-            connections: Gauge::default(),
+            listener: Counters::default(),
             watchers: Gauge::default(),
         };
         registry.register(
@@ -109,12 +109,12 @@ impl Metrics {
         registry.register(
             "rollcall_http_panics",
             "Requests that ended in a panic, which was contained",
-            metrics.panics.clone(),
+            metrics.listener.panics.clone(),
         );
         registry.register(
             "rollcall_http_connections",
             "Connections open",
-            metrics.connections.clone(),
+            metrics.listener.connections.clone(),
         );
         registry.register("rollcall_http_watchers", "Watchers connected", metrics.watchers.clone());
         metrics
@@ -146,21 +146,5 @@ impl Metrics {
         let labels = RequestLabels { route, method, code: status.as_u16() };
         self.requests.get_or_create(&labels).inc();
         self.seconds.get_or_create(&RouteLabels { route }).observe(took.as_secs_f64());
-    }
-}
-
-/// Counts one more for as long as it lives.
-pub(super) struct Counted(Gauge);
-
-impl Counted {
-    pub(super) fn new(gauge: &Gauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }

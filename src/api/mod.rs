@@ -2,8 +2,8 @@
 //! docs/api.md describes it.
 //!
 //! ```text
-//! accept loop --connection--> gate --admitted--> handler --> registry (writes)
-//!  server.rs                  gate.rs               |-----> published snapshot (reads)
+//! crate::http --request--> gate --admitted--> handler --> registry (writes)
+//!                         gate.rs               |-----> published snapshot (reads)
 //! ```
 //!
 //! [`bind`] opens the sockets and reports their addresses, [`serve`] runs until it is told to stop and then
@@ -13,7 +13,6 @@
 //! Knows nothing of DNS and of etcd: it writes through [`crate::registry::Registry`] and reads the directory
 //! of the published snapshot.
 
-mod arrival;
 mod body;
 mod call;
 mod depart;

@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::http::BodyError;
 use crate::model::FieldError;
 use crate::registry;
 use crate::zone::Refusal;
@@ -86,6 +87,20 @@ impl From<Refusal> for Problem {
                 let message = format!("{refusal}: register another name, or take them out there");
                 Self::new(StatusCode::CONFLICT, message)
             }
+        }
+    }
+}
+
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Self {
+        let message = error.to_string();
+        match error {
+            BodyError::TooLarge(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, message),
+            BodyError::FarTooLarge(_) => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, message).closing()
+            }
+            BodyError::Unreadable(_) => Self::new(StatusCode::BAD_REQUEST, message).closing(),
+            BodyError::Late => Self::new(StatusCode::REQUEST_TIMEOUT, message).closing(),
         }
     }
 }

@@ -87,7 +87,7 @@ pub(super) async fn instance(
     let target = call.target()?;
     call.caller.may(Permission::Read, &target.app)?;
     let Target { namespace, app, id } = &target;
-    let view = shared.complete()?.directory.instance(namespace, app, id.as_str()).cloned();
+    let view = shared.complete()?.directory.instance(namespace, app, id).cloned();
     let view = view.ok_or_else(|| {
         let message = format!("instance {id} of app {app} is not known in namespace {namespace}");
         Problem::new(StatusCode::NOT_FOUND, message)

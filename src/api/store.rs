@@ -15,7 +15,7 @@ use super::{Api, Shared};
 use crate::layout::{Parsed, Registration};
 use crate::model::Instance;
 use crate::registry::{
-    Committed, Entry, Error, LeaseId, Precondition, Revision, Stamp, Txn, Write,
+    Committed, Entry, Error, LeaseId, Origin, Precondition, Revision, Stamp, Txn, Write,
 };
 use crate::zone::{InstanceView, Position};
 
@@ -93,8 +93,8 @@ impl<'a> Store<'a> {
     pub(super) fn listed(&self, target: &Target) -> Option<Current> {
         let snapshot = self.shared.api.published.load();
         let Target { namespace, app, id } = target;
-        let view = snapshot.directory.instance(namespace, app, id.as_str());
-        let view = view.filter(|view| is_stored(view))?;
+        let view =
+            snapshot.directory.registered(namespace, app, id).filter(|view| is_stored(view))?;
         Some(Current {
             revision: view.revision,
             lease: view.lease,
@@ -200,9 +200,14 @@ fn silent() -> String {
     format!("no answer within {:.1} s", BUDGET.as_secs_f64())
 }
 
-/// Whether an instance is a key of the registry. A pin is none: there is nothing to renew, take away or mark.
+/// Whether an instance is a key of our own layout. A pin is none: there is nothing to renew, take away or mark.
 pub(super) fn is_stored(view: &InstanceView) -> bool {
-    view.revision > 0
+    !is_pin(view) && view.registration.origin == Origin::NATIVE
+}
+
+/// Whether an instance is not in the registry at all.
+pub(super) fn is_pin(view: &InstanceView) -> bool {
+    view.revision == 0
 }
 
 /// The precondition that an instance's key is as it was seen.

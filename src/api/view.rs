@@ -41,6 +41,9 @@ impl Written {
 struct Registered<'a> {
     id: &'a str,
     addresses: &'a [IpAddr],
+    /// Where other systems gave a name in place of an address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'a str>,
     endpoints: Vec<EndpointJson<'a>>,
     weight: u16,
     priority: u16,
@@ -74,6 +77,7 @@ impl<'a> Registered<'a> {
         Self {
             id: &registration.id,
             addresses: &instance.addresses,
+            host: instance.host.as_deref(),
             endpoints: instance.endpoints.iter().map(endpoint).collect(),
             weight: instance.weight,
             priority: instance.priority,
@@ -106,6 +110,7 @@ impl<'a> InstanceJson<'a> {
         let (state, reason, offline) = match &view.state {
             State::Online => ("online", None, None),
             State::Offline(mark) => ("offline", Some(&*mark.note.reason), Some(&mark.note)),
+            State::Disabled => ("disabled", None, None),
             State::Pinned => ("pinned", None, None),
             State::Rejected(reason) => ("rejected", Some(&**reason), None),
         };

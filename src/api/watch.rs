@@ -20,11 +20,11 @@ use tokio::time::timeout;
 use super::Shared;
 use super::call::Call;
 use super::history::{EventId, Next};
-use super::metrics::Counted;
 use super::problem::Problem;
 use super::settings::Permission;
 use super::token::Caller;
 use super::view::EventJson;
+use crate::http::Counted;
 use crate::model::{AppName, Namespace};
 use crate::zone::Event;
 

@@ -19,7 +19,7 @@ use crate::model::Namespace;
 use crate::moving::{Permanent, Plan, Report, Skipped, Target};
 use crate::registry::embedded::EmbeddedRegistry;
 use crate::registry::etcd::EtcdRegistry;
-use crate::registry::{self, LeaseId, Registry};
+use crate::registry::{self, LeaseId, Origin, Registry};
 
 /// From one word of progress to the next.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
@@ -30,7 +30,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
     long_about = "\
 Copy another system's registrations, or those of an embedded registry, into rollcall's own keys in etcd.\n\n\
 KIND is the system whose keys are below PREFIX in that etcd: dubbo, go-micro, go-zero, grpc, kratos, nova, \
-registrator or url. A copy is bound to the lease of its original: the heartbeats of its app keep both, and both end \
+registrator or url; dubbo, go-micro and kratos have a PREFIX of their own. A copy is bound to the lease of its original: the heartbeats of its app keep both, and both end \
 together. What has no lease is copied with --permanent only, to stay until it is deregistered. Originals are left as they \
 are.\n\n\
 embedded:DIR is the data directory of a server without etcd; stop that server first. Leases keep their ids, so that \
@@ -143,7 +143,9 @@ impl Args {
                 "there is no key below {prefix} in etcd: look with etcdctl get --prefix --keys-only '{prefix}'"
             )));
         }
-        let layout = Foreign { system, prefix: prefix.into(), namespace };
+        // Which of several prefixes it is matters to servers that read them.
+        let origin = Origin(1);
+        let layout = Foreign { origin, system, prefix: prefix.into(), namespace };
         let permanent = if self.permanent { Permanent::Copy } else { Permanent::Skip };
         Ok(Plan::of_foreign(&layout, &entries, keys, permanent))
     }
@@ -223,15 +225,17 @@ impl FromStr for Source {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let form = "must be KIND:PREFIX such as go-micro:/micro/registry/, or embedded:DIR";
-        let (kind, rest) = text.split_once(':').ok_or(form)?;
-        if rest.is_empty() {
-            return Err(form.to_owned());
-        }
+        let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
         if kind == "embedded" {
-            return Ok(Self::Embedded(rest.into()));
+            return if rest.is_empty() {
+                Err(form.into())
+            } else {
+                Ok(Self::Embedded(rest.into()))
+            };
         }
-        let system = kind.parse().map_err(|why| format!("KIND {why}, or embedded"))?;
-        Ok(Self::Foreign(system, rest.to_owned()))
+        let system: System = kind.parse().map_err(|why| format!("KIND {why}, or embedded"))?;
+        let prefix = Some(rest).filter(|rest| !rest.is_empty()).or(system.prefix_default());
+        Ok(Self::Foreign(system, system.whole_prefix(prefix.ok_or(form)?)))
     }
 }
 
@@ -248,7 +252,10 @@ mod tests {
             source(nova),
             Ok(Source::Foreign(System::Nova, "nova:com.youzan.service/".into()))
         );
-        for text in ["", "go-micro", "go-micro:", "embedded:"] {
+        let kratos = Source::Foreign(System::Kratos, "/microservices/".into());
+        assert_eq!(source("kratos"), Ok(kratos.clone()));
+        assert_eq!(source("kratos:/microservices"), Ok(kratos));
+        for text in ["url", "url:", "embedded", "embedded:"] {
             assert!(source(text).unwrap_err().starts_with("must be KIND:PREFIX"), "{text}");
         }
         assert!(source("consul:/x").unwrap_err().starts_with("KIND must be one of dubbo, "));

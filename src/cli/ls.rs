@@ -91,7 +91,7 @@ async fn one(client: &Client, name: &str, as_json: bool) -> Result<(), Error> {
         .into_iter()
         .map(|instance| {
             vec![
-                instance.id.clone(),
+                instance.id_text(),
                 instance.state.clone(),
                 instance.endpoints_text(),
                 instance.weight.to_string(),

@@ -96,6 +96,8 @@ pub(super) struct App {
 #[derive(Debug, Deserialize)]
 pub(super) struct Instance {
     pub(super) id: String,
+    /// What it is called in DNS; none where it is not served.
+    pub(super) label: Option<String>,
     #[serde(default)]
     pub(super) state: String,
     #[serde(default)]
@@ -171,6 +173,14 @@ pub(super) struct Change {
 }
 
 impl Instance {
+    /// Its id, and behind it the label that commands and DNS know it by, where that is another.
+    pub(super) fn id_text(&self) -> String {
+        match &self.label {
+            Some(label) if *label != self.id => format!("{} ({label})", self.id),
+            _ => self.id.clone(),
+        }
+    }
+
     /// How long it stays without a sign of life. A value that others wrote may hang on a lease of whose length
     /// only the registry knows: then there is an incarnation, which names the lease, and no length.
     pub(super) fn lease_text(&self) -> String {

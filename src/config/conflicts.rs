@@ -188,6 +188,10 @@ fn listeners(root: &Section<'_>, config: &Config, overrides: &Overrides) -> Vec<
         let place = Place::new(root, &["http", key], None, flag);
         all.push(Listener { place, address, carriers: TCP });
     }
+    for (name, at) in config.compat.listeners() {
+        let place = Place::new(root, &["compat", name, "listen"], None, None);
+        all.push(Listener { place, address: at.listen, carriers: TCP });
+    }
     all
 }
 

@@ -10,8 +10,10 @@
 //!
 //! Knows nothing of sockets, tasks, and of how the settings are used.
 
+mod compat;
 mod conflicts;
 mod forward;
+mod layouts;
 mod limits;
 mod problem;
 mod reader;
@@ -37,10 +39,11 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use crate::files::Stamps;
+use crate::layout::foreign::Foreign;
 use crate::registry::EtcdSettings;
 use crate::tls::Identity;
 use crate::zone::{Pin, ZoneSettings};
-use crate::{api, dns};
+use crate::{api, compat as compatible, dns};
 use reader::Document;
 
 /// The default configuration with a comment on every setting; a test holds it equal to the defaults.
@@ -62,10 +65,14 @@ pub struct Config {
     pub http: api::Settings,
     /// The certificates of both, each pair of files once.
     pub identities: Vec<Arc<Identity>>,
+    /// Whose clients are listened to besides ours.
+    pub compat: compatible::Settings,
     /// Where registrations live.
     pub registry: RegistryChoice,
     /// Where in the registry: ends in `/`.
     pub prefix: String,
+    /// What other systems write into the registry, numbered from 1.
+    pub layouts: Vec<Foreign>,
     /// The zones, at least one, each name once.
     pub zones: Vec<ZoneSettings>,
     /// How their files were when they were read.
@@ -139,8 +146,10 @@ impl Default for Config {
             dns: dns::Settings::default(),
             http: api::Settings::default(),
             identities: Vec::new(),
+            compat: compatible::Settings::default(),
             registry: RegistryChoice::Embedded,
             prefix: PREFIX_DEFAULT.into(),
+            layouts: Vec::new(),
             zones: vec![ZoneSettings::default()],
             zone_files: Stamps::new(),
             pins: Vec::new(),

@@ -196,6 +196,11 @@ impl<'d> Section<'d> {
         sections
     }
 
+    /// Whether the section is there.
+    pub(super) fn is_there(&self) -> bool {
+        self.table.is_some()
+    }
+
     /// Whether the key is there.
     pub(super) fn has(&self, key: &'static str) -> bool {
         self.value(key).is_some()

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::compat::compat;
 use super::forward::forward;
 use super::problem::Problem;
 use super::reader::{Section, nearest};
@@ -14,7 +15,8 @@ use super::secrets::{Read, read_secret};
 use super::tls::{self, Identities};
 use super::values::{self, ValueError, duration, filled, flag, list, socket_address, whole, word};
 use super::{
-    Config, LogFormat, Overrides, RegistryChoice, ZONES_DIR_DEFAULT, io_reason, limits, zones,
+    Config, LogFormat, Overrides, RegistryChoice, ZONES_DIR_DEFAULT, io_reason, layouts, limits,
+    zones,
 };
 use crate::api::{self, Permission, Token};
 use crate::dns;
@@ -53,8 +55,10 @@ pub(super) fn read(
     let zones_dir = zones_dir(root);
     config.zones = zones::zones(root, &zones_dir, &mut config.zone_files);
     zones::reverse_zones(root, &zones_dir, &mut config.zones, &mut config.zone_files);
+    config.layouts = layouts::layouts(root, &config.zones, &config.prefix);
     config.pins = zones::pins(root, &config.zones);
     config.dns.forward = forward(root, overrides, &config.zones);
+    config.compat = compat(root, &config.zones, &config.layouts);
     http_listen
 }
 

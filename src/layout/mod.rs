@@ -13,6 +13,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{AppName, Instance, Label, Namespace, RawId};
+use crate::registry::Origin;
 
 /// What one key says. Cheap to clone: the mirror and the catalogue share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub struct Registration {
     pub app: AppName,
     /// The id, raw.
     pub id: RawId,
+    /// Whose key says so.
+    pub origin: Origin,
     /// The layout itself says that it takes no traffic; our own says so by offline marks.
     pub disabled: bool,
     /// What is registered.

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Departure, Note, OfflineMark, Parsed, Registration};
 use crate::model::{AppName, Instance, Label, Namespace, Spec};
-use crate::registry::Entry;
+use crate::registry::{Entry, Origin};
 
 /// The version of values that this code writes, and the highest it reads.
 pub const VERSION: i64 = 1;
@@ -127,6 +127,7 @@ impl Keys {
                     namespace,
                     app,
                     id,
+                    origin: Origin::NATIVE,
                     disabled: false,
                     instance,
                 }))

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use crate::layout::foreign::System;
     use crate::model::Namespace;
-    use crate::registry::LeaseId;
+    use crate::registry::{LeaseId, Origin};
 
     fn entry(key: &str, value: &str, lease: u64) -> Entry {
         let (key, value) = (key.to_owned().into(), value.to_owned().into());
@@ -96,7 +96,8 @@ mod tests {
         permanent: Permanent,
         entries: &[Entry],
     ) -> Vec<String> {
-        let layout = Foreign { system, prefix: prefix.into(), namespace: Namespace::default() };
+        let (origin, namespace) = (Origin(1), Namespace::default());
+        let layout = Foreign { origin, system, prefix: prefix.into(), namespace };
         let plan = Plan::of_foreign(&layout, entries, &Keys::new("/r/"), permanent);
         let write = |write: &Planned| {
             let lease = write.lease.map_or(0, LeaseId::get);

@@ -20,6 +20,22 @@ use std::num::NonZeroU64;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+/// Which of the prefixes that a server reads a thing comes from: each is read by a mirror of its own. In this order what
+/// they say of one instance counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin(pub u16);
+
+impl Origin {
+    /// Our own layout, which is always read, and written.
+    pub const NATIVE: Self = Self(0);
+
+    /// Its place in a list of all.
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
 /// A registry's count of its changes: every commit has the next one. Starts above 0.
 pub type Revision = u64;
 

@@ -5,7 +5,7 @@
 //!
 //! Knows nothing of sockets, nor of what a step means.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ use super::freshness::Freshness;
 use crate::api::History;
 use crate::layout::Parsed;
 use crate::model::AppName;
-use crate::registry::Revision;
 use crate::registry::mirror::Arrived;
+use crate::registry::{Origin, Revision};
 use crate::zone::{
     Catalogue, Contents, Event, Oversized, Published, Retired, SavedSerial, Snapshot, ZoneName,
 };
@@ -121,12 +121,16 @@ impl Compiler {
     /// Applies the steps that are there, and gives what watchers will be told of them.
     fn take_in(&mut self, first: Option<Arrived<Parsed>>, course: &mut Course) -> Vec<Told> {
         gather(first, &mut self.deltas)
-            .map(|Arrived { delta, at }| {
-                course.freshness.arrived(delta.epoch, delta.revision, at);
-                let happened = self.catalogue.apply(&delta);
+            .map(|Arrived { origin, delta, at }| {
+                if origin == Origin::NATIVE {
+                    course.freshness.arrived(delta.epoch, delta.revision, at);
+                    course.epoch = delta.epoch;
+                }
+                let happened = self.catalogue.apply(origin, &delta);
                 // Nothing happened to what was there before we looked, and it may be a great deal.
-                let events = std::mem::replace(&mut course.viewed, true).then_some(happened);
-                Told { epoch: delta.epoch, revision: delta.revision, events }
+                let first = course.viewed.insert(origin);
+                let events = (!first).then_some(happened);
+                Told { origin, epoch: course.epoch, revision: delta.revision, events }
             })
             .collect()
     }
@@ -153,10 +157,13 @@ impl Compiler {
 
     /// Tells watchers what is in the answers now, and the keeper of serials where they stand.
     fn tell(&self, told: Vec<Told>, first_epoch: u64) {
-        for Told { epoch, revision, events } in told {
+        for Told { origin, epoch, revision, events } in told {
             match events {
                 Some(events) => self.history.push(first_epoch + epoch, events),
-                None => self.history.begin(first_epoch + epoch, revision),
+                None if origin == Origin::NATIVE => {
+                    self.history.begin(first_epoch + epoch, revision);
+                }
+                None => {}
             }
         }
         self.serials.send_if_modified(|saved| {
@@ -193,8 +200,10 @@ struct Course {
     /// When apps that were put off are to be built.
     due: Option<Instant>,
     next_publish: Instant,
-    /// The first view was taken in.
-    viewed: bool,
+    /// Whose first view was taken in.
+    viewed: HashSet<Origin>,
+    /// The last that was taken in of our own layout. Events of all layouts are numbered in it.
+    epoch: u64,
     /// When an app was last said not to fit.
     warned: HashMap<(ZoneName, AppName), Instant>,
 }
@@ -209,7 +218,8 @@ impl Course {
             first_epoch: u64::from(fastrand::u32(..)) << 16,
             due: None,
             next_publish: start,
-            viewed: false,
+            viewed: HashSet::new(),
+            epoch: 0,
             warned: HashMap::new(),
         }
     }
@@ -217,6 +227,7 @@ impl Course {
 
 /// What watchers are told of one step, once it is in the answers.
 struct Told {
+    origin: Origin,
     epoch: u64,
     revision: Revision,
     /// None of the first view.
@@ -268,7 +279,7 @@ mod tests {
 
     fn step(revision: Revision) -> Arrived<Parsed> {
         let delta = Delta { revision, epoch: 0, whole: false, news: Vec::new() };
-        Arrived { delta, at: Instant::now() }
+        Arrived { origin: Origin::NATIVE, delta, at: Instant::now() }
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::compat::Files;
 use crate::config::io_reason;
 
 /// A data directory that this process holds.
@@ -41,6 +42,20 @@ pub enum DataError {
         /// The directory.
         path: PathBuf,
     },
+}
+
+impl Files for Data {
+    fn load(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        self.read(name)
+    }
+
+    fn save(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        self.replace(name, content)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
 }
 
 impl Data {

@@ -7,6 +7,7 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use crate::compat;
 use crate::config::Config;
 use crate::dns::forward;
 
@@ -22,7 +23,8 @@ pub(super) fn make_room(config: &mut Config) {
     let over_tcp =
         1 + usize::from(config.dns.tls.is_some()) + usize::from(config.dns.https.is_some());
     let dns = config.dns.tcp_connections_max.saturating_mul(over_tcp);
-    let connections = dns.saturating_add(config.http.connections_max);
+    let others = config.compat.listeners().count() * compat::CONNECTIONS_MAX;
+    let connections = dns.saturating_add(config.http.connections_max).saturating_add(others);
     let forwards = config.dns.forward.as_ref().map_or(0, forward::Settings::descriptors_max);
     let wanted = connections.saturating_add(forwards).saturating_add(OTHERS);
     let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {

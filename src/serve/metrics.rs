@@ -14,10 +14,12 @@ use prometheus_client::registry::{Registry, Unit};
 use super::compiler::Measures;
 use super::readiness::Health;
 use super::reload;
+use super::sources::SourceStatus;
 use crate::dns::forward::stats as forward;
 use crate::dns::stats::kinds::{Limited, Qtype, Rcode};
 use crate::dns::stats::{Totals, TransportTotals};
 use crate::dns::{Stats, Transport};
+use crate::registry::mirror::Facts;
 
 /// Registers everything; the API adds its own.
 pub(super) fn registry(
@@ -235,6 +237,74 @@ fn gauge(
     prometheus_client::metrics::gauge::ConstGauge::new(value).encode(metric)
 }
 
+/// What is measured of a source.
+struct Measured {
+    layout: &'static str,
+    prefix: String,
+    facts: Facts,
+}
+
+impl Measured {
+    fn labels(&self) -> [(&'static str, &str); 2] {
+        [("layout", self.layout), ("prefix", &self.prefix)]
+    }
+}
+
+/// How the watches on the registry are, one for each layout.
+fn sources(
+    encoder: &mut DescriptorEncoder<'_>,
+    sources: &[SourceStatus],
+) -> Result<(), std::fmt::Error> {
+    let sources: Vec<Measured> = sources
+        .iter()
+        .map(|SourceStatus { layout, mirror }| Measured {
+            layout,
+            prefix: mirror.prefix().to_owned(),
+            facts: mirror.facts(),
+        })
+        .collect();
+    type Value = fn(&Facts) -> Option<f64>;
+    let gauges: [(&str, &str, Option<&Unit>, Value); 3] = [
+        ("rollcall_registry_epoch", "Breaks in the registry's history", None, |facts| {
+            Some(facts.epoch as f64)
+        }),
+        ("rollcall_registry_watching", "Whether the registry's watch is open", None, |facts| {
+            Some(f64::from(u8::from(facts.watching)))
+        }),
+        (
+            "rollcall_registry_contact_age",
+            "Time since the registry last gave a sign of life",
+            Some(&Unit::Seconds),
+            |facts| facts.last_contact.map(|at| at.elapsed().as_secs_f64()),
+        ),
+    ];
+    for (name, help, unit, value) in gauges {
+        let mut metric = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+        for source in &sources {
+            if let Some(value) = value(&source.facts) {
+                metric.encode_family(&source.labels())?.encode_gauge(&value)?;
+            }
+        }
+    }
+    type Count = fn(&Facts) -> u64;
+    let counters: [(&str, &str, Count); 2] = [
+        ("rollcall_registry_relists", "Listings after the first one", |facts| facts.relists),
+        ("rollcall_registry_watch_reopened", "Watches opened after the first one", |facts| {
+            facts.reopened
+        }),
+    ];
+    for (name, help, value) in counters {
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for source in &sources {
+            let value = value(&source.facts);
+            metric
+                .encode_family(&source.labels())?
+                .encode_counter::<NoLabels, _, f64>(&value, None)?;
+        }
+    }
+    Ok(())
+}
+
 /// What is shown, and how old it is.
 struct View {
     health: Health,
@@ -249,7 +319,6 @@ impl std::fmt::Debug for View {
 impl Collector for View {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let encoder = &mut encoder;
-        let facts = self.health.source.facts();
         let snapshot = self.health.published.load_full();
         let ready = f64::from(u8::from(snapshot.ready));
         gauge(encoder, "rollcall_ready", "Whether every source has had a complete view", ready)?;
@@ -263,38 +332,7 @@ impl Collector for View {
         let rejected = snapshot.directory.rejected_count() as f64;
         gauge(encoder, "rollcall_rejected_keys", "Keys that are not served as written", rejected)?;
         gauge(encoder, "rollcall_apps", "Apps known", snapshot.directory.app_count() as f64)?;
-        gauge(
-            encoder,
-            "rollcall_registry_epoch",
-            "Breaks in the registry's history",
-            facts.epoch as f64,
-        )?;
-        let watching = f64::from(u8::from(facts.watching));
-        gauge(
-            encoder,
-            "rollcall_registry_watching",
-            "Whether the registry's watch is open",
-            watching,
-        )?;
-        if let Some(at) = facts.last_contact {
-            let help = "Time since the registry last gave a sign of life";
-            let name = "rollcall_registry_contact_age";
-            let metric =
-                encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Gauge)?;
-            prometheus_client::metrics::gauge::ConstGauge::new(at.elapsed().as_secs_f64())
-                .encode(metric)?;
-        }
-        for (name, help, value) in [
-            ("rollcall_registry_relists", "Listings after the first one", facts.relists),
-            (
-                "rollcall_registry_watch_reopened",
-                "Watches opened after the first one",
-                facts.reopened,
-            ),
-        ] {
-            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            metric.encode_counter::<NoLabels, _, f64>(&value, None)?;
-        }
+        sources(encoder, &self.health.sources)?;
         let help = "The zone's SOA serial";
         let mut metric =
             encoder.encode_descriptor("rollcall_zone_serial", help, None, MetricType::Gauge)?;

@@ -3,7 +3,7 @@
 //! ```text
 //! zone files --reload--> contents --+
 //!                                   |
-//! registry --mirror--> deltas --compiler thread--> published snapshot --> dns workers, api
+//! registry --mirrors-> deltas --compiler thread--> published snapshot --> dns workers, api
 //!     ^                                               events --> api watchers
 //!     +------------------------- api (writes)
 //! ```
@@ -29,13 +29,14 @@ mod readiness;
 mod reload;
 mod serials;
 mod signals;
+mod sources;
 mod staleness;
 
 pub use self::certificates::certificate_warnings;
 use crate::config::Config;
 use crate::registry::embedded;
 use crate::supervise::TaskFailed;
-use crate::{api, dns};
+use crate::{api, compat, dns};
 
 /// Why the server did not start, or ended. One line: what, where, why, what to do.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +59,12 @@ pub enum ServeError {
     /// The HTTP side can't listen.
     #[error(transparent)]
     Http(#[from] api::BindError),
+    /// A listener for other systems' clients can't listen.
+    #[error(transparent)]
+    CompatBind(#[from] compat::BindError),
+    /// It can't begin.
+    #[error(transparent)]
+    Compat(#[from] compat::StartError),
     /// The system gives no threads, signals or the like.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),

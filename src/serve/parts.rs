@@ -1,5 +1,6 @@
 //! The parts of a running server, and the order in which they start and stop.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,24 +17,23 @@ use super::data::{Data, DataError};
 use super::readiness::Health;
 use super::reload::{self, Reload};
 use super::signals::{Hangups, Signals};
-use super::{ServeError, background, metrics, serials, staleness};
+use super::sources::Sources;
+use super::{ServeError, metrics, serials, staleness};
 use crate::api::{self, Api, History};
+use crate::compat::{self, Compat};
 use crate::config::{Config, RegistryChoice};
 use crate::dns;
 use crate::dns::answer::cookie::SECRET_OCTETS;
 use crate::dns::forward::{self, Forwarder};
-use crate::layout::Parsed;
+use crate::layout::foreign::Foreign;
 use crate::layout::native::Keys;
+use crate::registry::Registry;
 use crate::registry::embedded::EmbeddedRegistry;
 use crate::registry::etcd::EtcdRegistry;
-use crate::registry::mirror::{Arrived, Mirror, Pacing};
-use crate::registry::{Entry, Registry};
 use crate::supervise::Tasks;
 use crate::tls;
 use crate::zone::{Catalogue, Guard, Published};
 
-/// Steps of the mirror that wait for the compiler; beyond that the mirror waits.
-const DELTAS_MAX: usize = 1_024;
 /// Contents of zone files that wait for it.
 const CONTENTS_MAX: usize = 4;
 /// What is in flight at the end may take this long (law 10, docs/architecture.md).
@@ -50,6 +50,7 @@ pub(super) struct Parts {
     registry: Arc<dyn Registry>,
     dns: dns::Bound,
     http: api::Listener,
+    compat: compat::Bound,
 }
 
 /// What this server listens on, for programs that start it on free ports.
@@ -63,6 +64,7 @@ struct Listening {
     dns_h3: Vec<SocketAddr>,
     http: SocketAddr,
     http_health: Option<SocketAddr>,
+    compat: BTreeMap<&'static str, SocketAddr>,
 }
 
 /// The file that says what this server listens on, for as long as it does.
@@ -93,13 +95,14 @@ impl Parts {
         data.remove(LISTENING_FILE);
         let dns = dns::bind(&config.dns)?;
         let http = api::bind(&config.http).await?;
+        let compat = compat::bind(&config.compat).await?;
         let registry: Arc<dyn Registry> = match &config.registry {
             RegistryChoice::Embedded => Arc::new(EmbeddedRegistry::open(data.path())?),
             RegistryChoice::Etcd(settings) => Arc::new(
                 EtcdRegistry::connect(settings.as_ref().clone()).await.map_err(ServeError::Etcd)?,
             ),
         };
-        Ok(Self { config, data, registry, dns, http })
+        Ok(Self { config, data, registry, dns, http, compat })
     }
 
     /// Serves until a signal comes, then stops in order.
@@ -152,6 +155,10 @@ impl Parts {
                 tracing::info!(endpoints = settings.endpoints.join(", "), prefix = self.config.prefix, %data, "registry: etcd");
             }
         }
+        for layout in &self.config.layouts {
+            let Foreign { system, prefix, namespace, .. } = layout;
+            tracing::info!(%system, %prefix, %namespace, "layout");
+        }
         if let Some(forward) = &self.config.dns.forward {
             let domains = forward.domains.len();
             tracing::info!(upstreams = %forward.upstreams, domains, "forwarding names of others");
@@ -174,6 +181,7 @@ impl Parts {
             dns_h3: self.dns.addresses_of(dns::Transport::H3),
             http: self.http.address(),
             http_health: self.http.health_address(),
+            compat: self.compat.addresses(),
         }
     }
 
@@ -183,12 +191,14 @@ impl Parts {
         hangups: Hangups,
         draining: Arc<AtomicBool>,
     ) -> Result<(), ServeError> {
-        let Self { config, data, registry, dns, http } = self;
+        let Self { config, data, registry, dns, http, compat } = self;
         let keys = Keys::new(&config.prefix);
         let certificates = Certificates::of(&config);
-        let (mirror, deltas) = mirror(&registry, &keys);
+        let (sources, deltas) = Sources::new(&registry, &keys, &config.layouts);
         let (send_contents, contents) = mpsc::channel(CONTENTS_MAX);
-        let mut catalogue = Catalogue::new(&config.zones, &config.pins, &serials::load(&data));
+        let namespaces = config.layouts.iter().map(|layout| layout.namespace.clone());
+        let mut catalogue = Catalogue::new(&config.zones, &config.pins, &serials::load(&data))
+            .with_layouts(namespaces);
         let published = Arc::new(Published::new(catalogue.compile(&|| Duration::ZERO).snapshot));
         let history = Arc::new(History::new(config.http.history_events_max));
         let (save, saved) = watch::channel(catalogue.serials());
@@ -197,7 +207,7 @@ impl Parts {
         let shared_registry = matches!(config.registry, RegistryChoice::Etcd(_));
         let health = Health {
             registry: if shared_registry { "etcd" } else { "embedded" },
-            source: mirror.status(),
+            sources: sources.statuses(),
             published: published.clone(),
             draining,
         };
@@ -217,6 +227,17 @@ impl Parts {
             &reload.measures,
         );
         exposition.register_collector(Box::new(certificates));
+        let others = Compat {
+            registry: registry.clone(),
+            shared_registry,
+            keys: keys.clone(),
+            guard: guard.clone(),
+            published: published.clone(),
+            allow_loopback: config.http.allow_loopback,
+            files: data.clone(),
+            metrics: compat::Metrics::new(&mut exposition),
+            wall_clock: wall_time,
+        };
         let api = Api {
             registry,
             shared_registry,
@@ -247,7 +268,8 @@ impl Parts {
             let follow = forward::follow(forwarder.clone(), hangups.subscribe(), stop());
             tasks.spawn("upstreams", follow);
         }
-        tasks.spawn("staleness", staleness::watch(mirror.status(), published, stop()));
+        compat.run(others, tasks, DRAIN)?;
+        tasks.spawn("staleness", staleness::watch(sources.statuses(), published, stop()));
         if !config.identities.is_empty() {
             let keep = tls::keep(config.identities, wall_time, hangups.subscribe(), stop());
             tasks.spawn("certificates", keep);
@@ -257,24 +279,8 @@ impl Parts {
         tasks.spawn("reload", reload);
         tasks.spawn("hangups", hangups.pass_on(stop()));
         tasks.spawn("serials", serials::keep(data, saved, stop()));
-        write_and_watch(api, http, mirror, tasks)
+        write_and_watch(api, http, sources, tasks)
     }
-}
-
-/// Keeps a copy of what is registered under our prefix, and tells the compiler of its changes.
-fn mirror(
-    registry: &Arc<dyn Registry>,
-    keys: &Keys,
-) -> (Mirror<Parsed>, mpsc::Receiver<Arrived<Parsed>>) {
-    let (send, deltas) = mpsc::channel(DELTAS_MAX);
-    let layout = keys.clone();
-    let parse = Arc::new(move |entry: &Entry| {
-        // A listing has very many, and those who answer come first, as in the compiler.
-        std::thread::yield_now();
-        layout.parse(entry)
-    });
-    let prefix = keys.prefix().to_owned();
-    (Mirror::new(registry.clone(), prefix, parse, send, Pacing::default()), deltas)
 }
 
 /// What answers come from: the snapshot that is published, and other servers if the configuration names some.
@@ -292,18 +298,16 @@ fn source(
     Ok(own.with_forwarder(forwarder))
 }
 
-/// Runs the API, and the mirror for longer than that: the view is kept up as long as there may be a write that waits to
+/// Runs the API, and the mirrors for longer than that: the view is kept up as long as there may be a write that waits to
 /// see itself in it. The compiler ends with the mirror, and the serials' keeper with the compiler.
 fn write_and_watch(
     api: Api,
     http: api::Listener,
-    mirror: Mirror<Parsed>,
+    sources: Sources,
     tasks: &Tasks,
 ) -> Result<(), ServeError> {
     let unwatched = CancellationToken::new();
-    let (runtime, until) = (Handle::current(), unwatched.clone());
-    let mirror = move || runtime.block_on(mirror.run(until));
-    tasks.spawn("mirror", background::start("mirror", mirror)?);
+    sources.run(tasks, &unwatched)?;
     let (stop, last) = (tasks.stop_token(), unwatched.drop_guard());
     tasks.spawn("http", async move {
         api::serve(api, http, stop, DRAIN).await;

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::sources::SourceStatus;
 use crate::api::{Readiness, SourceReadiness};
-use crate::registry::mirror;
 use crate::zone::Published;
 
 /// Where readiness is read from.
 #[derive(Clone)]
 pub(super) struct Health {
     pub(super) registry: &'static str,
-    pub(super) source: Arc<mirror::Status>,
+    /// What is read of it, our own layout first.
+    pub(super) sources: Vec<SourceStatus>,
     pub(super) published: Arc<Published>,
     pub(super) draining: Arc<AtomicBool>,
 }
@@ -19,19 +20,24 @@ pub(super) struct Health {
 impl Health {
     /// The state at this moment.
     pub(super) fn readiness(&self) -> Readiness {
-        let facts = self.source.facts();
         let snapshot = self.published.load();
         Readiness {
             ready: snapshot.ready,
             draining: self.draining.load(Ordering::Relaxed),
-            sources: vec![SourceReadiness {
-                name: self.registry.to_owned(),
-                prefix: self.source.prefix().to_owned(),
-                revision: snapshot.revision,
-                has_view: snapshot.ready,
-                contact_age_secs: facts.last_contact.map(|at| at.elapsed().as_secs_f64()),
-                error: facts.error,
-            }],
+            sources: self.sources.iter().map(|source| self.source(source)).collect(),
+        }
+    }
+
+    fn source(&self, SourceStatus { layout, mirror }: &SourceStatus) -> SourceReadiness {
+        let facts = mirror.facts();
+        SourceReadiness {
+            name: self.registry.to_owned(),
+            layout: (*layout).to_owned(),
+            prefix: mirror.prefix().to_owned(),
+            revision: facts.revision,
+            has_view: facts.has_view,
+            contact_age_secs: facts.last_contact.map(|at| at.elapsed().as_secs_f64()),
+            error: facts.error,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::registry::mirror::Status;
+use super::sources::SourceStatus;
 use crate::zone::Published;
 
 /// Proof of contact comes every 5 s: three in a row are missing.
@@ -19,7 +19,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Looks until it is stopped.
 pub(super) async fn watch(
-    status: Arc<Status>,
+    sources: Vec<SourceStatus>,
     published: Arc<Published>,
     stop: CancellationToken,
 ) -> Result<(), String> {
@@ -30,7 +30,9 @@ pub(super) async fn watch(
             () = stop.cancelled() => return Ok(()),
             _ = looks.tick() => {}
         }
-        published.set_stale(is_stale(status.facts().last_contact, Instant::now()));
+        let now = Instant::now();
+        let stale = |one: &SourceStatus| is_stale(one.mirror.facts().last_contact, now);
+        published.set_stale(sources.iter().any(stale));
     }
 }
 

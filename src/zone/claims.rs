@@ -58,8 +58,8 @@ pub(super) struct Held {
     pub(super) targets: Vec<Option<Label>>,
 }
 
-/// Decides the claims of an app. `registrations` come in the order of their raw ids, none twice; `taken` says
-/// who, of those that come before instances, has a label of the app (`static records at svc.zone:7`, `the app
+/// Decides the claims of an app. `registrations` come in the order of their raw ids; of one id there is one, unless layouts
+/// of other systems give it to several that are not the same. `taken` says who, of those that come before instances, has a label of the app (`static records at svc.zone:7`, `the app
 /// b.greeter`).
 ///
 /// Nearly every app has nothing but legal ids and no targets of its endpoints' own: for such no set of names is
@@ -147,10 +147,15 @@ fn own_labels<'a>(
         LazyCell::new(|| format!("app has more than {} instances", limits::INSTANCES_MAX).into());
     let mut labels = Vec::with_capacity(registrations.len());
     let mut mapped = Vec::new();
+    let mut last = None;
     for (index, registration) in registrations.clone().enumerate() {
         labels.push(if index >= limits::INSTANCES_MAX {
             Err(too_many.clone())
         } else if let Some(label) = legal_label(&registration.id) {
+            if last == Some(&registration.id) {
+                // The first of an id has its plain label.
+                mapped.push(index);
+            }
             Ok(Own { label, derive: false })
         } else {
             mapped.push(index);
@@ -159,6 +164,7 @@ fn own_labels<'a>(
                 Err(rule) => Err(format!("instance id {:?} {rule}", registration.id).into()),
             }
         });
+        last = Some(&registration.id);
     }
     let beaten = beaten(&labels, &mapped);
     for (index, registration) in registrations.enumerate() {
@@ -183,7 +189,7 @@ fn legal_label(id: &str) -> Option<Label> {
     Label::new(id).ok().filter(|label| label.as_str() == id)
 }
 
-/// Which of the `mapped`, whose raw ids are not legal as written, do not get their plain labels: a legal id beats
+/// Which of the `mapped`, whose raw ids are not legal as written or are another's too, do not get their plain labels: a legal id beats
 /// all that only map to it; of those the smallest comes first, since registrations come in octet order.
 fn beaten(labels: &[Result<Own, Arc<str>>], mapped: &[usize]) -> BTreeSet<usize> {
     if mapped.is_empty() {
@@ -277,6 +283,7 @@ fn derive(stem: &str, raw: &str, id: &str, free: impl Fn(&Label) -> bool) -> Lab
 mod tests {
     use super::*;
     use crate::model::{AppName, Namespace, Spec};
+    use crate::registry::Origin;
 
     /// Registrations with these ids, in their order, and this body.
     fn registrations(ids: &[&str], body: &str) -> Vec<Registration> {
@@ -288,6 +295,7 @@ mod tests {
                 namespace: Namespace::default(),
                 app: AppName::new("x").unwrap(),
                 id: id.into(),
+                origin: Origin::NATIVE,
                 disabled: false,
                 instance: instance.clone(),
             })
@@ -328,6 +336,10 @@ mod tests {
         let held = labels(&["a-b", "a_b", "a-b-msh2tm"], &[]);
         assert_eq!(held[1], ("a-b-msh2tm".to_owned(), "a-b-msh2tm".to_owned()));
         assert_eq!(&held[2].1, next);
+        // Two layouts have given one id to instances that are not the same.
+        let twice = labels(&["a-b", "a-b", "a_b"], &[]);
+        assert_eq!(twice[..2], pairs(&[("a-b", "a-b"), ("a-b", "a-b-2rbwfv")]));
+        assert_eq!(twice[2], ("a_b".to_owned(), "a-b-msh2tm".to_owned()));
         let empty = "instance id \"_\" must not be empty";
         assert_eq!(labels(&["_"], &[]), pairs(&[("_", empty)]));
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::layout::{OfflineMark, Registration};
 use crate::model::{AppName, Label, Namespace};
-use crate::registry::{LeaseId, Revision};
+use crate::registry::{LeaseId, Origin, Revision};
 
 /// One app as registered. Immutable; replaced whole when something of it changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub enum State {
     Online,
     /// Out of answers by a mark, on itself or on its app.
     Offline(Arc<OfflineMark>),
+    /// Out of answers because its own layout says that it takes no traffic.
+    Disabled,
     /// Out of answers because a pin replaces its app.
     Pinned,
     /// Out of answers for a reason of its own, which `/v1/rejected` lists too.
@@ -87,17 +89,37 @@ impl Directory {
         self.apps.get(&(namespace.clone(), app.clone()))
     }
 
-    /// One instance, by its raw id.
+    /// What is registered under an id in our own layout, or what is pinned there.
+    #[must_use]
+    pub fn registered(
+        &self,
+        namespace: &Namespace,
+        app: &AppName,
+        id: &Label,
+    ) -> Option<&InstanceView> {
+        let instances = &self.app(namespace, app)?.instances;
+        let id = id.as_str();
+        // Of one id our own comes first.
+        let at = instances.partition_point(|instance| *instance.registration.id < *id);
+        let one = instances.get(at).map(Arc::as_ref)?;
+        let own = one.registration.origin == Origin::NATIVE;
+        (own && *one.registration.id == *id).then_some(one)
+    }
+
+    /// One instance, by its id, or by the label that it is served under where its layout gave it an id that is no label.
     #[must_use]
     pub fn instance(
         &self,
         namespace: &Namespace,
         app: &AppName,
-        id: &str,
+        id: &Label,
     ) -> Option<&InstanceView> {
-        let instances = &self.app(namespace, app)?.instances;
-        let at = instances.binary_search_by(|instance| (*instance.registration.id).cmp(id)).ok()?;
-        instances.get(at).map(Arc::as_ref)
+        let foreign = || {
+            let instances = self.app(namespace, app)?.instances.iter();
+            let mut foreign = instances.filter(|one| one.registration.origin != Origin::NATIVE);
+            foreign.find(|one| one.label.as_ref() == Some(id)).map(Arc::as_ref)
+        };
+        self.registered(namespace, app, id).or_else(foreign)
     }
 
     /// The apps of a namespace in name order, beginning after `after`.

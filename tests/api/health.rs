@@ -21,7 +21,7 @@ async fn readiness_lists_the_sources_and_ends_with_draining() {
     let (server, mut client) = start().await;
     let mut expected = json!({
         "ready": true, "draining": false,
-        "sources": [{"name": "embedded", "prefix": "/rollcall/v1/", "revision": 7,
+        "sources": [{"name": "embedded", "layout": "native", "prefix": "/rollcall/v1/", "revision": 7,
                      "has_view": true, "contact_age_secs": 0.5, "error": null}],
     });
     let reply = client.ask("GET", "/readyz", "").await;

@@ -120,6 +120,7 @@ fn guard() -> Guard {
 fn readiness(draining: bool) -> Readiness {
     let source = SourceReadiness {
         name: "embedded".to_owned(),
+        layout: "native".to_owned(),
         prefix: PREFIX_DEFAULT.to_owned(),
         revision: 7,
         has_view: true,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use hickory_proto::op::Message;
 use rollcall::dns::Settings;
 use rollcall::dns::forward::{self, Upstreams};
+use rollcall::registry::Origin;
 use rollcall::registry::mirror::Delta;
 use rollcall::zone::zonefile::ZoneFile;
 use rollcall::zone::{Catalogue, Snapshot, ZoneName, ZoneSettings};
@@ -35,7 +36,8 @@ pub(crate) fn snapshot() -> Arc<Snapshot> {
     let file = ZoneFile::parse(Path::new("svc.zone"), ZONE, &name).unwrap();
     let zone = ZoneSettings { name, file: Some(Arc::new(file)), ..Default::default() };
     let mut catalogue = Catalogue::new(&[zone], &[], &[]);
-    catalogue.apply(&Delta { revision: 1, epoch: 0, whole: true, news: Vec::new() });
+    catalogue
+        .apply(Origin::NATIVE, &Delta { revision: 1, epoch: 0, whole: true, news: Vec::new() });
     catalogue.compile(&|| Duration::ZERO).snapshot
 }
 

@@ -42,6 +42,7 @@ use rollcall::dns::Policy;
 use rollcall::dns::answer::cookie::Secrets;
 use rollcall::layout::{Note, OfflineMark, Registration};
 use rollcall::model::{AppName, Label, Namespace, Nets, Protocol, Spec, Transport, net};
+use rollcall::registry::Origin;
 use rollcall::zone::zonefile::ZoneFile;
 use rollcall::zone::{Network, Pin, ZoneName, ZoneSettings};
 
@@ -219,6 +220,7 @@ impl Case {
                 namespace: namespace.parse().map_err(|rule| format!("{rule}"))?,
                 app: app.parse().map_err(|rule| format!("{rule}"))?,
                 id: id.into(),
+                origin: Origin::NATIVE,
                 disabled: false,
                 instance: spec.resolve(None).map_err(|error| error.to_string())?,
             });

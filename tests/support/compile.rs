@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rollcall::layout::Parsed;
 use rollcall::layout::native::{Keys, PREFIX_DEFAULT};
+use rollcall::registry::Origin;
 use rollcall::registry::mirror::{Delta, Kept, News};
 use rollcall::zone::{Catalogue, Snapshot};
 
@@ -36,7 +37,7 @@ pub(crate) fn compile(case: &Case) -> Arc<Snapshot> {
     news.sort_by(|one, other| one.key.cmp(&other.key));
     let mut catalogue = Catalogue::new(&case.zones, &case.pins, &[]);
     if case.ready {
-        catalogue.apply(&Delta { revision: REVISION, epoch: 0, whole: true, news });
+        catalogue.apply(Origin::NATIVE, &Delta { revision: REVISION, epoch: 0, whole: true, news });
     } else {
         assert!(news.is_empty(), "what nobody has seen yet can't be registered");
     }

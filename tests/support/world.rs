@@ -8,8 +8,8 @@ use bytes::Bytes;
 use rollcall::layout::Parsed;
 use rollcall::layout::native::{self, Keys, PREFIX_DEFAULT};
 use rollcall::model::{Namespace, Spec};
-use rollcall::registry::Entry;
 use rollcall::registry::mirror::{Delta, Kept, News};
+use rollcall::registry::{Entry, Origin};
 use rollcall::zone::{Catalogue, Compiled, Snapshot, ZoneSettings};
 
 /// A catalogue and the revision that it stands at.
@@ -34,7 +34,7 @@ impl World {
         };
         let all = world.registrations.all();
         let news = all.map(|(app, instance)| world.news(app, instance, 9000)).collect();
-        world.catalogue.apply(&Delta { revision: 1, epoch: 0, whole: true, news });
+        world.catalogue.apply(Origin::NATIVE, &Delta { revision: 1, epoch: 0, whole: true, news });
         world
     }
 
@@ -53,7 +53,10 @@ impl World {
     pub(crate) fn change(&mut self, app: usize, instance: usize, port: u16) {
         self.revision += 1;
         let news = vec![self.news(app, instance, port)];
-        self.catalogue.apply(&Delta { revision: self.revision, epoch: 0, whole: false, news });
+        self.catalogue.apply(
+            Origin::NATIVE,
+            &Delta { revision: self.revision, epoch: 0, whole: false, news },
+        );
     }
 
     fn news(&self, app: usize, instance: usize, port: u16) -> News<Parsed> {

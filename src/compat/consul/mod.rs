@@ -3,7 +3,10 @@
 //! Knows nothing of sockets and of the clock.
 
 mod duration;
+mod listener;
 mod tags;
 
 pub use duration::GoDuration;
 pub use tags::Tags;
+
+pub(super) use listener::router;

@@ -10,11 +10,16 @@
 //!
 //! Knows nothing of sockets and of the clock.
 
+mod adapter;
 mod encoding;
 mod endpoint;
 mod frame;
+mod listener;
 mod request;
 
+pub use adapter::Adapter;
 pub use endpoint::Endpoint;
 pub use frame::{FRAME_OCTETS_MAX, FrameLength, take_packet};
 pub use request::{Call, Outcome, Request, ServerInfo};
+
+pub(super) use listener::serve;

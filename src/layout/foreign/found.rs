@@ -11,8 +11,10 @@ use std::sync::Arc;
 use super::place::{Host, Place};
 use crate::layout::Registration;
 use crate::model::{
-    Endpoint, Instance, Namespace, Transport, fit_meta, fit_tags, limits, map_app, map_protocol,
+    Endpoint, Instance, Namespace, Protocol, Transport, fit_meta, fit_tags, limits, map_app,
+    map_protocol,
 };
+use crate::registry::Origin;
 
 /// What a key says of an instance, in its system's own names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +65,11 @@ impl Found {
     }
 
     /// The registration that it is.
-    pub(super) fn registration(self, namespace: &Namespace) -> Result<Registration, String> {
+    pub(super) fn registration(
+        self,
+        origin: Origin,
+        namespace: &Namespace,
+    ) -> Result<Registration, String> {
         let app =
             map_app(self.app.as_bytes()).map_err(|rule| format!("app {:?} {rule}", self.app))?;
         if self.id.is_empty() {
@@ -76,6 +82,7 @@ impl Found {
             namespace: namespace.clone(),
             app,
             id: self.id.as_str().into(),
+            origin,
             disabled: self.disabled,
             instance: Instance {
                 addresses,
@@ -110,8 +117,7 @@ impl Found {
                 host if addresses.is_empty() && Some(host) == first => None,
                 _ => return Err("it is at several hosts, of which one is known by name".to_owned()),
             };
-            let protocol = map_protocol(protocol.as_bytes())
-                .map_err(|rule| format!("protocol {protocol:?} {rule}"))?;
+            let protocol = protocol_of(protocol)?;
             let thing = (&protocol, *transport, place.port);
             let same = |other: &Endpoint| (&other.protocol, other.transport, other.port) == thing;
             let at = match endpoints.iter().position(same) {
@@ -141,4 +147,9 @@ impl Found {
         }
         Ok(endpoints)
     }
+}
+
+/// The protocol as a service label can name it.
+pub fn protocol_of(raw: &str) -> Result<Protocol, String> {
+    map_protocol(raw.as_bytes()).map_err(|rule| format!("protocol {raw:?} {rule}"))
 }

@@ -17,7 +17,7 @@ mod go_micro;
 mod go_zero;
 mod grpc;
 mod kratos;
-mod nova;
+pub mod nova;
 mod place;
 mod registrator;
 mod system;
@@ -27,13 +27,14 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+pub use self::found::protocol_of;
 pub use self::place::Host;
 pub use self::system::System;
 
 use self::found::Found;
 use super::Parsed;
 use crate::model::Namespace;
-use crate::registry::Entry;
+use crate::registry::{Entry, Origin};
 
 /// Characters of a reason: it quotes what was written, and that may be a megabyte.
 const REASON_CHARS_MAX: usize = 300;
@@ -41,6 +42,8 @@ const REASON_CHARS_MAX: usize = 300;
 /// One foreign layout: whose keys, where they are, and where their apps are shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Foreign {
+    /// Its number among all that are read.
+    pub origin: Origin,
     /// Whose.
     pub system: System,
     /// What all its keys begin with.
@@ -89,7 +92,7 @@ impl Foreign {
         };
         Ok(match self.system.read(record)? {
             Read::Instance(found) => {
-                Parsed::Instance(Arc::new(found.registration(&self.namespace)?))
+                Parsed::Instance(Arc::new(found.registration(self.origin, &self.namespace)?))
             }
             Read::Nothing => Parsed::Bookkeeping,
         })
@@ -167,7 +170,8 @@ mod tests {
         leased: bool,
     ) -> String {
         let namespace = Namespace::default();
-        let layout = Foreign { system, prefix: prefix.into(), namespace };
+        let origin = Origin(1);
+        let layout = Foreign { origin, system, prefix: prefix.into(), namespace };
         let entry = Entry {
             key: key.to_owned().into(),
             value: value.to_owned().into(),
@@ -283,7 +287,8 @@ mod tests {
             key in spoilt(&KEYS),
             value in spoilt(&VALUES),
         ) {
-            let layout = Foreign { system, prefix: prefix.into(), namespace: Namespace::default() };
+            let (origin, namespace) = (Origin(1), Namespace::default());
+            let layout = Foreign { origin, system, prefix: prefix.into(), namespace };
             let entry = Entry { key: key.into(), value: value.into(), revision: 1, lease: None };
             if let Parsed::Instance(registration) = layout.parse(&entry) {
                 let instance = &registration.instance;

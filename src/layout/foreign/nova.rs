@@ -17,10 +17,14 @@ use serde_json::Value;
 use super::found::Found;
 use super::place::{Host, Place, Port};
 use super::{Read, Record};
-use crate::model::limits;
+use crate::layout::Registration;
+use crate::model::{Namespace, limits};
+use crate::registry::Origin;
 
 /// `Status` of a server that takes calls; 0 is not yet, 2 is unwell, 3 is gone.
 const STATUS_OK: i64 = 1;
+/// The protocol of those who name none.
+const PROTOCOL_DEFAULT: &str = "nova";
 /// Stands for the services that there is no room for.
 const MORE: &str = ",...";
 
@@ -70,19 +74,28 @@ pub(super) fn read(record: Record<'_>) -> Result<Read, String> {
         let (said, domain) = (server.namespace, key.domain);
         return Err(format!("Namespace is {said}, and the domain of the key {domain:?}"));
     }
-    let host = Host::new(&server.ip).map_err(|why| format!("IP: {why}"))?;
-    let place = Place { host, port: server.port.0 };
-    let weight = weight(&server.weight)?;
-    let protocol = server.protocol.as_str().unwrap_or(key.protocol);
-    let id = format!("{}:{}", server.ip, place.port);
-    let mut found = Found::new(key.app, &id, protocol, place);
-    // Zan's clients compare types too: a text "1" is another status. Outside of development haunt leaves those who went
-    // offline in etcd, without a lease.
-    let ok = server.status.as_i64() == Some(STATUS_OK);
-    found.disabled = !record.leased || !ok || weight == Some(0);
-    found.weight = weight;
-    found.meta = server.meta();
+    let mut found = server.found(key.app, key.protocol)?;
+    // Outside of development haunt leaves those who went offline in etcd, without a lease.
+    found.disabled |= !record.leased;
     Ok(Read::Instance(Box::new(found)))
+}
+
+/// What a server calls haunt with, one element of `SrvList`: the same object as a key's value, of which `SrvName` is the
+/// app. Such a call is as good as a lease.
+///
+/// # Errors
+/// The field that is wrong, and why.
+pub fn called(element: &[u8], namespace: &Namespace) -> Result<Registration, String> {
+    #[derive(Deserialize)]
+    struct Named {
+        #[serde(rename = "SrvName")]
+        app: String,
+    }
+
+    let record = Record { prefix: "", path: "", value: element, leased: true };
+    let Named { app } = record.json()?;
+    let server: Server = record.json()?;
+    server.found(&app, PROTOCOL_DEFAULT)?.registration(Origin::NATIVE, namespace)
 }
 
 impl<'a> Key<'a> {
@@ -122,6 +135,22 @@ fn weight(written: &Value) -> Result<Option<u16>, String> {
 }
 
 impl Server {
+    /// The server, of that app, which speaks that protocol unless it says another.
+    fn found(&self, app: &str, protocol: &str) -> Result<Found, String> {
+        let host = Host::new(&self.ip).map_err(|why| format!("IP: {why}"))?;
+        let place = Place { host, port: self.port.0 };
+        let weight = weight(&self.weight)?;
+        let protocol = self.protocol.as_str().unwrap_or(protocol);
+        let id = format!("{}:{}", self.ip, place.port);
+        let mut found = Found::new(app, &id, protocol, place);
+        // Zan's clients compare types too: a text "1" is another status.
+        let ok = self.status.as_i64() == Some(STATUS_OK);
+        found.disabled = !ok || weight == Some(0);
+        found.weight = weight;
+        found.meta = self.meta();
+        Ok(found)
+    }
+
     /// What is worth telling of it. What can't be read of that keeps nobody from connecting.
     fn meta(&self) -> BTreeMap<String, String> {
         let text = self.ext_data.as_str().unwrap_or_default();

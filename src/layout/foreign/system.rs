@@ -56,6 +56,25 @@ impl System {
         }
     }
 
+    /// Where its clients write unless they are told otherwise; none where each chooses.
+    #[must_use]
+    pub fn prefix_default(self) -> Option<&'static str> {
+        match self {
+            Self::Dubbo => Some("/dubbo/"),
+            Self::GoMicro => Some("/micro/registry/"),
+            Self::Kratos => Some("/microservices/"),
+            Self::GoZero | Self::Grpc | Self::Nova | Self::Registrator | Self::Url => None,
+        }
+    }
+
+    /// A prefix that ends where a folder does: `/services` is meant for what is in it, and not for `/services-old/`. Zan's
+    /// may end within a name, since all domains of one protocol begin alike.
+    #[must_use]
+    pub fn whole_prefix(self, prefix: &str) -> String {
+        let whole = prefix.is_empty() || prefix.ends_with('/') || self == Self::Nova;
+        format!("{prefix}{}", if whole { "" } else { "/" })
+    }
+
     /// What it says in that key.
     pub(super) fn read(self, record: Record<'_>) -> Result<Read, String> {
         match self {
@@ -83,7 +102,7 @@ impl FromStr for System {
     fn from_str(text: &str) -> Result<Self, String> {
         Self::ALL.into_iter().find(|system| system.as_str() == text).ok_or_else(|| {
             let known: Vec<&str> = Self::ALL.into_iter().map(Self::as_str).collect();
-            format!("must be one of {}, got {text:?}", known.join(", "))
+            format!("must be one of {}", known.join(", "))
         })
     }
 }

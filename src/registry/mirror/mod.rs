@@ -43,7 +43,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::{Change, Entry, Error, LeaseId, Registry, Revision, Watched};
+use super::{Change, Entry, Error, LeaseId, Origin, Registry, Revision, Watched};
 use history::{History, Verdict};
 use pacing::Backoff;
 use table::Table;
@@ -91,6 +91,8 @@ pub struct Delta<P> {
 /// A step on its way to the consumer, with the time of its arrival from the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrived<P> {
+    /// Whose step it is, where several mirrors tell one consumer.
+    pub origin: Origin,
     /// The step.
     pub delta: Delta<P>,
     /// When the mirror was given the batch or the listing that it comes from.
@@ -103,6 +105,7 @@ pub type Parse<P> = Arc<dyn Fn(&Entry) -> P + Send + Sync>;
 /// Keeps a copy of one prefix; see the module's text.
 pub struct Mirror<P> {
     registry: Arc<dyn Registry>,
+    origin: Origin,
     prefix: Bytes,
     parse: Parse<P>,
     deltas: mpsc::Sender<Arrived<P>>,
@@ -155,6 +158,7 @@ impl<P: Clone + Send + Sync> Mirror<P> {
         let status = Arc::new(Status::new(&prefix));
         Self {
             registry,
+            origin: Origin::NATIVE,
             prefix,
             parse,
             deltas,
@@ -166,6 +170,12 @@ impl<P: Clone + Send + Sync> Mirror<P> {
             epoch: 0,
             lost: None,
         }
+    }
+
+    /// Its steps carry that number.
+    #[must_use]
+    pub fn numbered(self, origin: Origin) -> Self {
+        Self { origin, ..self }
     }
 
     /// How it stands; stays valid while the mirror runs.
@@ -354,7 +364,8 @@ impl<P: Clone + Send + Sync> Mirror<P> {
         at: Instant,
     ) -> Result<(), Trouble> {
         let delta = Delta { revision, epoch: self.epoch, whole, news };
-        self.deltas.send(Arrived { delta, at }).await.map_err(|_| Trouble::Unread)?;
+        let arrived = Arrived { origin: self.origin, delta, at };
+        self.deltas.send(arrived).await.map_err(|_| Trouble::Unread)?;
         self.status.told(self.epoch, revision);
         Ok(())
     }

@@ -10,6 +10,7 @@ use super::pointers::Pointer;
 use super::zone::Answers;
 use crate::layout::{OfflineMark, Parsed, Registration};
 use crate::model::Label;
+use crate::registry::Origin;
 use crate::registry::mirror::{Kept, News};
 use crate::zone::directory::{InstanceView, State};
 
@@ -25,12 +26,12 @@ const WARMED_MAX: usize = 16;
 /// What is known of one app.
 #[derive(Debug, Default)]
 pub(super) struct App {
-    /// Registrations in the order of their raw ids: half the memory of a tree for the few that most apps have.
+    /// Registrations in the order of their raw ids, of each id in that of their layouts and keys: half the memory of a
+    /// tree for the few that most apps have.
     instances: Vec<Registered>,
-    /// Marks on instances, registered or not.
-    pub(super) marks: BTreeMap<Label, Arc<OfflineMark>>,
-    /// The mark on the whole app.
-    pub(super) offline: Option<Arc<OfflineMark>>,
+    /// How many of them are of other layouts than ours.
+    foreign: u32,
+    pub(super) marks: Marks,
     /// Keys that the last build listed as rejected.
     pub(super) listed: BTreeSet<Arc<str>>,
     /// Whether the directory shows instances of it.
@@ -40,6 +41,36 @@ pub(super) struct App {
     /// What its instances make addresses point to, in order.
     pub(super) pointers: Vec<Pointer>,
     due: Duration,
+}
+
+/// What operators took out of answers.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    /// Marks on instances, registered or not.
+    pub(super) instances: BTreeMap<Label, Arc<OfflineMark>>,
+    /// The mark on the whole app.
+    pub(super) app: Option<Arc<OfflineMark>>,
+}
+
+impl Marks {
+    pub(super) fn is_empty(&self) -> bool {
+        self.instances.is_empty() && self.app.is_none()
+    }
+
+    /// The mark that takes an instance out of answers: its own, or its app's. One of another layout, whose id may be
+    /// none that can be marked, is marked by the label that it is served under.
+    pub(super) fn on(
+        &self,
+        registration: &Registration,
+        label: Option<&Label>,
+    ) -> Option<&Arc<OfflineMark>> {
+        if self.instances.is_empty() {
+            return self.app.as_ref();
+        }
+        let own = self.instances.get(&*registration.id);
+        let by_label = label.filter(|_| registration.origin != Origin::NATIVE);
+        own.or_else(|| self.instances.get(by_label?)).or(self.app.as_ref())
+    }
 }
 
 /// One registration and its key.
@@ -67,12 +98,29 @@ impl Registered {
         Self { key: news.key.clone(), view: Arc::new(view) }
     }
 
-    pub(super) fn registration(&self) -> &Registration {
+    pub(super) fn registration(&self) -> &Arc<Registration> {
         &self.view.registration
     }
 
+    /// What it is found by: an id is one instance's in our own layout, and may be several keys' in others.
+    fn place(&self) -> (&str, Origin, &[u8]) {
+        place(self.registration(), &self.key)
+    }
+
+    /// The view of what it is part of.
+    pub(super) fn show_joined(
+        &self,
+        registration: &Arc<Registration>,
+        label: Option<Label>,
+        state: State,
+    ) -> Arc<InstanceView> {
+        let (lease, revision) = (self.view.lease, self.view.revision);
+        let registration = registration.clone();
+        Arc::new(InstanceView { registration, lease, revision, label, state })
+    }
+
     /// The view with that label and state: the same as before, if they are.
-    fn show(&mut self, label: Option<&Label>, state: State) -> Arc<InstanceView> {
+    pub(super) fn show(&mut self, label: Option<&Label>, state: State) -> Arc<InstanceView> {
         if self.view.label.as_ref() != label || self.view.state != state {
             let view = Arc::make_mut(&mut self.view);
             view.label = label.cloned();
@@ -82,10 +130,26 @@ impl Registered {
     }
 }
 
+/// What a key's registration is found by. The key itself says nothing where the id says it all.
+fn place<'a>(registration: &'a Registration, key: &'a [u8]) -> (&'a str, Origin, &'a [u8]) {
+    let key = if registration.origin == Origin::NATIVE { &[] } else { key };
+    (&registration.id, registration.origin, key)
+}
+
 impl App {
     /// Registrations in the order of their raw ids.
     pub(super) fn instances(&self) -> &[Registered] {
         &self.instances
+    }
+
+    /// The same, to be shown, and the marks on them.
+    pub(super) fn instances_and_marks(&mut self) -> (&mut [Registered], &Marks) {
+        (&mut self.instances, &self.marks)
+    }
+
+    /// Whether other layouts than ours have a part in it: they may tell of one instance several times.
+    pub(super) fn is_mixed(&self) -> bool {
+        self.foreign > 0
     }
 
     /// Reads a little of each registration: what a build of a large app would wait for instance by instance is
@@ -99,11 +163,12 @@ impl App {
         std::hint::black_box(ports.fold(0, |sum, port| sum ^ port));
     }
 
-    /// Puts a registration in, in place of one with the same id.
+    /// Puts a registration in, in place of what its key was before.
     pub(super) fn insert(&mut self, registered: Registered) {
-        match self.position(&registered.registration().id) {
+        match self.position(registered.place()) {
             Ok(at) => self.instances[at] = registered,
             Err(at) => {
+                self.foreign += u32::from(registered.registration().origin != Origin::NATIVE);
                 if self.instances.len() == self.instances.capacity() {
                     // Most apps have a few: twice the room at each step would be half empty.
                     self.instances.reserve_exact(1 + self.instances.len() / 8);
@@ -113,48 +178,25 @@ impl App {
         }
     }
 
-    /// Takes a registration out.
-    pub(super) fn remove(&mut self, id: &str) {
-        if let Ok(at) = self.position(id) {
-            self.instances.remove(at);
+    /// Takes a key's registration out.
+    pub(super) fn remove(&mut self, registration: &Registration, key: &[u8]) {
+        if let Ok(at) = self.position(place(registration, key)) {
+            let gone = self.instances.remove(at);
+            self.foreign -= u32::from(gone.registration().origin != Origin::NATIVE);
         }
     }
 
-    /// Whether there is a registration under a raw id.
-    pub(super) fn contains(&self, id: &str) -> bool {
-        self.position(id).is_ok()
-    }
-
-    fn position(&self, id: &str) -> Result<usize, usize> {
+    fn position(&self, place: (&str, Origin, &[u8])) -> Result<usize, usize> {
         // A search waits for memory step by step. In a small app all steps can be fetched at once.
         if self.instances.len() <= WARMED_MAX {
             self.warm();
         }
-        self.instances.binary_search_by(|one| (*one.registration().id).cmp(id))
-    }
-
-    /// All views, each with the label and the state that `tell` says for the instance of that index.
-    pub(super) fn show(
-        &mut self,
-        tell: impl Fn(usize, Option<&Arc<OfflineMark>>) -> (Option<Label>, State),
-    ) -> Vec<Arc<InstanceView>> {
-        let Self { instances, marks, offline, .. } = self;
-        let views = instances.iter_mut().enumerate().map(|(index, one)| {
-            let mark = marks.get(&*one.registration().id).or(offline.as_ref());
-            let (label, state) = tell(index, mark);
-            one.show(label.as_ref(), state)
-        });
-        views.collect()
+        self.instances.binary_search_by(|one| one.place().cmp(&place))
     }
 
     /// Nothing is left of it.
     pub(super) fn is_empty(&self) -> bool {
-        self.instances.is_empty() && self.marks.is_empty() && self.offline.is_none()
-    }
-
-    /// The mark that takes an instance out of answers: its own, or its app's.
-    pub(super) fn mark(&self, registration: &Registration) -> Option<&Arc<OfflineMark>> {
-        self.marks.get(&*registration.id).or(self.offline.as_ref())
+        self.instances.is_empty() && self.marks.is_empty()
     }
 
     /// Sets when it may be built again.

@@ -1,17 +1,19 @@
 //! Builds one app anew: its view in the directory, and its block in each zone of its namespace.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::app::{App, Registered};
+use super::app::App;
+use super::merge;
+use super::shown::{Shown, pinned};
 use super::zone::ZoneState;
 use super::{AppKey, Catalogue, Oversized, printable};
-use crate::layout::{OfflineMark, Registration};
-use crate::model::{Endpoint, Instance, Label, limits};
-use crate::zone::block::{self, Block, Live};
+use crate::layout::Registration;
+use crate::model::{Endpoint, Label};
+use crate::registry::Origin;
+use crate::zone::block::{self, Block};
 use crate::zone::claims::{self, Claims};
-use crate::zone::directory::{AppView, InstanceView, State};
-use crate::zone::settings::Pin;
+use crate::zone::directory::{AppView, InstanceView};
 use crate::zone::wire;
 
 /// The largest message less what no answer can use: header, question and OPT (RFC 1035 section 4.2.2).
@@ -23,34 +25,30 @@ impl Catalogue {
         let absent = App::default();
         let app = self.apps.get(key).unwrap_or(&absent);
         app.warm();
-        let pins: Option<Vec<Registration>> = self.pins.get(key).map(|pins| pinned(pins));
+        let shown = match self.pins.get(key) {
+            Some(pins) => Shown::Pins(pinned(pins)),
+            None if app.is_mixed() => Shown::Merged(merge::merge(app.instances())),
+            None => Shown::Own,
+        };
+        let all = shown.registrations(app);
         let mut first: Option<Claims> = None;
         let mut losses = Losses::new();
         let mut blocks = Vec::new();
         let mut pointers = Vec::new();
         for at in self.zone_indexes(&key.0) {
             let zone = &self.zones[at];
-            let claims = match &pins {
-                Some(pins) => self.claims(zone, key, &name, pins.iter()),
-                None => {
-                    let all = app.instances().iter();
-                    self.claims(zone, key, &name, all.map(Registered::registration))
-                }
-            };
+            let claims = self.claims(zone, key, &name, all.iter().copied());
             for (index, reason) in claims.losses() {
-                let key = match app.instances().get(index) {
-                    Some(one) if pins.is_none() => printable(&one.key),
-                    _ => format!("pin of {}", key.1).into(),
+                let key = match shown.registered(app, index) {
+                    Some(one) => printable(&one.key),
+                    None => format!("pin of {}", key.1).into(),
                 };
                 let reasons = losses.entry(key).or_default();
                 if !reasons.contains(reason) {
                     reasons.push(reason.clone());
                 }
             }
-            let live = match &pins {
-                Some(pins) => live_pins(&claims, pins),
-                None => live(&claims, app),
-            };
+            let live = shown.live(app, &all, &claims);
             if self.first_zones.get(&key.0) == Some(zone.name()) {
                 pointers = self.pointers(key, &name, &live, zone.name().wire());
             }
@@ -70,7 +68,7 @@ impl Catalogue {
         }
         self.put(key, &name, blocks);
         self.point(key, pointers, oversized);
-        let view = self.view(key, first.as_ref(), pins.as_deref());
+        let view = self.view(key, first.as_ref(), &shown);
         self.publish(key, view, losses);
     }
 
@@ -135,39 +133,26 @@ impl Catalogue {
     }
 
     /// What the directory shows of an app.
-    fn view(
-        &mut self,
-        key: &AppKey,
-        claims: Option<&Claims>,
-        pins: Option<&[Registration]>,
-    ) -> Option<AppView> {
+    fn view(&mut self, key: &AppKey, claims: Option<&Claims>, shown: &Shown) -> Option<AppView> {
+        let pinned = matches!(shown, Shown::Pins(_));
         // One that is pinned is never taken out.
-        let app = self.apps.get_mut(key).filter(|app| pins.is_some() || !app.is_empty())?;
-        let label = |index: usize| Some(claims?.held(index)?.label.clone());
-        let mut instances = match pins {
-            Some(_) => app.show(|_, _| (None, State::Pinned)),
-            None => app.show(|index, mark| (label(index), state(key, claims, index, mark))),
-        };
-        if let Some(pins) = pins {
-            let pins = pins.iter().enumerate().map(|(index, registration)| InstanceView {
-                registration: Arc::new(registration.clone()),
-                lease: None,
-                revision: 0,
-                label: label(index),
-                state: state(key, claims, index, None),
-            });
-            instances.extend(pins.map(Arc::new));
-            instances.sort_by(|a, b| a.registration.id.cmp(&b.registration.id));
-        }
+        let app = self.apps.get_mut(key).filter(|app| pinned || !app.is_empty())?;
+        let instances = shown.views(key, app, claims);
         app.shown = !instances.is_empty();
-        let absent = |(id, _): &(&Label, _)| !app.contains(id.as_str());
+        let marks = &app.marks;
+        let present: HashSet<&str> = match marks.instances.is_empty() {
+            true => HashSet::new(),
+            false => instances.iter().flat_map(|one| marked_by(one)).collect(),
+        };
+        let absent = marks.instances.iter().filter(|(id, _)| !present.contains(id.as_str()));
+        let absent_marks = absent.map(|(_, mark)| mark.clone()).collect();
         Some(AppView {
             namespace: key.0.clone(),
             app: key.1.clone(),
             instances,
-            offline: app.offline.clone(),
-            absent_marks: app.marks.iter().filter(absent).map(|(_, mark)| mark.clone()).collect(),
-            pinned: pins.is_some(),
+            offline: marks.app.clone(),
+            absent_marks,
+            pinned,
         })
     }
 
@@ -221,67 +206,8 @@ fn note_services(
     }
 }
 
-fn state(
-    key: &AppKey,
-    claims: Option<&Claims>,
-    index: usize,
-    mark: Option<&Arc<OfflineMark>>,
-) -> State {
-    let Some(claims) = claims else {
-        return State::Rejected(
-            format!("no zone of this server serves namespace {}", key.0).into(),
-        );
-    };
-    match (claims.instances.get(index), mark) {
-        (Some(Err(reason)), _) => State::Rejected(reason.clone()),
-        (_, Some(mark)) => State::Offline(mark.clone()),
-        (_, None) => State::Online,
-    }
-}
-
-fn live<'a>(claims: &'a Claims, app: &'a App) -> Vec<Live<'a>> {
-    let all = claims.instances.iter().zip(app.instances().iter().map(Registered::registration));
-    all.filter(|(_, one)| app.mark(one).is_none())
-        .filter_map(|(held, one)| Some(Live { held: held.as_ref().ok()?, instance: &one.instance }))
-        .collect()
-}
-
-fn live_pins<'a>(claims: &'a Claims, pins: &'a [Registration]) -> Vec<Live<'a>> {
-    let all = claims.instances.iter().zip(pins);
-    all.filter_map(|(held, pin)| Some(Live { held: held.as_ref().ok()?, instance: &pin.instance }))
-        .collect()
-}
-
-/// The registrations that pins stand for: `pin-1`, `pin-2` and so on, in configured order.
-fn pinned(pins: &[Pin]) -> Vec<Registration> {
-    let endpoints =
-        pins.iter().flat_map(|pin| pin.endpoints.iter().map(move |endpoint| (pin, endpoint)));
-    let mut all: Vec<Registration> = endpoints
-        .enumerate()
-        .map(|(index, (pin, address))| Registration {
-            namespace: pin.namespace.clone(),
-            app: pin.app.clone(),
-            id: format!("pin-{}", index + 1).into(),
-            disabled: false,
-            instance: Instance {
-                addresses: vec![address.ip()],
-                host: None,
-                endpoints: vec![Endpoint {
-                    protocol: pin.protocol.clone(),
-                    transport: pin.transport,
-                    port: address.port(),
-                    addresses: Vec::new(),
-                    weight: None,
-                }],
-                weight: limits::WEIGHT_DEFAULT,
-                priority: limits::PRIORITY_DEFAULT,
-                tags: Vec::new(),
-                meta: BTreeMap::new(),
-                ttl: None,
-            },
-        })
-        .collect();
-    // Claims take registrations in the order of their ids.
-    all.sort_by(|a, b| a.id.cmp(&b.id));
-    all
+/// The names that a mark on an instance may bear.
+fn marked_by(view: &InstanceView) -> impl Iterator<Item = &str> {
+    let label = view.label.as_ref().filter(|_| view.registration.origin != Origin::NATIVE);
+    std::iter::once(&*view.registration.id).chain(label.map(Label::as_str))
 }

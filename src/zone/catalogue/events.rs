@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::layout::{Note, OfflineMark, Parsed, Registration};
 use crate::model::{AppName, Namespace, RawId};
 use crate::registry::mirror::{Delta, Kept, News};
-use crate::registry::{LeaseId, Revision};
+use crate::registry::{LeaseId, Origin, Revision};
 use crate::zone::event::{Cause, Event};
 
 type InstanceKey = (Namespace, AppName, RawId);
@@ -28,7 +28,10 @@ impl Steps {
         let (was, now) = (instance(news.was.as_ref()), instance(news.now.as_ref()));
         match (was, now) {
             (None, Some((now, lease))) => self.instance(Cause::Registered, now, lease),
-            (Some((was, held)), Some((now, lease))) if was != now || held != lease => {
+            // Clients of other systems write the same anew with each heartbeat, some under another lease.
+            (Some((was, held)), Some((now, lease)))
+                if was != now || held != lease && now.origin == Origin::NATIVE =>
+            {
                 self.instance(Cause::Changed, now, lease);
             }
             (Some((was, lease)), None) => self.instance(Cause::Expired, was, lease),

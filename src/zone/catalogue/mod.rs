@@ -1,9 +1,9 @@
 //! The catalogue: what is registered, as the registry's view has it, and what must be built anew.
 //!
 //! ```text
-//! Delta --apply--> apps (registrations, marks) + events
-//!                    | touched apps
-//!                 compile --claims, block--> zones --> Snapshot
+//! Delta of a layout --apply--> apps (registrations, marks) + events
+//!                                | touched apps
+//!                             compile --merge, claims, block--> zones --> Snapshot
 //! ```
 //!
 //! Synchronous: [`Catalogue::apply`] takes a step of the mirror and says what happened,
@@ -16,8 +16,11 @@
 mod app;
 mod compile;
 mod events;
+mod keys;
+mod merge;
 mod pointers;
 mod replace;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod zone;
@@ -37,8 +40,12 @@ use super::settings::{Pin, ZoneName, ZoneSettings};
 use super::snapshot::Snapshot;
 use crate::layout::Parsed;
 use crate::model::{AppName, Namespace};
-use crate::registry::Revision;
-use crate::registry::mirror::{Delta, News};
+use crate::registry::mirror::Delta;
+use crate::registry::{Origin, Revision};
+
+/// The revision of what was touched by another layout: watches of one registry run apart, and what one of them tells says
+/// nothing of how far our own has come.
+const APART: Revision = Revision::MAX;
 
 /// An app in its namespace.
 type AppKey = (Namespace, AppName);
@@ -56,16 +63,27 @@ pub struct Catalogue {
     directory: Directory,
     /// Apps to be built anew.
     touched: BTreeMap<AppKey, Touched>,
-    /// The revision that everything but the touched apps shows.
+    /// The revision of our own layout that everything but the touched apps shows.
     applied: Revision,
+    /// Our own layout's.
     epoch: u64,
-    ready: bool,
+    /// The layouts that are read, our own first.
+    layouts: Vec<Read>,
+}
+
+/// What is known of a layout.
+#[derive(Debug)]
+struct Read {
+    /// The one namespace that it tells of; none: it may tell of all.
+    namespace: Option<Namespace>,
+    /// It was read whole once.
+    whole: bool,
 }
 
 /// Why an app waits to be built.
 #[derive(Debug, Clone, Copy)]
 struct Touched {
-    /// The first revision that it does not show yet.
+    /// The first revision of our own layout that it does not show yet.
     revision: Revision,
     /// Not before this, on the caller's clock.
     due: Duration,
@@ -109,7 +127,7 @@ impl Catalogue {
             touched: BTreeMap::new(),
             applied: 0,
             epoch: 0,
-            ready: false,
+            layouts: vec![Read { namespace: None, whole: false }],
         };
         for zone in zones {
             if let Some(namespace) = &zone.namespace {
@@ -130,12 +148,25 @@ impl Catalogue {
         catalogue
     }
 
-    /// Takes one step of the mirror's view and says what happened to instances.
-    pub fn apply(&mut self, delta: &Delta<Parsed>) -> Vec<Event> {
+    /// Expects layouts besides our own, each of one namespace: their numbers count on from ours. Until all have been read
+    /// whole nothing is known of what is not registered there.
+    #[must_use]
+    pub fn with_layouts(mut self, namespaces: impl IntoIterator<Item = Namespace>) -> Self {
+        let read = |namespace| Read { namespace: Some(namespace), whole: false };
+        self.layouts.extend(namespaces.into_iter().map(read));
+        self
+    }
+
+    /// Takes one step of a mirror's view and says what happened to instances.
+    pub fn apply(&mut self, origin: Origin, delta: &Delta<Parsed>) -> Vec<Event> {
         let mut events = events::Steps::new(delta);
+        if let Some(read) = self.layouts.get_mut(origin.index()) {
+            read.whole |= delta.whole;
+        }
         // The first revision that answers may lack until what is touched is built: of a view that was read
         // anew any since the last, of another epoch any at all, since its revisions don't compare.
         let first = match delta.whole {
+            _ if origin != Origin::NATIVE => APART,
             _ if delta.epoch != self.epoch => 1,
             true => self.applied + 1,
             false => delta.revision,
@@ -149,12 +180,13 @@ impl Catalogue {
             }
             events.note(news);
         }
-        if delta.epoch != self.epoch {
-            self.touched.values_mut().for_each(|touched| touched.revision = first);
+        if origin == Origin::NATIVE {
+            if delta.epoch != self.epoch {
+                self.touched.values_mut().for_each(|touched| touched.revision = first);
+            }
+            self.applied = delta.revision;
+            self.epoch = delta.epoch;
         }
-        self.applied = delta.revision;
-        self.epoch = delta.epoch;
-        self.ready |= delta.whole;
         events.finish()
     }
 
@@ -179,15 +211,16 @@ impl Catalogue {
             }
         }
         let revision = self.shown_revision();
+        let layouts = &self.layouts;
         for zone in &mut self.zones {
-            zone.settle_serial(self.ready, revision);
+            zone.settle_serial(knows(layouts, zone), revision);
         }
         let snapshot = Arc::new(Snapshot {
             revision,
             epoch: self.epoch,
-            ready: self.ready,
+            ready: layouts.iter().all(|read| read.whole),
             directory: self.directory.clone(),
-            zones: self.zones.iter().map(|zone| zone.view(self.ready)).collect(),
+            zones: self.zones.iter().map(|zone| zone.view(knows(layouts, zone))).collect(),
         });
         let due = self.touched.values().map(|touched| touched.due).min();
         Compiled { snapshot, built, due, oversized }
@@ -207,7 +240,8 @@ impl Catalogue {
 
     fn touch(&mut self, key: AppKey, revision: Revision) {
         let due = self.apps.get(&key).map_or(Duration::ZERO, App::due);
-        self.touched.entry(key).or_insert(Touched { revision, due });
+        let touched = self.touched.entry(key).or_insert(Touched { revision, due });
+        touched.revision = touched.revision.min(revision);
     }
 
     /// Has an app that came or went and the one above it wait for each other: a name goes from the one to the
@@ -282,74 +316,6 @@ impl Catalogue {
         }
     }
 
-    /// Takes out what a key was, and gives the app whose last instance it was.
-    fn forget(&mut self, news: &News<Parsed>, revision: Revision) -> Option<AppKey> {
-        let was = news.was.as_ref()?;
-        match &was.parsed {
-            Parsed::Instance(registration) => {
-                let key = (registration.namespace.clone(), registration.app.clone());
-                let app = self.apps.get_mut(&key)?;
-                app.remove(&registration.id);
-                // Its loss goes with it: the key may be listed for another reason from now on.
-                if !app.listed.is_empty()
-                    && let Some(listed) = app.listed.take(&*printable(&news.key))
-                {
-                    self.directory.rejected.remove(&*listed);
-                }
-                // An app of which nothing is left stays until it is built, which takes its names away.
-                let emptied = app.instances().is_empty().then(|| key.clone());
-                self.touch(key, revision);
-                emptied
-            }
-            Parsed::Offline(mark) => {
-                let key = (mark.namespace.clone(), mark.app.clone());
-                if let Some(app) = self.apps.get_mut(&key) {
-                    match &mark.id {
-                        Some(id) => _ = app.marks.remove(id),
-                        None => app.offline = None,
-                    }
-                }
-                self.touch(key, revision);
-                None
-            }
-            Parsed::Rejected(_) => {
-                self.directory.rejected.remove(&*printable(&news.key));
-                None
-            }
-            Parsed::Departed(_) | Parsed::Bookkeeping => None,
-        }
-    }
-
-    /// Takes in what a key is, and gives the app whose first instance it is.
-    fn learn(&mut self, news: &News<Parsed>, revision: Revision) -> Option<AppKey> {
-        let now = news.now.as_ref()?;
-        match &now.parsed {
-            Parsed::Instance(registration) => {
-                let key = (registration.namespace.clone(), registration.app.clone());
-                let app = self.apps.entry(key.clone()).or_default();
-                let first = app.instances().is_empty();
-                app.insert(app::Registered::new(news, now, registration));
-                self.touch(key.clone(), revision);
-                first.then_some(key)
-            }
-            Parsed::Offline(mark) => {
-                let key = (mark.namespace.clone(), mark.app.clone());
-                let app = self.apps.entry(key.clone()).or_default();
-                match &mark.id {
-                    Some(id) => _ = app.marks.insert(id.clone(), mark.clone()),
-                    None => app.offline = Some(mark.clone()),
-                }
-                self.touch(key, revision);
-                None
-            }
-            Parsed::Rejected(reason) => {
-                self.directory.rejected.insert(printable(&news.key), reason.clone());
-                None
-            }
-            Parsed::Departed(_) | Parsed::Bookkeeping => None,
-        }
-    }
-
     /// Whether an app has instances, in answers or not.
     fn exists(&self, key: &AppKey) -> bool {
         self.pins.contains_key(key)
@@ -360,6 +326,12 @@ impl Catalogue {
     fn zone_indexes(&self, namespace: &Namespace) -> impl Iterator<Item = usize> {
         (0..self.zones.len()).filter(|at| self.zones[*at].namespace() == Some(namespace))
     }
+}
+
+/// Whether all that a zone shows has been read.
+fn knows(layouts: &[Read], zone: &ZoneState) -> bool {
+    let shown = |read: &Read| read.namespace.as_ref().is_none_or(|namespace| zone.shows(namespace));
+    layouts.iter().all(|read| read.whole || !shown(read))
 }
 
 /// A key as text, other octets escaped, for listings. Backslashes too, so that no two keys have one text.

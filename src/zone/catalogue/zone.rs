@@ -98,6 +98,12 @@ impl ZoneState {
         std::mem::replace(&mut self.statics, statics)
     }
 
+    /// Whether it shows what is registered in that namespace.
+    pub(super) fn shows(&self, namespace: &Namespace) -> bool {
+        let reverse = self.settings.reverse.as_ref();
+        self.namespace() == Some(namespace) || reverse.is_some_and(|one| one.shows(namespace))
+    }
+
     /// The zone below this one that a name belongs to.
     pub(super) fn zone_below(&self, relative: &[u8]) -> Option<&ZoneName> {
         let is_in =

@@ -1,6 +1,7 @@
 //! The catalogue against histories. `serving` tells what it serves, `serials` when a zone gets a new one,
-//! `turns` when apps are built, `property` that the way there does not matter.
+//! `turns` when apps are built, `merging` what it makes of other layouts, `property` that the way there does not matter.
 
+mod merging;
 mod property;
 mod reload;
 mod serials;
@@ -17,7 +18,7 @@ use super::*;
 use crate::layout::native::{self, Keys};
 use crate::layout::{Note, Registration};
 use crate::model::{Instance, Label, Spec};
-use crate::registry::mirror::Kept;
+use crate::registry::mirror::{Kept, News};
 use crate::registry::{Entry, LeaseId};
 use crate::zone::Zone;
 use crate::zone::block::{A_OCTETS, Addresses, SRV_TARGET};
@@ -46,14 +47,22 @@ impl History {
             zones: zones.to_vec(),
             state: BTreeMap::new(),
             revision: 1,
-            catalogue: Catalogue::new(zones, pins, &[]),
+            catalogue: catalogue(zones, pins),
         };
-        history.catalogue.apply(&Delta { revision: 1, epoch: 0, whole: true, news: Vec::new() });
+        for origin in SOURCES {
+            let empty = Delta { revision: 1, epoch: 0, whole: true, news: Vec::new() };
+            history.catalogue.apply(origin, &empty);
+        }
         history
     }
 
     fn step(&mut self, changes: &[(Bytes, Option<Parsed>)]) -> Vec<Event> {
         self.revision += 1;
+        self.step_of(Origin::NATIVE, changes)
+    }
+
+    /// A step of one of the layouts, whose watch stands where ours does.
+    fn step_of(&mut self, origin: Origin, changes: &[(Bytes, Option<Parsed>)]) -> Vec<Event> {
         let revision = self.revision;
         let news = changes.iter().map(|(key, parsed)| {
             let now =
@@ -65,7 +74,23 @@ impl History {
             News { key: key.clone(), was, now }
         });
         let delta = Delta { revision, epoch: 0, whole: false, news: news.collect() };
-        self.catalogue.apply(&delta)
+        self.catalogue.apply(origin, &delta)
+    }
+
+    /// A key of another layout, with any id.
+    fn tell(&mut self, origin: Origin, app: &str, key: &str, told: Option<Told<'_>>) -> Vec<Event> {
+        let parsed = told.map(|Told { id, body, disabled }| {
+            Parsed::Instance(Arc::new(Registration {
+                namespace: Namespace::default(),
+                app: AppName::new(app).unwrap(),
+                id: id.into(),
+                origin,
+                disabled,
+                instance: registered(body),
+            }))
+        });
+        let key = format!("{}{app}/{key}", String::from_utf8_lossy(folder(origin)));
+        self.step_of(origin, &[(key.into(), parsed)])
     }
 
     fn put(&mut self, app: &str, id: &str, body: &str) -> Vec<Event> {
@@ -103,15 +128,42 @@ impl History {
 
     /// The same state, learnt at once by a catalogue that knew nothing.
     fn learnt_at_once(&self, pins: &[Pin]) -> Arc<Snapshot> {
-        let mut catalogue = Catalogue::new(&self.zones, pins, &[]);
-        let news = self.state.iter().map(|(key, kept)| News {
-            key: key.clone(),
-            was: None,
-            now: Some(kept.clone()),
-        });
-        let delta = Delta { revision: self.revision, epoch: 0, whole: true, news: news.collect() };
-        catalogue.apply(&delta);
+        let mut catalogue = catalogue(&self.zones, pins);
+        for origin in SOURCES {
+            let own = self.state.iter().filter(|(key, _)| key.starts_with(folder(origin)));
+            let news = own.map(|(key, kept)| News {
+                key: key.clone(),
+                was: None,
+                now: Some(kept.clone()),
+            });
+            let (revision, news) = (self.revision, news.collect());
+            catalogue.apply(origin, &Delta { revision, epoch: 0, whole: true, news });
+        }
         compile(&mut catalogue)
+    }
+}
+
+/// What a key of another layout says.
+#[derive(Clone, Copy)]
+struct Told<'a> {
+    id: &'a str,
+    body: &'a str,
+    disabled: bool,
+}
+
+/// Our own layout and two others.
+const SOURCES: [Origin; 3] = [Origin::NATIVE, Origin(1), Origin(2)];
+
+fn catalogue(zones: &[ZoneSettings], pins: &[Pin]) -> Catalogue {
+    Catalogue::new(zones, pins, &[]).with_layouts([Namespace::default(), Namespace::default()])
+}
+
+/// Where a layout has its keys.
+fn folder(origin: Origin) -> &'static [u8] {
+    match origin {
+        Origin::NATIVE => b"/r/",
+        Origin(1) => b"/one/",
+        _ => b"/two/",
     }
 }
 
@@ -149,6 +201,7 @@ fn instance(keys: &Keys, app: &str, id: &str, body: &str) -> (Bytes, Parsed) {
         namespace: Namespace::default(),
         app,
         id: id.into(),
+        origin: Origin::NATIVE,
         disabled: false,
         instance: registered(body),
     };

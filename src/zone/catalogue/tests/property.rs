@@ -50,6 +50,8 @@ const FILES: [&str; 7] = [
 enum Op {
     Put(usize, usize, usize),
     Delete(usize, usize),
+    /// Of another layout: its number, app, key, and what it says: id, body, disabled.
+    Tell(usize, usize, usize, Option<(usize, usize, bool)>),
     Mark(usize, Option<usize>, bool),
     Bad(usize, bool),
     File(usize),
@@ -62,6 +64,8 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => (0..APPS.len(), 0..IDS.len(), 0..BODIES.len()).prop_map(|(a, i, b)| Op::Put(a, i, b)),
         4 => (0..APPS.len(), 0..IDS.len()).prop_map(|(a, i)| Op::Delete(a, i)),
+        6 => (1..SOURCES.len(), 0..2_usize, 0..4_usize, proptest::option::of((0..IDS.len(), 0..BODIES.len(), proptest::bool::weighted(0.2))))
+            .prop_map(|(origin, app, key, told)| Op::Tell(origin, app, key, told)),
         1 => (0..APPS.len(), proptest::option::of(0..3_usize), any::<bool>()).prop_map(|(a, i, on)| Op::Mark(a, i, on)),
         1 => (0..3_usize, any::<bool>()).prop_map(|(i, there)| Op::Bad(i, there)),
         1 => (0..FILES.len()).prop_map(Op::File),
@@ -74,6 +78,11 @@ fn run(history: &mut History, op: &Op) {
     match op {
         Op::Put(app, id, body) => _ = history.put(APPS[*app], IDS[*id], BODIES[*body]),
         Op::Delete(app, id) => _ = history.delete(APPS[*app], IDS[*id]),
+        Op::Tell(origin, app, key, told) => {
+            let told =
+                told.map(|(id, body, disabled)| Told { id: IDS[id], body: BODIES[body], disabled });
+            history.tell(SOURCES[*origin], APPS[*app], &format!("key-{key}"), told);
+        }
         Op::Mark(app, id, offline) => _ = history.mark(APPS[*app], id.map(|id| IDS[id]), *offline),
         Op::Bad(which, there) => {
             let key = Bytes::from(format!("/r/bad/{which}"));

@@ -54,7 +54,10 @@ fn a_saved_serial_survives_a_restart_without_a_change() {
             .iter()
             .map(|(key, kept)| News { key: key.clone(), was: None, now: Some(kept.clone()) })
             .collect();
-        catalogue.apply(&Delta { revision: history.revision, epoch: 0, whole: true, news });
+        catalogue.apply(
+            Origin::NATIVE,
+            &Delta { revision: history.revision, epoch: 0, whole: true, news },
+        );
         compile(&mut catalogue).zones[0].serial
     };
     assert_eq!(restart(&history, &saved), serial);
@@ -66,7 +69,8 @@ fn a_saved_serial_survives_a_restart_without_a_change() {
 fn another_time_to_live_is_another_serial_and_another_order_of_lines_is_not() {
     let serial = |settings: &ZoneSettings, saved: &[SavedSerial]| {
         let mut catalogue = Catalogue::new(std::slice::from_ref(settings), &[], saved);
-        catalogue.apply(&Delta { revision: 1, epoch: 0, whole: true, news: Vec::new() });
+        catalogue
+            .apply(Origin::NATIVE, &Delta { revision: 1, epoch: 0, whole: true, news: Vec::new() });
         (compile(&mut catalogue).zones[0].serial, catalogue.serials())
     };
     let file = |text: &str| {

@@ -49,8 +49,11 @@ fn an_app_takes_the_name_of_an_instance_which_keeps_a_derived_one() {
     let snapshot = history.snapshot();
     let zone = &snapshot.zones[0];
     assert_eq!(a(zone, "b.greeter"), ["10.0.0.2"]);
-    let view =
-        snapshot.directory.instance(&Namespace::default(), &AppName::new("greeter").unwrap(), "b");
+    let view = snapshot.directory.instance(
+        &Namespace::default(),
+        &AppName::new("greeter").unwrap(),
+        &Label::new("b").unwrap(),
+    );
     let label = view.unwrap().label.clone().unwrap();
     assert!(label.as_str().starts_with("b-"), "{label}");
     assert_eq!(a(zone, &format!("{label}.greeter")), ["10.0.0.1"]);
@@ -165,7 +168,8 @@ fn nothing_is_known_before_the_first_view() {
     assert!(!snapshot.ready);
     assert!(matches!(zone.find(&wire("x")), Found::Unknown));
     assert!(matches!(zone.find(&[]), Found::Static(_)), "the apex is known");
-    catalogue.apply(&Delta { revision: 1, epoch: 0, whole: true, news: Vec::new() });
+    catalogue
+        .apply(Origin::NATIVE, &Delta { revision: 1, epoch: 0, whole: true, news: Vec::new() });
     assert!(matches!(compile(&mut catalogue).zones[0].find(&wire("x")), Found::Missing));
 }
 

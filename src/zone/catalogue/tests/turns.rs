@@ -96,7 +96,7 @@ fn a_view_read_anew_shows_no_revision_before_what_it_brings_is_built() {
         let (key, parsed) = instance(&history.keys, "x", id, BODY);
         let now = Some(Kept { revision: 4, lease: None, parsed });
         let news = vec![News { key, was: None, now }];
-        history.catalogue.apply(&Delta { revision, epoch, whole: true, news });
+        history.catalogue.apply(Origin::NATIVE, &Delta { revision, epoch, whole: true, news });
     };
     whole(&mut history, 9, 0, "j");
     let waiting = history.catalogue.compile(&|| clock.look());

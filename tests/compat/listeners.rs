@@ -1,0 +1,109 @@
+//! What all listeners have in common: where they are, who is let in, and what keeps a server from starting.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::http::Http;
+use crate::support::server::{Home, Server};
+use crate::support::soon;
+
+/// Where a listener is.
+pub(crate) fn address(server: &Server, listener: &str) -> SocketAddr {
+    let address = server.listening("compat")[listener].clone();
+    serde_json::from_value(address).unwrap_or_else(|why| panic!("no {listener} listener: {why}"))
+}
+
+#[tokio::test]
+async fn a_listener_is_there_only_where_it_is_configured() {
+    let none = Home::new().start(&[]).await;
+    assert_eq!(none.listening("compat"), &serde_json::json!({}));
+    let home = Home::with_config(
+        "[compat.haunt]\nlisten = \"127.0.0.1:0\"\n[compat.tars]\nlisten = \"127.0.0.1:0\"",
+    );
+    let server = home.start(&[]).await;
+    let listed = server.listening("compat").as_object().unwrap();
+    assert_eq!(listed.keys().collect::<Vec<_>>(), ["haunt", "tars"]);
+    for listener in ["haunt", "tars"] {
+        let address = address(&server, listener);
+        assert!(address.port() != 0 && address.ip().is_loopback());
+        TcpStream::connect(address).await.unwrap();
+    }
+    assert_eq!(server.stop().await, 0);
+}
+
+#[tokio::test]
+async fn strangers_are_not_let_in_by_oversight() {
+    let open = "[compat.haunt]\nlisten = \"0.0.0.0:0\"\n";
+    let refused = Home::with_config(open).refuse(&[]).await;
+    assert_eq!(refused.code, 1, "{refused:?}");
+    let why = "rollcall.toml:3: compat.haunt.listen: 0.0.0.0:0 is beyond loopback, and these calls know no tokens";
+    assert!(refused.said.contains(why), "{refused:?}");
+    // What is allowed is allowed besides loopback.
+    let server = Home::with_config(&format!("{open}allow = [\"10.0.0.0/8\"]")).start(&[]).await;
+    let port = address(&server, "haunt").port();
+    let mut http = Http::connect(([127, 0, 0, 1], port).into()).await.unwrap();
+    assert_eq!(http.send("GET", "/", None).await.unwrap().status, 404);
+}
+
+#[tokio::test]
+async fn pages_in_browsers_are_sent_away() {
+    let home = Home::with_config("[compat.haunt]\nlisten = \"127.0.0.1:0\"");
+    let server = home.start(&[]).await;
+    let address = address(&server, "haunt");
+    for header in ["Origin: https://example.org", "Sec-Fetch-Site: cross-site"] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!(
+            "POST /register HTTP/1.1\r\nhost: {address}\r\n{header}\r\nconnection: close\r\n\
+             content-type: text/plain\r\ncontent-length: 2\r\n\r\n{{}}"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut reply = String::new();
+        soon("a refusal", stream.read_to_string(&mut reply)).await.unwrap();
+        assert!(reply.starts_with("HTTP/1.1 403 "), "{header}: {reply}");
+    }
+}
+
+#[tokio::test]
+async fn what_can_never_work_is_said_before_anything_runs() {
+    for (config, why) in [
+        ("[compat.haunt]\nlisten = \"127.0.0.1\"", "compat.haunt.listen: must be an IP address"),
+        (
+            "[compat.haunt]\nport = 1",
+            "compat.haunt.port: there is no such setting, did you mean 'listen'?",
+        ),
+        ("[compat.hunt]", "compat.hunt: there is no such setting, did you mean 'haunt'?"),
+        ("[compat.consul]\nallow = [\"x\"]", "compat.consul.allow[0]: is no network"),
+        (
+            "[compat.haunt]\nnamespace = \"other\"",
+            "compat.haunt.namespace: no zone here serves namespace other: add a [[zone]]",
+        ),
+        (
+            "[[zone]]\nname = \"svc.\"\nnamespace = \"other\"\n[compat.consul]",
+            "compat.consul.namespace: no zone here serves namespace default",
+        ),
+        (
+            "[compat.haunt]\nlisten = \"127.0.0.1:7\"\n[compat.tars]\nlisten = \"127.0.0.1:7\"",
+            "compat.tars.listen: is compat.haunt.listen too: both want 127.0.0.1:7 over TCP",
+        ),
+        ("[compat.tars]\ntimeout = \"1s\"", "compat.tars.timeout: must be 2s to 50m"),
+        (
+            "[[compat.tars.adapter]]\nobject = \"A.B.C\"\nendpoints = \"tcp -h * -p 1\"",
+            "compat.tars.adapter[0].endpoints: -h * stands for every address",
+        ),
+        (
+            "[[compat.tars.adapter]]\nobject = \"A.B\"",
+            "compat.tars.adapter[0].endpoints: is missing, for example: endpoints = \"tcp",
+        ),
+        (
+            "[[compat.tars.adapter]]\nobject = \"A.B.C\"\nendpoints = \"tcp -h 10.0.0.1 -p 1\"\n\
+             [[compat.tars.adapter]]\nobject = \"A.B.C\"\nendpoints = \"tcp -h 10.0.0.2 -p 1\"",
+            "compat.tars.adapter[1].object: adapter A.B.CAdapter is declared twice",
+        ),
+    ] {
+        let refused = Home::with_config(config).refuse(&[]).await;
+        assert_eq!(refused.code, 1, "{refused:?}");
+        assert!(refused.said.contains(why), "{config}: {}", refused.said);
+    }
+}
