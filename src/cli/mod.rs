@@ -13,6 +13,7 @@ mod config;
 mod deregister;
 mod docker;
 mod error;
+mod export;
 mod heartbeat;
 mod here;
 mod hosts;
@@ -83,6 +84,7 @@ enum Command {
     Online(mark::OnlineArgs),
     Query(query::Args),
     Import(import::Args),
+    Export(export::Args),
     Check(check::Args),
     Config(config::Args),
     Completions(completions::Args),
@@ -120,6 +122,7 @@ fn act(command: Command) -> Outcome {
         Command::Online(args) => wait_for(mark::online(args)),
         Command::Query(args) => wait_for(query::query(args)),
         Command::Import(args) => wait_for(import::import(args)),
+        Command::Export(args) => wait_for(export::export(args)),
         Command::Check(args) => check::check(&args),
         Command::Config(args) => config::config(&args),
         Command::Completions(args) => completions::completions(&args),

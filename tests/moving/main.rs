@@ -4,6 +4,7 @@
 
 mod docker;
 mod engine;
+mod export;
 mod import;
 #[path = "../support/mod.rs"]
 mod support;
