@@ -234,7 +234,7 @@ impl FromStr for Source {
             };
         }
         let system: System = kind.parse().map_err(|why| format!("KIND {why}, or embedded"))?;
-        let prefix = Some(rest).filter(|rest| !rest.is_empty()).or(system.prefix_default());
+        let prefix = Some(rest).filter(|rest| !rest.is_empty()).or_else(|| system.prefix_default());
         Ok(Self::Foreign(system, system.whole_prefix(prefix.ok_or(form)?)))
     }
 }

@@ -20,7 +20,7 @@ use self::names::Question;
 use super::client::{Client, ServerArgs, Target};
 use super::error::{DONE, Error, Outcome, REFUSED};
 use super::ls::{field, pages, read};
-use super::replies::{App, AppRow, RejectedRow};
+use super::replies::{App, AppRow, Instance, RejectedRow};
 use super::{output, query, zoneform};
 
 /// How often all is read, if it changes meanwhile.
@@ -132,16 +132,14 @@ impl Registered {
     fn tell_left_out(&self) -> Result<(), Error> {
         for (name, shown) in &self.apps {
             let app: App = read(shown.clone())?;
-            let whole = app.offline.map(|note| note.to_string());
-            for instance in app.instances {
-                // An app that is taken out says so once, each instance of its own accord.
-                if !matches!(&*instance.state, "online" | "") {
-                    let state = &instance.state;
-                    let why = Some(instance.reason).filter(|why| !why.is_empty()).or(whole.clone());
-                    let why = why.filter(|why| !why.is_empty());
-                    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-                    output::note(&format!("left out: {name} {}: {state}{why}", instance.id));
+            let whole = app.offline.map(|note| note.to_string()).unwrap_or_default();
+            for Instance { id, state, reason, .. } in &app.instances {
+                if state == "online" {
+                    continue;
                 }
+                let why = if reason.is_empty() { &whole } else { reason };
+                let gap = if why.is_empty() { "" } else { ": " };
+                output::note(&format!("left out: {name} {id}: {state}{gap}{why}"));
             }
         }
         let rejected: Vec<RejectedRow> = read(self.rejected.clone())?;

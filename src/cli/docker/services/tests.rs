@@ -177,7 +177,7 @@ fn everything_else_that_is_said_is_meta_data() {
 fn the_protocol_is_the_one_that_is_given_or_the_apps_name() {
     let protocol = |env: &[&str]| {
         let told = told(&rules(), &one_port(env));
-        told[0].split(' ').find(|word| word.starts_with('_')).map_or(told[0].clone(), str::to_owned)
+        told[0].split(' ').find(|word| word.starts_with('_')).unwrap_or(&told[0]).to_owned()
     };
     assert_eq!(protocol(&["SERVICE_PROTOCOL=gRPC"]), "_grpc._tcp:8080");
     assert_eq!(protocol(&["SERVICE_PROTOCOL=grpc", "SERVICE_80_PROTOCOL=http"]), "_http._tcp:8080");
