@@ -32,11 +32,14 @@ macro_rules! targets {
 targets! {
     body: "../fuzz/targets/body.rs",
     forward: "../fuzz/targets/forward.rs",
+    foreign: "../fuzz/targets/foreign.rs",
+    haunt: "../fuzz/targets/haunt.rs",
     layout: "../fuzz/targets/layout.rs",
     query: "../fuzz/targets/query.rs",
     tags: "../fuzz/targets/tags.rs",
     tars: "../fuzz/targets/tars.rs",
     tcp: "../fuzz/targets/tcp.rs",
+    v2_keys: "../fuzz/targets/v2_keys.rs",
     zonefile: "../fuzz/targets/zonefile.rs",
 }
 

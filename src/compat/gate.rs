@@ -25,7 +25,7 @@ use crate::supervise::panic_message;
 /// How long a head may take, and then a body.
 pub(super) const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest body: Zan lists all methods of all services in one.
-const BODY_OCTETS_MAX: usize = 1024 * 1024;
+const BODY_OCTETS_MAX: usize = 512 * 1024;
 /// What browsers add to what a page makes them send, in all that are newer than 2023.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 

@@ -76,9 +76,9 @@ fn tars(section: Section<'_>, zones: &[ZoneSettings]) -> Tars {
     let mut tars = Tars::default();
     listen(&section, &mut tars.at);
     namespace(&section, &mut tars.at, zones);
-    // A lease of a registry has 2 s to an hour, and lasts a sixth longer than what it is for.
+    // A lease of a registry has 2 s to an hour, and lasts a fifth longer than what it is for.
     if let Some(secs) =
-        section.get("timeout", whole_secs(Duration::from_secs(2)..=Duration::from_secs(3_000)))
+        section.get("timeout", whole_secs(Duration::from_secs(2)..=Duration::from_secs(2_400)))
     {
         tars.timeout = Duration::from_secs(secs.into());
     }
@@ -114,6 +114,10 @@ fn adapter(section: &Section<'_>, adapters: &mut Vec<Adapter>) {
                     "is _{protocol} of {app} in DNS, as an object declared before is: rename one"
                 );
                 section.report("object", rule);
+            } else if let Some(id) = adapters.iter().find_map(|other| adapter.same_place(other)) {
+                let app = &adapter.app;
+                let rule = format!("give instance {id} of {app}, which an adapter before is");
+                section.report("endpoints", rule);
             }
             adapters.push(adapter);
         }

@@ -7,11 +7,13 @@
 
 pub mod foreign;
 pub mod native;
+mod plain;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::plain::{FullName, PlainRecord};
 use crate::model::{AppName, Instance, Label, Namespace, RawId};
 use crate::registry::Origin;
 
@@ -20,6 +22,8 @@ use crate::registry::Origin;
 pub enum Parsed {
     /// An instance is registered.
     Instance(Arc<Registration>),
+    /// A record under a name of its own.
+    Plain(Arc<PlainRecord>),
     /// An operator took an instance, or a whole app, out of answers.
     Offline(Arc<OfflineMark>),
     /// An instance was deregistered: its key goes in the same revision.

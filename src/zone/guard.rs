@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::contents::Contents;
-use super::settings::{ZoneName, ZoneSettings};
+use super::settings::{Names, ZoneName, ZoneSettings};
 use super::statics::Statics;
 use super::wire;
 use crate::model::{AppName, Label, Namespace};
@@ -21,6 +21,7 @@ pub struct Guard {
 struct Guarded {
     zone: ZoneName,
     namespace: Option<Namespace>,
+    names: Names,
     statics: ArcSwap<Statics>,
 }
 
@@ -47,6 +48,7 @@ impl Guard {
         let guarded = zones.iter().map(|zone| Guarded {
             zone: zone.name.clone(),
             namespace: zone.namespace.clone(),
+            names: zone.names.clone(),
             statics: ArcSwap::from_pointee(Statics::new(zone)),
         });
         Self { zones: guarded.collect() }
@@ -69,11 +71,11 @@ impl Guard {
         app: &AppName,
         id: Option<&Label>,
     ) -> Result<(), Refusal> {
-        let name = wire::relative(app);
         let refusal = |name: String, place: &str| Refusal::Static { name, place: place.to_owned() };
         let mut served = false;
         for zone in self.zones.iter().filter(|zone| zone.namespace.as_ref() == Some(namespace)) {
             served = true;
+            let name = zone.names.relative(app);
             let statics = zone.statics.load();
             if let Some(place) = statics.place(&name) {
                 return Err(refusal(app.to_string(), place));

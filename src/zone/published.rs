@@ -18,6 +18,8 @@ pub struct Published {
     current: ArcSwap<Snapshot>,
     stale: AtomicBool,
     position: watch::Sender<Position>,
+    /// Counts what was published: a layout of another system changes answers at a revision of its own.
+    edition: watch::Sender<u64>,
 }
 
 /// Where the answers stand in the registry's history.
@@ -44,6 +46,7 @@ impl Published {
             current: ArcSwap::new(first),
             stale: AtomicBool::new(false),
             position: watch::Sender::new(position),
+            edition: watch::Sender::new(0),
         }
     }
 
@@ -64,6 +67,7 @@ impl Published {
         let position = Position::of(&next);
         let old = self.current.swap(next);
         self.position.send_replace(position);
+        self.edition.send_modify(|edition| *edition += 1);
         old
     }
 
@@ -95,6 +99,17 @@ impl Published {
             |now: &Position| now.revision >= revision && (!broken || now.epoch > before.epoch);
         // The sender lives as long as `self`.
         let _ = self.position.subscribe().wait_for(shows).await;
+    }
+
+    /// How many snapshots came after the first. Asked before a snapshot is loaded, it is of that one or an earlier.
+    #[must_use]
+    pub fn edition(&self) -> u64 {
+        *self.edition.borrow()
+    }
+
+    /// Waits until another snapshot than that of the edition is published. The caller bounds the wait in time.
+    pub async fn changed(&self, seen: u64) {
+        let _ = self.edition.subscribe().wait_for(|edition| *edition != seen).await;
     }
 }
 

@@ -257,7 +257,7 @@ impl Pointers {
             self.nodes.remove(number);
         } else {
             let set = RrSet { rtype: TYPE_PTR, ttl_secs, data };
-            self.nodes.put(number, StaticNode::of(set));
+            self.nodes.put(number, StaticNode::registered(vec![set], String::new()));
         }
         (digest, octets)
     }

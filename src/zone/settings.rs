@@ -6,7 +6,9 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::consul::{Consul, SERVICE};
 use super::reverse::Network;
+use super::wire;
 use crate::model::{AppName, NameError, Namespace, Protocol, Transport};
 
 /// Time to live of records, in seconds: forwarders hold a removed address that long.
@@ -79,7 +81,7 @@ impl ZoneName {
         // The octets agree; it is the same name only if a label begins there: a length octet inside
         // a label can look like any character.
         let mut rest = relative;
-        while let Some((_, behind)) = super::wire::split(rest) {
+        while let Some((_, behind)) = wire::split(rest) {
             rest = behind;
         }
         rest.is_empty().then_some(relative)
@@ -151,8 +153,53 @@ pub struct ZoneSettings {
     pub negative_ttl_secs: u32,
     /// SRV weights are multiplied by this (256 for HAProxy, which divides by it) and cut at 65535.
     pub srv_weight_scale: u16,
+    /// How names tell apps and their parts.
+    pub names: Names,
     /// What it shows if it is a reverse zone; it serves no namespace then.
     pub reverse: Option<Reverse>,
+}
+
+/// How a zone's names tell apps and their parts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Names {
+    /// Our own way: `app`, `tag.app`, `_protocol._transport.app`.
+    #[default]
+    Rollcall,
+    /// Consul's: `app.service`, `tag.app.service`, `_app._tcp.service`. Below `app.service` ours hold as well.
+    Consul(Consul),
+}
+
+impl Names {
+    /// Longest name of a zone with such names, as [`ZONE_OCTETS_MAX`]: what stands behind an app's takes its place.
+    #[must_use]
+    pub fn zone_octets_max(&self) -> usize {
+        match self {
+            Self::Rollcall => ZONE_OCTETS_MAX,
+            Self::Consul(_) => ZONE_OCTETS_MAX - SERVICE.len(),
+        }
+    }
+
+    /// An app's name, relative to its zone.
+    pub(super) fn relative(&self, app: &AppName) -> Box<[u8]> {
+        let own = wire::relative(app);
+        match self {
+            Self::Rollcall => own,
+            Self::Consul(_) => [&own, SERVICE].concat().into(),
+        }
+    }
+
+    /// The app that has a relative name, if that is a name that an app may have.
+    pub(super) fn app(&self, relative: &[u8]) -> Option<AppName> {
+        match self {
+            Self::Rollcall => wire::app(relative),
+            Self::Consul(_) => wire::app(relative.strip_suffix(SERVICE)?),
+        }
+    }
+
+    /// Whether SRV records stand at the names of tags too.
+    pub(super) fn tags_have_srv(&self) -> bool {
+        matches!(self, Self::Consul(_))
+    }
 }
 
 /// What a reverse zone shows.
@@ -202,6 +249,7 @@ impl Default for ZoneSettings {
             ttl_secs: TTL_SECS_DEFAULT,
             negative_ttl_secs: NEGATIVE_TTL_SECS_DEFAULT,
             srv_weight_scale: 1,
+            names: Names::default(),
             reverse: None,
         }
     }

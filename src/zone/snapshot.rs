@@ -9,10 +9,12 @@
 use std::sync::Arc;
 
 use super::block::Node;
+use super::consul::{Consul, Meant, Room};
 use super::directory::Directory;
 use super::index::{Index, Walk};
+use super::plain::Plain;
 use super::reverse::Pointers;
-use super::settings::ZoneName;
+use super::settings::{Names, ZoneName};
 use super::statics::{StaticNode, Statics};
 use super::wire;
 use crate::registry::Revision;
@@ -43,6 +45,12 @@ pub struct Zone {
     pub(super) apps: Index,
     /// The names of addresses, if it is a reverse zone; it has no apps then.
     pub(super) pointers: Option<Pointers>,
+    /// Plain records, if it has any.
+    pub(super) plain: Option<Plain>,
+    /// How its names tell apps.
+    pub(super) names: Names,
+    /// It has our own names, and apps are all that is registered in it, as in most zones.
+    pub(super) only_apps: bool,
     /// How many apps there are.
     pub(super) app_count: usize,
     /// A bit for each number of labels that an app has: names of other lengths need not be looked for.
@@ -59,7 +67,7 @@ pub struct Zone {
 /// What a zone has under a name.
 #[derive(Debug, Clone, Copy)]
 pub enum Found<'a> {
-    /// Static records, possibly none of them, or what an address points to.
+    /// Static records, possibly none of them, plain records of a layout, or what an address points to.
     Static(&'a StaticNode),
     /// An app's name.
     App(Node<'a>),
@@ -117,7 +125,8 @@ impl Zone {
     pub fn find(&self, relative: &[u8]) -> Found<'_> {
         let fixed = self.statics.find(relative);
         if let Some(node) = fixed.filter(|node| !node.sets.is_empty()) {
-            return Found::Static(node);
+            let apex = self.plain.as_ref().filter(|_| relative.is_empty()).and_then(Plain::apex);
+            return Found::Static(apex.filter(|_| self.ready).unwrap_or(node));
         }
         if !self.ready {
             return Found::Unknown;
@@ -171,10 +180,30 @@ impl Zone {
     }
 
     /// What a name has of what is registered.
+    #[inline]
     fn registered(&self, relative: &[u8]) -> Option<Found<'_>> {
-        match &self.pointers {
-            None => self.find_app(relative),
-            Some(pointers) => pointers.find(relative),
+        if self.only_apps { self.find_app(relative) } else { self.find_any(relative) }
+    }
+
+    /// Plain records come before apps, and before what addresses point to.
+    fn find_any(&self, relative: &[u8]) -> Option<Found<'_>> {
+        let plain = self.plain.as_ref().and_then(|plain| plain.find(relative));
+        if let Some(node) = plain.filter(|node| !node.sets.is_empty()) {
+            return Some(Found::Static(node));
+        }
+        let found = match (&self.pointers, &self.names) {
+            (Some(pointers), _) => pointers.find(relative),
+            (None, Names::Rollcall) => self.find_app(relative),
+            (None, Names::Consul(consul)) => self.find_consul(consul, relative),
+        };
+        found.or(plain.map(|_| Found::Between))
+    }
+
+    fn find_consul(&self, consul: &Consul, relative: &[u8]) -> Option<Found<'_>> {
+        match consul.read(relative, &mut Room::new()) {
+            Meant::Name(name) => self.find_app(name),
+            Meant::Between => Some(Found::Between),
+            Meant::Nothing => None,
         }
     }
 

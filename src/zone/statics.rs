@@ -45,16 +45,18 @@ pub struct Statics {
 }
 
 /// A name with static records, or one on the way to it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StaticNode {
     /// Its RRsets; none: the name merely exists (an empty non-terminal).
     pub sets: Vec<RrSet>,
-    /// Where its first record stands, for messages: `svc.zone:12`.
+    /// Where its first record stands, for messages: `svc.zone:12`, or its key.
     place: String,
+    /// It comes from what is registered, and not from a zone file.
+    registered: bool,
 }
 
 /// Records of one name and type.
-#[derive(Debug, Clone, Hash)]
+#[derive(Debug, Clone, Hash, PartialEq, Eq)]
 pub struct RrSet {
     /// Type number.
     pub rtype: u16,
@@ -159,7 +161,7 @@ impl Statics {
 
     /// Where a name has static records; none where it has none of its own.
     pub(super) fn place(&self, relative: &[u8]) -> Option<&str> {
-        self.names.get(relative).filter(|node| !node.sets.is_empty()).map(|node| &*node.place)
+        self.names.get(relative).and_then(StaticNode::place)
     }
 
     /// Makes the names on the way to that one exist: a zone of its own begins there.
@@ -181,7 +183,7 @@ impl Statics {
         let mut all: Vec<_> = self
             .names
             .iter()
-            .map(|(name, StaticNode { sets, place })| {
+            .map(|(name, StaticNode { sets, place, .. })| {
                 let mut sets: Vec<_> = sets.iter().map(|set| format!("{set:?}")).collect();
                 sets.sort();
                 format!("{} {place} {sets:?}", name.escape_ascii())
@@ -225,9 +227,20 @@ impl Statics {
 }
 
 impl StaticNode {
-    /// A name with that set alone, which stands in no file.
-    pub(super) fn of(set: RrSet) -> Self {
-        Self { sets: vec![set], place: String::new() }
+    /// A name with those sets, which stand in no file; `place` says where else.
+    pub(super) fn registered(sets: Vec<RrSet>, place: String) -> Self {
+        Self { sets, place, registered: true }
+    }
+
+    /// Whether its records come from what is registered.
+    #[must_use]
+    pub fn is_registered(&self) -> bool {
+        self.registered
+    }
+
+    /// Where its first record stands; none where it has none.
+    pub(super) fn place(&self) -> Option<&str> {
+        (!self.sets.is_empty()).then_some(&self.place)
     }
 
     /// Its records of one type.

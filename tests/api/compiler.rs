@@ -155,7 +155,7 @@ pub(crate) fn directory(keys: &Keys, entries: &[Entry]) -> Directory {
                 let key = String::from_utf8_lossy(&entry.key);
                 directory.reject(key.into(), reason);
             }
-            Parsed::Departed(_) | Parsed::Bookkeeping => {}
+            Parsed::Plain(_) | Parsed::Departed(_) | Parsed::Bookkeeping => {}
         }
     }
     for key in marks.keys() {

@@ -87,7 +87,7 @@ async fn what_can_never_work_is_said_before_anything_runs() {
             "[compat.haunt]\nlisten = \"127.0.0.1:7\"\n[compat.tars]\nlisten = \"127.0.0.1:7\"",
             "compat.tars.listen: is compat.haunt.listen too: both want 127.0.0.1:7 over TCP",
         ),
-        ("[compat.tars]\ntimeout = \"1s\"", "compat.tars.timeout: must be 2s to 50m"),
+        ("[compat.tars]\ntimeout = \"1s\"", "compat.tars.timeout: must be 2s to 40m"),
         (
             "[[compat.tars.adapter]]\nobject = \"A.B.C\"\nendpoints = \"tcp -h * -p 1\"",
             "compat.tars.adapter[0].endpoints: -h * stands for every address",

@@ -4,4 +4,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod consul;
+mod etcd_v2;
+mod haunt;
 mod listeners;
+mod tars;

@@ -1,6 +1,7 @@
 //! What other systems' clients write into a real etcd, and what a real server then answers. The files under `golden/` have
 //! the keys and values, made by hand after each system's sources.
 
+mod clients;
 mod golden;
 #[path = "../support/mod.rs"]
 mod support;

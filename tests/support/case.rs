@@ -7,11 +7,13 @@
 //! cookies e5e973e5a6b2a43f48e7dc849e37bfcf     the secret that server cookies are made with; none: no cookies
 //! forwards                                     names of others are looked up for everyone
 //! zone svc. default ttl=5 negative=1 scale=1   as configured; none: `svc.` serving `default`; `-`: no namespace
+//! zone consul. default names=consul datacenter=dc1        answered as Consul's
 //! file svc.                                    the zone's file, indented, until the next line that is not
 //!   @ 60 IN SOA ns hostmaster 1 2 3 4 5
 //! reverse 10.9.0.0/16 default                  a reverse zone; without namespaces: of all
 //! instance greeter/a {"address":"10.0.0.1","port":9000}
 //! instance staging:big/i-{1..40} {"address":"10.0.1.{}","port":9000}      forty of them
+//! record local/skydns/web/a-{1..2} {"host":"10.0.0.{}","port":80}        below /skydns/, as SkyDNS has it
 //! offline greeter/a                            an operator's mark; `offline greeter` marks the whole app
 //! pin greeter 127.0.0.1:9000
 //!
@@ -40,11 +42,12 @@ use std::sync::Arc;
 
 use rollcall::dns::Policy;
 use rollcall::dns::answer::cookie::Secrets;
-use rollcall::layout::{Note, OfflineMark, Registration};
+use rollcall::layout::foreign::{Foreign, System};
+use rollcall::layout::{Note, OfflineMark, Parsed, Registration};
 use rollcall::model::{AppName, Label, Namespace, Nets, Protocol, Spec, Transport, net};
-use rollcall::registry::Origin;
+use rollcall::registry::{Entry, Origin};
 use rollcall::zone::zonefile::ZoneFile;
-use rollcall::zone::{Network, Pin, ZoneName, ZoneSettings};
+use rollcall::zone::{Consul, Names, Network, Pin, ZoneName, ZoneSettings};
 
 use crate::wire::{Query, unhex};
 
@@ -53,6 +56,8 @@ pub(crate) struct Case {
     pub(crate) title: String,
     pub(crate) zones: Vec<ZoneSettings>,
     pub(crate) registrations: Vec<Registration>,
+    /// Plain records with their keys.
+    pub(crate) records: Vec<(String, Parsed)>,
     pub(crate) marks: Vec<OfflineMark>,
     pub(crate) pins: Vec<Pin>,
     pub(crate) ready: bool,
@@ -132,6 +137,7 @@ impl Case {
             title: String::new(),
             zones: Vec::new(),
             registrations: Vec::new(),
+            records: Vec::new(),
             marks: Vec::new(),
             pins: Vec::new(),
             ready: true,
@@ -180,6 +186,7 @@ impl Case {
             "reverse" => self.zones.push(reverse(rest)?),
             "file" => self.file(rest, body)?,
             "instance" => self.instance(rest)?,
+            "record" => self.record(rest)?,
             "offline" => self.offline(rest)?,
             "pin" => self.pins.push(pin(rest)?),
             "ask" => self.asks.push(ask(rest, body, at)?),
@@ -228,6 +235,24 @@ impl Case {
         Ok(())
     }
 
+    fn record(&mut self, rest: &str) -> Result<(), String> {
+        let (path, json) = rest.split_once(' ').ok_or("no value")?;
+        let (prefix, namespace) = ("/skydns/", Namespace::default());
+        let layout =
+            Foreign { origin: Origin(1), system: System::Skydns, prefix: prefix.into(), namespace };
+        for (path, number) in spread(path) {
+            let key = format!("{prefix}{path}");
+            let value = json.replace("{}", &number);
+            let entry =
+                Entry { key: key.clone().into(), value: value.into(), revision: 1, lease: None };
+            match layout.parse(&entry) {
+                plain @ Parsed::Plain(_) => self.records.push((key, plain)),
+                other => return Err(format!("no record: {other:?}")),
+            }
+        }
+        Ok(())
+    }
+
     fn offline(&mut self, rest: &str) -> Result<(), String> {
         let (namespace, name) = namespaced(rest);
         let (app, id) = name.split_once('/').map_or((name, None), |(app, id)| (app, Some(id)));
@@ -271,11 +296,18 @@ fn zone(text: &str) -> Result<ZoneSettings, String> {
     let mut zone = ZoneSettings { name, namespace, ..ZoneSettings::default() };
     for word in words {
         let (key, value) = word.split_once('=').ok_or("not key=value")?;
-        let number: u32 = value.parse().map_err(|_| "not a number")?;
-        match key {
-            "ttl" => zone.ttl_secs = number,
-            "negative" => zone.negative_ttl_secs = number,
-            "scale" => zone.srv_weight_scale = number.try_into().map_err(|_| "too large")?,
+        let number = || value.parse::<u32>().map_err(|_| "not a number");
+        match (key, value) {
+            ("ttl", _) => zone.ttl_secs = number()?,
+            ("negative", _) => zone.negative_ttl_secs = number()?,
+            ("scale", _) => {
+                zone.srv_weight_scale = number()?.try_into().map_err(|_| "too large")?;
+            }
+            ("names", "consul") => zone.names = Names::Consul(Consul::default()),
+            ("datacenter", name) => {
+                let datacenter = Label::new(name).map_err(|rule| rule.to_string())?;
+                zone.names = Names::Consul(Consul { datacenter });
+            }
             _ => return Err("unknown setting".into()),
         }
     }

@@ -29,6 +29,7 @@ pub(crate) fn compile(case: &Case) -> Arc<Snapshot> {
     });
     let mut news: Vec<News<Parsed>> = registered
         .chain(marked)
+        .chain(case.records.iter().map(|(key, parsed)| (key.clone().into(), parsed.clone())))
         .map(|(key, parsed)| {
             let now = Some(Kept { revision: REVISION, lease: None, parsed });
             News { key, was: None, now }

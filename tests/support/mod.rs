@@ -5,6 +5,7 @@ pub(crate) mod ask;
 pub(crate) mod certificates;
 pub(crate) mod etcd;
 pub(crate) mod http;
+pub(crate) mod library;
 pub(crate) mod proxy;
 pub(crate) mod running;
 pub(crate) mod server;

@@ -24,6 +24,28 @@ impl FromStr for GoDuration {
     }
 }
 
+impl fmt::Display for GoDuration {
+    /// As Go writes it: `1m0s`, `1.5s`, `20ms`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (secs, nanos) = (self.0.as_secs(), self.0.subsec_nanos());
+        let small = [(1_000_000_u32, "ms"), (1_000, "us"), (1, "ns")];
+        if secs == 0 && nanos > 0 {
+            let (unit, name) =
+                small.into_iter().find(|(unit, _)| nanos >= *unit).unwrap_or((1, "ns"));
+            return write!(f, "{}{name}", f64::from(nanos) / f64::from(unit));
+        }
+        let (hours, minutes) = (secs / 3_600, secs / 60 % 60);
+        if hours > 0 {
+            write!(f, "{hours}h")?;
+        }
+        if hours > 0 || minutes > 0 {
+            write!(f, "{minutes}m")?;
+        }
+        let rest = Duration::new(secs % 60, nanos);
+        write!(f, "{}s", rest.as_secs_f64())
+    }
+}
+
 /// `[+-](number unit)...`, each number with a fraction or without.
 fn parse(text: &str) -> Result<GoDuration, &'static str> {
     let (negative, mut rest) = match text.strip_prefix('-') {
@@ -203,6 +225,25 @@ mod tests {
         ] {
             let refused = text.parse::<GoDuration>().unwrap_err();
             assert!(refused.contains(why), "{text:?}: {refused}");
+        }
+    }
+
+    #[test]
+    fn durations_are_written_as_go_writes_them() {
+        for text in [
+            "0s",
+            "10s",
+            "1m0s",
+            "1m5s",
+            "1h0m0s",
+            "1.5s",
+            "1m0.25s",
+            "20ms",
+            "1.5us",
+            "7ns",
+            "87600h0m0s",
+        ] {
+            assert_eq!(text.parse::<GoDuration>().unwrap().to_string(), text);
         }
     }
 

@@ -96,14 +96,13 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Prober<K> {
         let (changed, changes) = mpsc::channel(WAITING_MAX);
         let task = Task {
             commands: received,
-            changed,
             ports: HashMap::new(),
             due: Schedule::default(),
             under_way: JoinSet::new(),
             watched: 0,
             untold: VecDeque::new(),
         };
-        (Self { commands }, task.run(stop), changes)
+        (Self { commands }, task.run(changed, stop), changes)
     }
 
     /// Probes a port from now on. `proven`: it is taken for open until it fails; else for closed until it answers.
@@ -119,7 +118,6 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Prober<K> {
 
 struct Task<K> {
     commands: mpsc::Receiver<Command<K>>,
-    changed: mpsc::Sender<Probed<K>>,
     ports: HashMap<K, Port>,
     due: Schedule<K>,
     under_way: JoinSet<(K, u64, bool)>,
@@ -130,8 +128,11 @@ struct Task<K> {
 }
 
 impl<K: Clone + Eq + Hash + Send + Sync + 'static> Task<K> {
-    async fn run(mut self, stop: CancellationToken) -> Result<(), String> {
-        let changed = self.changed.clone();
+    async fn run(
+        mut self,
+        changed: mpsc::Sender<Probed<K>>,
+        stop: CancellationToken,
+    ) -> Result<(), String> {
         loop {
             let room = self.under_way.len() < AT_ONCE_MAX && self.untold.len() < WAITING_MAX;
             let next = self.due.next();
@@ -226,7 +227,8 @@ mod tests {
     async fn a_port_is_asked_every_interval_and_what_changes_is_told() {
         let stop = CancellationToken::new();
         let (prober, task, mut changes) = Prober::new(stop.clone());
-        let task = tokio::spawn(task);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(task);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         prober.watch("resumed", address, false).await;
@@ -243,6 +245,6 @@ mod tests {
         let silent = timeout(INTERVAL * 6, changes.recv()).await;
         assert!(silent.is_err(), "{silent:?}");
         stop.cancel();
-        task.await.unwrap().unwrap();
+        tasks.join_next().await.unwrap().unwrap().unwrap();
     }
 }

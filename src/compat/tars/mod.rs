@@ -6,18 +6,20 @@
 //!                   encoding              ^--reply()--> frame
 //! ```
 //!
-//! A call carries no address: [`Endpoint`]s say, in Tars' own strings, where a server's adapters listen.
+//! A call carries no address: [`Adapter`]s say, in Tars' own strings, where a server's adapters listen, and `node` whose
+//! call it is. `listener` takes the calls and keeps what is alive registered.
 //!
-//! Knows nothing of sockets and of the clock.
+//! Knows nothing of what is stored, and how.
 
 mod adapter;
 mod encoding;
 mod endpoint;
 mod frame;
 mod listener;
+mod node;
 mod request;
 
-pub use adapter::Adapter;
+pub use adapter::{Adapter, Place};
 pub use endpoint::Endpoint;
 pub use frame::{FRAME_OCTETS_MAX, FrameLength, take_packet};
 pub use request::{Call, Outcome, Request, ServerInfo};

@@ -182,6 +182,9 @@ impl Asked<'_> {
                 Found::App(_) | Found::Between => {
                     self.options.error = Some(ExtendedError::StaleAnswer);
                 }
+                Found::Static(node) if node.is_registered() => {
+                    self.options.error = Some(ExtendedError::StaleAnswer);
+                }
                 Found::Static(_) | Found::Unknown => {}
             }
         }

@@ -244,25 +244,36 @@ mod tests {
             let answers = || (0..records).map(|last| address("www.example.org.", 60, last as u8));
             let answer = message(NOERROR, answers().collect(), vec![]);
             let heard = Heard::from(Message::from_vec(&answer).unwrap());
-            let mut kept = None;
-            let info = measure(|| {
-                let cache = Cache::new(MOST);
-                for i in 0..20_000 {
-                    cache.put(key(&format!("n{i}.example.org.")), &heard, &answer, now);
-                }
-                let entries = cache.entries.unwrap();
-                entries.run_pending_tasks();
-                kept = Some(entries);
+            // Some that left are still on their way out. They are freed once no thread of this process is amid a
+            // look-up, and other tests have threads: so it is tried again.
+            let most = MOST + 64 * OCTETS_MAX as u64;
+            let mut said = Vec::new();
+            let fits = (0..10).any(|_| {
+                let (taken, text) = fill(MOST, &heard, &answer, now);
+                said.push(text);
+                (1..=most).contains(&taken)
             });
-            let entries = kept.unwrap();
-            let (weight, count, taken) =
-                (entries.weighted_size(), entries.entry_count(), info.bytes_current);
-            let said =
-                format!("{count} entries of {records} records: {taken} octets, {weight} said");
-            assert!(weight <= MOST && weight > MOST / 2, "{said}");
-            // Some that left are still on their way out.
-            let leaving = 64 * OCTETS_MAX as u64;
-            assert!(taken > 0 && taken as u64 <= MOST + leaving, "{said}");
+            assert!(fits, "{said:?}");
         }
+    }
+
+    /// What a cache of that size takes once it is full, and what it says of itself.
+    fn fill(most: u64, heard: &Heard, answer: &[u8], now: Instant) -> (u64, String) {
+        let mut kept = None;
+        let info = measure(|| {
+            let cache = Cache::new(most);
+            for i in 0..20_000 {
+                cache.put(key(&format!("n{i}.example.org.")), heard, answer, now);
+            }
+            let entries = cache.entries.unwrap();
+            entries.run_pending_tasks();
+            kept = Some(entries);
+        });
+        let entries = kept.unwrap();
+        let (weight, count, taken) =
+            (entries.weighted_size(), entries.entry_count(), info.bytes_current);
+        let said = format!("{count} entries: {taken} octets, {weight} said");
+        assert!(weight <= most && weight > most / 2, "{said}");
+        (taken.try_into().unwrap_or(0), said)
     }
 }

@@ -20,6 +20,7 @@ mod kratos;
 pub mod nova;
 mod place;
 mod registrator;
+mod skydns;
 mod system;
 mod url;
 
@@ -32,7 +33,7 @@ pub use self::place::Host;
 pub use self::system::System;
 
 use self::found::Found;
-use super::Parsed;
+use super::{Parsed, PlainRecord};
 use crate::model::Namespace;
 use crate::registry::{Entry, Origin};
 
@@ -56,6 +57,8 @@ pub struct Foreign {
 enum Read {
     /// An instance is there.
     Instance(Box<Found>),
+    /// A record is there that is no instance.
+    Plain(Box<PlainRecord>),
     /// A key that the system needs and that stands for no instance, such as a parent folder.
     Nothing,
 }
@@ -90,10 +93,11 @@ impl Foreign {
             value: &entry.value,
             leased: entry.lease.is_some(),
         };
-        Ok(match self.system.read(record)? {
+        Ok(match self.system.read(record, &self.namespace)? {
             Read::Instance(found) => {
                 Parsed::Instance(Arc::new(found.registration(self.origin, &self.namespace)?))
             }
+            Read::Plain(plain) => Parsed::Plain(plain.into()),
             Read::Nothing => Parsed::Bookkeeping,
         })
     }
@@ -206,10 +210,26 @@ mod tests {
                 }
                 told + if registration.disabled { " disabled" } else { "" }
             }
+            Parsed::Plain(record) => plain(&record),
             Parsed::Bookkeeping => "nothing".to_owned(),
             Parsed::Rejected(reason) => format!("rejected: {reason}"),
             other => format!("{other:?}"),
         }
+    }
+
+    fn plain(record: &PlainRecord) -> String {
+        let PlainRecord { name, host, port, priority, weight, .. } = record;
+        let host = host.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+        let port = port.map_or_else(String::new, |port| format!(":{port}"));
+        let mut told = format!("{name} {host}{port} {priority} {weight}");
+        told += &record.ttl_secs.map_or_else(String::new, |secs| format!(" ttl={secs}"));
+        told += &record.text.as_ref().map_or_else(String::new, |text| format!(" {text:?}"));
+        told += if record.mail { " mail" } else { "" };
+        if record.target_strip > 0 {
+            told += &format!(" strip={}", record.target_strip);
+        }
+        told += &record.group.as_ref().map_or_else(String::new, |group| format!(" group={group}"));
+        told + &record.derived.as_ref().map_or_else(String::new, |name| format!(" or {name}"))
     }
 
     /// Spoils a key behind its prefix and a value in many ways: each is read, or rejected in one line.
@@ -247,7 +267,8 @@ mod tests {
     }
 
     /// Values of all systems, to be spoilt.
-    const VALUES: [&str; 6] = [
+    const VALUES: [&str; 7] = [
+        r#"{"host":"10.0.0.12","port":8080,"priority":10,"weight":50,"ttl":60,"text":"zone=a","targetstrip":1}"#,
         r#"{"Namespace":"com.youzan.service","SrvName":"a","IP":"10.9.42.107","Port":8100,"Protocol":"nova","Status":1,"Weight":100,"ExtData":"[{\"language\":\"php\"}]"}"#,
         r#"{"name":"a","version":"1","nodes":[{"id":"a-1","address":"10.0.0.12:41233","metadata":{"protocol":"grpc"}}]}"#,
         "grpc://10.0.0.1:9000?isSecure=false",

@@ -5,7 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Read, Record, dubbo, go_micro, go_zero, grpc, kratos, nova, registrator, url};
+use super::{Read, Record, dubbo, go_micro, go_zero, grpc, kratos, nova, registrator, skydns, url};
+use crate::model::Namespace;
 
 /// A system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,13 +25,15 @@ pub enum System {
     Nova,
     /// registrator's `etcd` backend: `ip:port`.
     Registrator,
+    /// SkyDNS and CoreDNS' etcd plugin: records under names of their own.
+    Skydns,
     /// Bare URLs.
     Url,
 }
 
 impl System {
     /// All of them, in the order of their names.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Dubbo,
         Self::GoMicro,
         Self::GoZero,
@@ -38,6 +41,7 @@ impl System {
         Self::Kratos,
         Self::Nova,
         Self::Registrator,
+        Self::Skydns,
         Self::Url,
     ];
 
@@ -52,6 +56,7 @@ impl System {
             Self::Kratos => "kratos",
             Self::Nova => "nova",
             Self::Registrator => "registrator",
+            Self::Skydns => "skydns",
             Self::Url => "url",
         }
     }
@@ -63,6 +68,7 @@ impl System {
             Self::Dubbo => Some("/dubbo/"),
             Self::GoMicro => Some("/micro/registry/"),
             Self::Kratos => Some("/microservices/"),
+            Self::Skydns => Some("/skydns/"),
             Self::GoZero | Self::Grpc | Self::Nova | Self::Registrator | Self::Url => None,
         }
     }
@@ -75,8 +81,8 @@ impl System {
         format!("{prefix}{}", if whole { "" } else { "/" })
     }
 
-    /// What it says in that key.
-    pub(super) fn read(self, record: Record<'_>) -> Result<Read, String> {
+    /// What it says in that key. A record that is no instance belongs to that namespace.
+    pub(super) fn read(self, record: Record<'_>, namespace: &Namespace) -> Result<Read, String> {
         match self {
             Self::Dubbo => dubbo::read(record),
             Self::GoMicro => go_micro::read(record),
@@ -85,6 +91,7 @@ impl System {
             Self::Kratos => kratos::read(record),
             Self::Nova => nova::read(record),
             Self::Registrator => registrator::read(record),
+            Self::Skydns => skydns::read(record, namespace),
             Self::Url => url::read(record),
         }
     }

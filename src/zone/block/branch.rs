@@ -79,17 +79,24 @@ impl<'a> Branches<'a> {
     /// Writes the branch of the app itself, and gives its place.
     pub(super) fn whole(&mut self) -> u32 {
         let members: Vec<usize> = (0..self.instances.len()).collect();
-        let all = self.members_rows(&members).filter(|row| !self.is_repeated(*row)).collect();
-        let all = self.once(all);
-        self.largest = all.iter().map(|row| usize::from(self.rows[*row].octets)).sum();
-        let srv = self.rows_choice(all);
+        let (srv, octets) = self.whole_srv(&members);
+        self.largest = octets;
         self.branch(&members, srv)
     }
 
+    /// The choice of all different rows of some instances, and the octets that those take.
+    fn whole_srv(&mut self, members: &[usize]) -> (u32, usize) {
+        let all = self.members_rows(members).filter(|row| !self.is_repeated(*row)).collect();
+        let all = self.once(all);
+        let octets = all.iter().map(|row| usize::from(self.rows[*row].octets)).sum();
+        (self.rows_choice(all), octets)
+    }
+
     /// Writes the branch of a tag with those instances, and gives its place.
-    pub(super) fn tag(&mut self, members: &[usize]) -> u32 {
-        // A tag's own name has no SRV records.
-        self.branch(members, 0)
+    pub(super) fn tag(&mut self, members: &[usize], has_srv: bool) -> u32 {
+        // As a rule a tag's own name has no SRV records.
+        let srv = if has_srv { self.whole_srv(members).0 } else { 0 };
+        self.branch(members, srv)
     }
 
     fn branch(&mut self, members: &[usize], srv: u32) -> u32 {

@@ -43,6 +43,8 @@ pub(in crate::zone) struct Shape<'a> {
     pub(in crate::zone) ttl_secs: u32,
     /// SRV weights are multiplied by this.
     pub(in crate::zone) srv_weight_scale: u16,
+    /// The names of tags have SRV records too.
+    pub(in crate::zone) tags_have_srv: bool,
 }
 
 /// The question's name, which stands right behind the header.
@@ -82,7 +84,7 @@ pub(in crate::zone) fn build(
     let mut branches = Branches::new(&mut octets, &instances, &rows);
     let whole = branches.whole();
     for (tag, members) in tagged {
-        let at = branches.tag(&members);
+        let at = branches.tag(&members, shape.tags_have_srv);
         names.push(Name { label: tag.as_str(), text: None, kind: KIND_TAG, rows: 0, at });
     }
     let largest = branches.largest();

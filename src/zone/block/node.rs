@@ -108,7 +108,11 @@ impl<'a> Node<'a> {
             Kind::InstanceService(instance, service) | Kind::Listed(instance, service) => {
                 Some(Rows::Few(Few { block, instance, service }))
             }
-            Kind::Tag(_) | Kind::Target(_) | Kind::Types | Kind::Between => None,
+            // Place 0 is that of no choice.
+            Kind::Tag(branch) => Some(place_at(&block.octets, branch + BRANCH_SRV))
+                .filter(|at| *at > 0)
+                .and_then(chosen),
+            Kind::Target(_) | Kind::Types | Kind::Between => None,
         }
     }
 

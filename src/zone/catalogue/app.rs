@@ -20,6 +20,11 @@ const REST_TIMES: u32 = 20;
 /// And yet never later than this: nobody's change waits longer for that reason.
 const REST_MAX: Duration = Duration::from_millis(50);
 
+/// How long to rest after a build that took so long.
+pub(super) fn rest(took: Duration) -> Duration {
+    (took * REST_TIMES).min(REST_MAX)
+}
+
 /// Apps of up to so many instances are fetched from memory whole where one of them is sought: they are built next.
 const WARMED_MAX: usize = 16;
 
@@ -201,7 +206,7 @@ impl App {
 
     /// Sets when it may be built again.
     pub(super) fn built(&mut self, at: Duration, took: Duration) {
-        self.due = at + (took * REST_TIMES).min(REST_MAX);
+        self.due = at + rest(took);
     }
 
     /// When it may be built again.

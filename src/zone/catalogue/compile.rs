@@ -21,7 +21,6 @@ pub(super) const ANSWER_OCTETS_MAX: usize = 65_535 - 12 - 259 - 11;
 
 impl Catalogue {
     pub(super) fn build(&mut self, key: &AppKey, oversized: &mut Vec<Oversized>) {
-        let name = wire::relative(&key.1);
         let absent = App::default();
         let app = self.apps.get(key).unwrap_or(&absent);
         app.warm();
@@ -37,6 +36,7 @@ impl Catalogue {
         let mut pointers = Vec::new();
         for at in self.zone_indexes(&key.0) {
             let zone = &self.zones[at];
+            let name = zone.name_of(&key.1);
             let claims = self.claims(zone, key, &name, all.iter().copied());
             for (index, reason) in claims.losses() {
                 let key = match shown.registered(app, index) {
@@ -49,7 +49,8 @@ impl Catalogue {
                 }
             }
             let live = shown.live(app, &all, &claims);
-            if self.first_zones.get(&key.0) == Some(zone.name()) {
+            let is_first = self.first_zones.get(&key.0) == Some(zone.name());
+            if is_first {
                 pointers = self.pointers(key, &name, &live, zone.name().wire());
             }
             let block = block::build(&name, &live, &claims.tags, zone.shape());
@@ -64,23 +65,28 @@ impl Catalogue {
                 }
             }
             blocks.push((at, block));
-            first.get_or_insert(claims);
+            if is_first {
+                first = Some(claims);
+            }
         }
-        self.put(key, &name, blocks);
+        self.put(key, blocks);
         self.point(key, pointers, oversized);
         let view = self.view(key, first.as_ref(), &shown);
         self.publish(key, view, losses);
     }
 
     /// Puts an app's blocks in their zones.
-    fn put(&mut self, key: &AppKey, name: &[u8], blocks: Vec<(usize, Option<Block>)>) {
+    fn put(&mut self, key: &AppKey, blocks: Vec<(usize, Option<Block>)>) {
         let app = self.apps.get_mut(key);
         let mut before = app.map(|app| std::mem::take(&mut app.answers)).unwrap_or_default();
         before.resize_with(blocks.len(), || None);
         let now = before
             .into_iter()
             .zip(blocks)
-            .map(|(before, (at, block))| self.zones[at].put(name, before, block))
+            .map(|(before, (at, block))| {
+                let name = self.zones[at].name_of(&key.1);
+                self.zones[at].put(&name, before, block)
+            })
             .collect();
         if let Some(app) = self.apps.get_mut(key) {
             app.answers = now;
@@ -106,12 +112,16 @@ impl Catalogue {
         if let Some(other) = zone.zone_below(name) {
             return refused(format!("its name belongs to the zone {other}"));
         }
-        // Static records and zones below an app make its own name exist among the static ones. Most apps have
+        if let Some(place) = zone.plain().place(name) {
+            return refused(format!("its name belongs to the plain record {place}"));
+        }
+        // Static records, zones and plain records below an app make its own name exist among theirs. Most apps have
         // none, nor apps below them, and need not look for each of their labels.
         let statics_below = zone.statics().find(name).is_some();
+        let plain_below = zone.plain().find(name).is_some();
         let apps_below = self.parents.contains_key(key);
         let mut claims = claims::decide(registrations.clone(), |label: &Label| {
-            if !statics_below && !apps_below {
+            if !statics_below && !plain_below && !apps_below {
                 return None;
             }
             let child = wire::child(label.as_str(), name);
@@ -120,6 +130,9 @@ impl Catalogue {
             }
             if let Some(other) = zone.zone_below(&child) {
                 return Some(format!("the zone {other}"));
+            }
+            if let Some(place) = zone.plain().place(&child) {
+                return Some(format!("the plain record {place}"));
             }
             let child = (key.0.clone(), key.1.child(label.as_str())?);
             self.exists(&child).then(|| format!("the app {}", child.1))

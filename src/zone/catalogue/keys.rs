@@ -43,6 +43,10 @@ impl Catalogue {
                 self.directory.rejected.remove(&*printable(&news.key));
                 None
             }
+            Parsed::Plain(record) => {
+                self.forget_plain(news, record, revision);
+                None
+            }
             Parsed::Departed(_) | Parsed::Bookkeeping => None,
         }
     }
@@ -71,6 +75,10 @@ impl Catalogue {
             }
             Parsed::Rejected(reason) => {
                 self.directory.rejected.insert(printable(&news.key), reason.clone());
+                None
+            }
+            Parsed::Plain(record) => {
+                self.learn_plain(news, record, revision);
                 None
             }
             Parsed::Departed(_) | Parsed::Bookkeeping => None,

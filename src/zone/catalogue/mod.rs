@@ -18,6 +18,7 @@ mod compile;
 mod events;
 mod keys;
 mod merge;
+mod plain;
 mod pointers;
 mod replace;
 mod shown;
@@ -61,6 +62,8 @@ pub struct Catalogue {
     /// The first zone of each namespace, as configured.
     first_zones: BTreeMap<Namespace, ZoneName>,
     directory: Directory,
+    /// When plain records are built.
+    plain: plain::Turn,
     /// Apps to be built anew.
     touched: BTreeMap<AppKey, Touched>,
     /// The revision of our own layout that everything but the touched apps shows.
@@ -124,6 +127,7 @@ impl Catalogue {
             zones: zones.iter().map(|zone| ZoneState::new(zone, zones, saved)).collect(),
             first_zones: BTreeMap::new(),
             directory: Directory::default(),
+            plain: plain::Turn::default(),
             touched: BTreeMap::new(),
             applied: 0,
             epoch: 0,
@@ -183,6 +187,7 @@ impl Catalogue {
         if origin == Origin::NATIVE {
             if delta.epoch != self.epoch {
                 self.touched.values_mut().for_each(|touched| touched.revision = first);
+                self.plain.renumber(first);
             }
             self.applied = delta.revision;
             self.epoch = delta.epoch;
@@ -192,6 +197,8 @@ impl Catalogue {
 
     /// Builds what was touched and is due; `clock` tells the time since any fixed moment.
     pub fn compile(&mut self, clock: &dyn Fn() -> Duration) -> Compiled {
+        // First, since apps come after plain records.
+        let mut built: Vec<Revision> = self.build_plain(clock).into_iter().collect();
         let now = clock();
         self.hold_back(now);
         let due: Vec<AppKey> = self
@@ -200,7 +207,7 @@ impl Catalogue {
             .filter(|(_, touched)| touched.due <= now)
             .map(|(key, _)| key.clone())
             .collect();
-        let (mut oversized, mut built) = (Vec::new(), Vec::new());
+        let mut oversized = Vec::new();
         for key in due {
             let began = clock();
             self.build(&key, &mut oversized);
@@ -222,7 +229,8 @@ impl Catalogue {
             directory: self.directory.clone(),
             zones: self.zones.iter().map(|zone| zone.view(knows(layouts, zone))).collect(),
         });
-        let due = self.touched.values().map(|touched| touched.due).min();
+        let plain = self.plain.waiting().map(|(_, due)| due);
+        let due = self.touched.values().map(|touched| touched.due).chain(plain).min();
         Compiled { snapshot, built, due, oversized }
     }
 
@@ -234,7 +242,9 @@ impl Catalogue {
 
     /// Everything up to this revision is in the answers.
     fn shown_revision(&self) -> Revision {
-        let waiting = self.touched.values().map(|touched| touched.revision.saturating_sub(1)).min();
+        let apps = self.touched.values().map(|touched| touched.revision);
+        let plain = self.plain.waiting().map(|(revision, _)| revision);
+        let waiting = apps.chain(plain).min().map(|first| first.saturating_sub(1));
         waiting.map_or(self.applied, |waiting| waiting.min(self.applied))
     }
 

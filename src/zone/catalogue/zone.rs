@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use foldhash::quality::FixedState;
 
-use crate::model::Namespace;
+use crate::model::{AppName, Namespace};
 use crate::registry::Revision;
 use crate::zone::block::{Block, Shape};
 use crate::zone::contents::Contents;
 use crate::zone::index::Index;
+use crate::zone::plain::{Outcome, Plain, Plains};
 use crate::zone::reverse::Pointers;
 use crate::zone::serial::{self, SavedSerial};
-use crate::zone::settings::{Reverse, ZoneName, ZoneSettings};
+use crate::zone::settings::{Names, Reverse, ZoneName, ZoneSettings};
 use crate::zone::snapshot::Zone;
 use crate::zone::statics::Statics;
 use crate::zone::wire;
@@ -28,9 +29,11 @@ pub(super) struct ZoneState {
     apps: Index,
     /// What addresses point to, if it is a reverse zone.
     pointers: Option<Pointers>,
+    /// What a layout says of names in it.
+    plains: Plains,
     /// How many apps have so many labels; the last entry is never 0.
     by_labels: Vec<u32>,
-    /// Sum of the digests of all blocks and of the static part, and of the time to live: it is part of every
+    /// Sum of the digests of all blocks, plain records and of the static part, and of the time to live: it is part of every
     /// registered record.
     digest: u64,
     /// What the serial stands for.
@@ -75,6 +78,7 @@ impl ZoneState {
             settings: ZoneSettings { file: None, ..settings.clone() },
             apps: Index::default(),
             pointers: settings.reverse.as_ref().map(|reverse| Pointers::new(reverse.network)),
+            plains: Plains::default(),
             by_labels: Vec::new(),
         }
     }
@@ -111,12 +115,50 @@ impl ZoneState {
         self.below.iter().find(|(apex, _)| is_in(apex)).map(|(_, zone)| zone)
     }
 
+    /// The app that has a relative name, if that is a name that an app may have.
+    pub(super) fn app_of(&self, relative: &[u8]) -> Option<AppName> {
+        self.settings.names.app(relative)
+    }
+
+    /// An app's name, relative to the zone.
+    pub(super) fn name_of(&self, app: &AppName) -> Box<[u8]> {
+        self.settings.names.relative(app)
+    }
+
+    pub(super) fn plains(&mut self) -> &mut Plains {
+        &mut self.plains
+    }
+
+    /// What queries read of plain records.
+    pub(super) fn plain(&self) -> &Plain {
+        self.plains.shown()
+    }
+
+    /// Builds what was touched of its plain records; `printable` gives a key's text.
+    pub(super) fn build_plain(&mut self, printable: &dyn Fn(&[u8]) -> Arc<str>) -> Outcome {
+        let mut plains = std::mem::take(&mut self.plains);
+        let taken = |relative: &[u8]| {
+            // The zone's own name has records of both.
+            let statics = Some(relative).filter(|name| !name.is_empty());
+            let statics = statics.and_then(|name| self.statics.place(name));
+            let statics = statics.map(|place| format!("{place} has static records on its name"));
+            let below =
+                || Some(format!("its name belongs to the zone {}", self.zone_below(relative)?));
+            statics.or_else(below)
+        };
+        let outcome = plains.build(self.shape(), &self.statics, printable, &taken);
+        self.plains = plains;
+        self.digest = self.digest.wrapping_add(outcome.digest);
+        outcome
+    }
+
     /// What all records of the zone have in common.
     pub(super) fn shape(&self) -> Shape<'_> {
         Shape {
             zone: self.settings.name.wire(),
             ttl_secs: self.settings.ttl_secs,
             srv_weight_scale: self.settings.srv_weight_scale,
+            tags_have_srv: self.settings.names.tags_have_srv(),
         }
     }
 
@@ -214,6 +256,9 @@ impl ZoneState {
             statics: self.statics.clone(),
             apps: self.apps.clone(),
             pointers: self.pointers.clone(),
+            plain: Some(self.plain().clone()).filter(|plain| !plain.is_empty()),
+            names: self.settings.names.clone(),
+            only_apps: self.has_only_apps(),
             app_count: self.by_labels.iter().sum::<u32>() as usize,
             app_labels: self.app_labels(),
             serial: self.settled.serial,
@@ -221,6 +266,11 @@ impl ZoneState {
             ready: self.is_ready(ready),
             has_namespace: self.settings.shows_registered(),
         }
+    }
+
+    fn has_only_apps(&self) -> bool {
+        let ours = self.settings.names == Names::Rollcall;
+        ours && self.pointers.is_none() && self.plain().is_empty()
     }
 
     /// A bit for each number of labels that an app has: 60 at most, since its name has 120 octets at most.

@@ -1,8 +1,10 @@
-//! The catalogue against histories. `serving` tells what it serves, `serials` when a zone gets a new one,
-//! `turns` when apps are built, `merging` what it makes of other layouts, `property` that the way there does not matter.
+//! The catalogue against histories. `serving` tells what it serves, `records` which plain records, `serials` when a zone
+//! gets a new one, `turns` when apps are built, `merging` what it makes of other layouts, `property` that the way there
+//! does not matter.
 
 mod merging;
 mod property;
+mod records;
 mod reload;
 mod serials;
 mod serving;
@@ -15,6 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
+use crate::layout::foreign::{Foreign, System};
 use crate::layout::native::{self, Keys};
 use crate::layout::{Note, Registration};
 use crate::model::{Instance, Label, Spec};
@@ -98,6 +101,19 @@ impl History {
         self.step(&[(key, Some(parsed))])
     }
 
+    /// A record as SkyDNS has it; its key's path, and its value or none.
+    fn plain(&mut self, path: &str, value: Option<&str>) {
+        let namespace = Namespace::default();
+        let layout =
+            Foreign { origin: PLAIN, system: System::Skydns, prefix: "/skydns/".into(), namespace };
+        let key = Bytes::from(format!("/skydns/{path}"));
+        let parsed = value.map(|value| {
+            let value = Bytes::copy_from_slice(value.as_bytes());
+            layout.parse(&Entry { key: key.clone(), value, revision: 0, lease: None })
+        });
+        self.step_of(PLAIN, &[(key, parsed)]);
+    }
+
     fn delete(&mut self, app: &str, id: &str) -> Vec<Event> {
         let (key, _) = instance(&self.keys, app, id, BODY);
         self.step(&[(key, None)])
@@ -151,11 +167,14 @@ struct Told<'a> {
     disabled: bool,
 }
 
-/// Our own layout and two others.
-const SOURCES: [Origin; 3] = [Origin::NATIVE, Origin(1), Origin(2)];
+/// The layout of plain records.
+const PLAIN: Origin = Origin(3);
+/// Our own layout, two others, and that one.
+const SOURCES: [Origin; 4] = [Origin::NATIVE, Origin(1), Origin(2), PLAIN];
 
 fn catalogue(zones: &[ZoneSettings], pins: &[Pin]) -> Catalogue {
-    Catalogue::new(zones, pins, &[]).with_layouts([Namespace::default(), Namespace::default()])
+    let others = SOURCES.iter().skip(1).map(|_| Namespace::default());
+    Catalogue::new(zones, pins, &[]).with_layouts(others)
 }
 
 /// Where a layout has its keys.
@@ -163,6 +182,7 @@ fn folder(origin: Origin) -> &'static [u8] {
     match origin {
         Origin::NATIVE => b"/r/",
         Origin(1) => b"/one/",
+        PLAIN => b"/skydns/",
         _ => b"/two/",
     }
 }

@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::zone::State;
+use crate::zone::plain::Plain;
 use crate::zone::reverse::Pointers;
+use crate::zone::{Consul, Names, State};
 
 /// All answers of a snapshot that don't depend on chance, serials apart.
 fn answers(snapshot: &Snapshot) -> impl PartialEq + std::fmt::Debug + use<> {
@@ -15,7 +16,9 @@ fn answers(snapshot: &Snapshot) -> impl PartialEq + std::fmt::Debug + use<> {
             let apps: BTreeMap<_, _> = zone.apps.entries().into_iter().collect();
             let pointers = zone.pointers.as_ref().map(Pointers::listing);
             let statics = zone.statics.listing();
-            (zone.name.clone(), zone.app_labels, zone.ready, apps, statics, pointers)
+            let plain = zone.plain.as_ref().map(Plain::listing);
+            let own = (statics, pointers, plain, zone.only_apps);
+            (zone.name.clone(), zone.app_labels, zone.ready, apps, own)
         })
         .collect();
     let directory: Vec<_> = snapshot.directory.apps.values().cloned().collect();
@@ -46,8 +49,38 @@ const FILES: [&str; 7] = [
     "y A 192.0.2.1\nb-1.x CNAME y\nb-ldmiko.x TXT derived\n",
 ];
 
+/// Keys of plain records that take names of all these, of each other, of addresses and of no zone.
+const PATHS: [&str; 16] = [
+    "svc/x/b",
+    "svc/x/b/c",
+    "svc/x/t",
+    "svc/x/_tcp/_nova",
+    "svc/y/i",
+    "svc/y/1:1",
+    "svc/y/1.1",
+    "svc/y/1-1",
+    "svc",
+    "svc/dns/apex/a",
+    "arpa/in-addr/10/0/9/9",
+    "arpa/in-addr/10/0/1/9",
+    "elsewhere/x",
+    "svc/x/b-1/_",
+    "consul/service/x/b",
+    "consul/service/dc1",
+];
+const RECORDS: [&str; 7] = [
+    r#"{"host":"192.0.2.1","port":1}"#,
+    r#"{"host":"fd00::9","text":"t","ttl":1,"group":"g"}"#,
+    r#"{"host":"y.svc"}"#,
+    r#"{"host":"a.example","port":2,"weight":7,"group":"h"}"#,
+    r#"{"host":"192.0.2.2","mail":true,"targetstrip":1}"#,
+    r#"{"text":"alone"}"#,
+    "broken",
+];
+
 #[derive(Debug, Clone)]
 enum Op {
+    Plain(usize, Option<usize>),
     Put(usize, usize, usize),
     Delete(usize, usize),
     /// Of another layout: its number, app, key, and what it says: id, body, disabled.
@@ -64,9 +97,10 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => (0..APPS.len(), 0..IDS.len(), 0..BODIES.len()).prop_map(|(a, i, b)| Op::Put(a, i, b)),
         4 => (0..APPS.len(), 0..IDS.len()).prop_map(|(a, i)| Op::Delete(a, i)),
-        6 => (1..SOURCES.len(), 0..2_usize, 0..4_usize, proptest::option::of((0..IDS.len(), 0..BODIES.len(), proptest::bool::weighted(0.2))))
+        6 => (1..PLAIN.index(), 0..2_usize, 0..4_usize, proptest::option::of((0..IDS.len(), 0..BODIES.len(), proptest::bool::weighted(0.2))))
             .prop_map(|(origin, app, key, told)| Op::Tell(origin, app, key, told)),
         1 => (0..APPS.len(), proptest::option::of(0..3_usize), any::<bool>()).prop_map(|(a, i, on)| Op::Mark(a, i, on)),
+        3 => (0..PATHS.len(), proptest::option::of(0..RECORDS.len())).prop_map(|(p, r)| Op::Plain(p, r)),
         1 => (0..3_usize, any::<bool>()).prop_map(|(i, there)| Op::Bad(i, there)),
         1 => (0..FILES.len()).prop_map(Op::File),
         3 => Just(Op::Compile),
@@ -84,6 +118,7 @@ fn run(history: &mut History, op: &Op) {
             history.tell(SOURCES[*origin], APPS[*app], &format!("key-{key}"), told);
         }
         Op::Mark(app, id, offline) => _ = history.mark(APPS[*app], id.map(|id| IDS[id]), *offline),
+        Op::Plain(path, record) => history.plain(PATHS[*path], record.map(|at| RECORDS[at])),
         Op::Bad(which, there) => {
             let key = Bytes::from(format!("/r/bad/{which}"));
             let parsed = Parsed::Rejected("not readable".into());
@@ -138,11 +173,12 @@ fn check_targets(snapshot: &Snapshot) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// The usual zone, and reverse zones of which one lies in another.
+/// The usual zone, one with Consul's names, and reverse zones of which one lies in another.
 fn zones() -> Vec<ZoneSettings> {
+    let consul = ZoneSettings { names: Names::Consul(Consul::default()), ..zone("consul.") };
     let reverse = ["10.0.0.0/8", "10.0.1.0/24", "fd00::/16"]
         .map(|network| ZoneSettings::reverse(network.parse().unwrap(), None));
-    [ZoneSettings::default()].into_iter().chain(reverse).collect()
+    [ZoneSettings::default(), consul].into_iter().chain(reverse).collect()
 }
 
 /// Each address of an instance in answers points to the instance, and no other does.
@@ -183,6 +219,30 @@ fn check_pointers(snapshot: &Snapshot) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// An app has its names in Consul's way unless plain records have them: all of its forms are one.
+fn check_consul(snapshot: &Snapshot) -> Result<(), TestCaseError> {
+    let zone = snapshot.zones.iter().find(|zone| zone.name.as_str() == "consul.").unwrap();
+    for view in snapshot.directory.apps.values() {
+        let app = view.app.as_str();
+        let own = format!("{app}.service");
+        let online = view.instances.iter().any(|one| one.state == State::Online);
+        let addresses = match zone.find(&wire(&own)) {
+            Found::App(_) => a(zone, &own),
+            Found::Static(node) if node.is_registered() => continue,
+            // What keeps it out of the first zone does not keep it out of this one, nor the other way.
+            found => {
+                prop_assert!(!online, "{app}: {found:?}");
+                continue;
+            }
+        };
+        prop_assert_eq!(&a(zone, &format!("{own}.dc1")), &addresses);
+        if !app.contains('.') {
+            prop_assert_eq!(&a(zone, &format!("_{app}._tcp.service.dc1.dc")), &addresses);
+        }
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -190,7 +250,7 @@ proptest! {
     fn step_by_step_equals_from_scratch(ops in proptest::collection::vec(op(), 1..40), pinned in any::<bool>()) {
         let pins = if pinned { vec![pin("b.x")] } else { Vec::new() };
         let mut history = History::of(&zones(), &pins);
-        let mut serials = [0; 4];
+        let mut serials = [0; 5];
         for op in &ops {
             run(&mut history, op);
             let snapshot = match op {
@@ -200,6 +260,7 @@ proptest! {
             };
             check_targets(&snapshot)?;
             check_pointers(&snapshot)?;
+            check_consul(&snapshot)?;
             for (zone, serial) in snapshot.zones.iter().zip(&mut serials) {
                 prop_assert!(zone.serial >= *serial, "a serial went back");
                 *serial = zone.serial;

@@ -1,0 +1,153 @@
+//! One check as it stands: how well what it checks is, since when, and what is due next.
+//!
+//! The clock is handed in. Knows nothing of services.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::compat::consul::definition::{CheckDefinition, Kind, Pace, Status};
+
+/// Octets of what is shown of a check, as in Consul (agent/checks/check.go).
+const OUTPUT_OCTETS_MAX: usize = 4 * 1024;
+
+/// A check and its state.
+#[derive(Debug, Clone)]
+pub(in crate::compat::consul) struct Check {
+    pub(in crate::compat::consul) definition: CheckDefinition,
+    pub(in crate::compat::consul) status: Status,
+    /// What the last result said, for people.
+    pub(in crate::compat::consul) output: String,
+    critical_since: Option<Instant>,
+    /// When the owner must have told again.
+    deadline: Option<Instant>,
+    next_run: Option<Instant>,
+    /// The number of the run that is under way.
+    running: Option<u64>,
+    failures: u32,
+    successes: u32,
+}
+
+impl Check {
+    /// One that begins now; the first run, if it is run, after that delay.
+    pub(super) fn new(definition: CheckDefinition, now: Instant, delay: Duration) -> Self {
+        let status = definition.status;
+        let mut check = Self {
+            definition,
+            status,
+            output: String::new(),
+            critical_since: None,
+            deadline: None,
+            next_run: None,
+            running: None,
+            failures: 0,
+            successes: 0,
+        };
+        check.critical_since = (status == Status::Critical).then_some(now);
+        match &check.definition.kind {
+            Kind::Ttl(ttl) => check.deadline = Some(now + *ttl),
+            Kind::Http(..) | Kind::Tcp { .. } => check.next_run = Some(now + delay),
+            Kind::Maintenance => {}
+        }
+        check
+    }
+
+    /// Takes over how another of the same id stood; the clocks of this one have begun anew.
+    pub(super) fn resume(&mut self, status: Status, output: &str, now: Instant) {
+        self.set(status, output, now);
+    }
+
+    /// Its status from now on. Says whether anything that is shown is different.
+    fn set(&mut self, status: Status, output: &str, now: Instant) -> bool {
+        let output = cut(output);
+        let changed = self.status != status || self.output != output;
+        if self.status != status || self.critical_since.is_some() != (status == Status::Critical) {
+            self.critical_since = (status == Status::Critical).then_some(now);
+        }
+        self.status = status;
+        if self.output != output {
+            output.clone_into(&mut self.output);
+        }
+        changed
+    }
+
+    /// Its owner tells how it is. None: that is not for its owner to tell.
+    pub(super) fn told(&mut self, status: Status, output: &str, now: Instant) -> Option<bool> {
+        let Kind::Ttl(ttl) = self.definition.kind else { return None };
+        self.deadline = Some(now + ttl);
+        Some(self.set(status, output, now))
+    }
+
+    /// Critical, if its owner has been silent for too long. Says whether it became so.
+    pub(super) fn expire(&mut self, now: Instant) -> bool {
+        if self.deadline.is_none_or(|deadline| now < deadline) {
+            return false;
+        }
+        self.deadline = None;
+        self.set(Status::Critical, "TTL expired", now)
+    }
+
+    /// Whether it has been critical for so long that its service is to go.
+    pub(super) fn is_given_up(&self, now: Instant) -> bool {
+        self.given_up_at().is_some_and(|at| at <= now)
+    }
+
+    fn given_up_at(&self) -> Option<Instant> {
+        Some(self.critical_since? + self.definition.deregister_after?)
+    }
+
+    /// When something of it is due next.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        let run = self.next_run.filter(|_| self.running.is_none());
+        [self.deadline, run, self.given_up_at()].into_iter().flatten().min()
+    }
+
+    /// Begins a run of that number, if one is due.
+    pub(super) fn begin(&mut self, number: u64, now: Instant) -> bool {
+        let due = self.running.is_none() && self.next_run.is_some_and(|at| at <= now);
+        if due {
+            self.running = Some(number);
+            self.next_run = self.pace().map(|pace| now + pace.interval);
+        }
+        due
+    }
+
+    /// Takes the result of the run of that number. One that was begun for another definition is passed over. Says whether
+    /// anything that is shown is different.
+    pub(super) fn ran(&mut self, number: u64, status: Status, output: &str, now: Instant) -> bool {
+        if self.running != Some(number) {
+            return false;
+        }
+        self.running = None;
+        let CheckDefinition { failures_before_critical, successes_before_passing, .. } =
+            self.definition;
+        if status == Status::Critical {
+            self.successes = 0;
+            self.failures = self.failures.saturating_add(1);
+            if self.failures < failures_before_critical {
+                return false;
+            }
+        } else {
+            self.failures = 0;
+            self.successes = self.successes.saturating_add(1);
+            if self.successes < successes_before_passing {
+                return false;
+            }
+        }
+        self.set(status, output, now)
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        match self.definition.kind {
+            Kind::Http(_, pace) | Kind::Tcp { pace, .. } => Some(pace),
+            _ => None,
+        }
+    }
+}
+
+fn cut(text: &str) -> &str {
+    match text.len() {
+        0..=OUTPUT_OCTETS_MAX => text,
+        _ => text.get(..text.floor_char_boundary(OUTPUT_OCTETS_MAX)).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,342 @@
+//! How services stand, by a clock that the tests move.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::compat::consul::definition;
+
+/// An agent and its clock.
+struct World {
+    agent: Agent,
+    now: Instant,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { agent: Agent::default(), now: Instant::now() }
+    }
+
+    fn pass(&mut self, secs: u64) -> Touched {
+        self.now += Duration::from_secs(secs);
+        self.agent.tick(self.now)
+    }
+
+    fn put(&mut self, body: &Value, replace: bool) -> Result<Touched, String> {
+        let (service, checks) = definition::service(body.to_string().as_bytes()).unwrap();
+        let place = ([10, 0, 0, 9].into(), BTreeMap::new());
+        self.agent.register(service, checks, place, replace, self.now)
+    }
+
+    fn register(&mut self, body: &Value) {
+        let id = body["ID"].as_str().or(body["Name"].as_str()).unwrap().to_owned();
+        assert_eq!(self.put(body, false), Ok([id].into()));
+    }
+
+    fn check(&mut self, body: &Value) -> Result<Touched, String> {
+        let check = definition::check(body.to_string().as_bytes()).unwrap();
+        self.agent.register_check(check, self.now)
+    }
+
+    fn told(&mut self, id: &str, status: Status) -> Option<Touched> {
+        self.agent.told(id, status, "", self.now)
+    }
+
+    fn standing(&self, id: &str) -> Option<Standing> {
+        Some(self.agent.standing(self.agent.service(id)?))
+    }
+
+    fn weight(&self, id: &str) -> Option<u16> {
+        self.agent.weight(self.agent.service(id).unwrap())
+    }
+
+    fn checks(&self, id: &str) -> Vec<&str> {
+        self.agent.service(id).unwrap().checks.keys().map(String::as_str).collect()
+    }
+
+    /// Runs all checks that are due, each with that result.
+    fn run(&mut self, status: Status) -> (usize, Touched) {
+        let runs = self.agent.due(100, self.now);
+        let mut touched = Touched::new();
+        for run in &runs {
+            touched.append(&mut self.agent.ran(run, status, "so", self.now));
+        }
+        (runs.len(), touched)
+    }
+}
+
+fn ids(ids: &[&str]) -> Touched {
+    ids.iter().map(ToString::to_string).collect()
+}
+
+/// formats 4.3, as go-micro registers.
+fn greeter() -> Value {
+    json!({"ID": "greeter-6f", "Name": "greeter", "Port": 41233, "Address": "10.0.0.12",
+        "Check": {"TTL": "1m0s", "DeregisterCriticalServiceAfter": "1m5s"}})
+}
+
+#[test]
+fn a_ttl_check_lives_by_what_its_owner_tells() {
+    let mut world = World::new();
+    world.register(&greeter());
+    assert_eq!(world.standing("greeter-6f"), Some(Standing::Critical), "nothing was told yet");
+    assert_eq!(world.weight("greeter-6f"), None);
+    let id = "service:greeter-6f";
+    assert_eq!(world.told(id, Status::Passing), Some(ids(&["greeter-6f"])));
+    assert_eq!(world.standing("greeter-6f"), Some(Standing::Passing));
+    assert_eq!(world.weight("greeter-6f"), Some(1));
+    assert_eq!(world.told(id, Status::Passing), Some(ids(&[])), "nothing is new");
+    assert_eq!(world.pass(59), ids(&[]));
+    assert_eq!(world.told(id, Status::Passing), Some(ids(&[])));
+    assert_eq!(world.pass(59), ids(&[]), "its time began anew");
+    assert_eq!(world.agent.next_at(), Some(world.now + Duration::from_secs(1)));
+    assert_eq!(world.pass(1), ids(&["greeter-6f"]));
+    assert_eq!(world.standing("greeter-6f"), Some(Standing::Critical));
+    let check = &world.agent.service("greeter-6f").unwrap().checks[id];
+    assert_eq!(check.output, "TTL expired");
+    // Told again before it is given up, it is back.
+    assert_eq!(world.pass(64), ids(&[]));
+    world.told(id, Status::Passing).unwrap();
+    assert_eq!(world.pass(60), ids(&["greeter-6f"]));
+    assert_eq!(world.pass(65), ids(&["greeter-6f"]), "given up");
+    assert_eq!(world.standing("greeter-6f"), None);
+    assert_eq!(world.told(id, Status::Passing), None, "its client registers again");
+    assert_eq!(world.agent.next_at(), None);
+}
+
+#[test]
+fn one_that_never_passes_is_given_up_too_and_one_without_a_time_is_not() {
+    let mut world = World::new();
+    world.register(&greeter());
+    world.register(&json!({"Name": "stays", "Check": {"TTL": "1s"}}));
+    assert_eq!(world.pass(64), ids(&["greeter-6f", "stays"]), "what is shown is another");
+    assert_eq!(world.pass(1), ids(&["greeter-6f"]));
+    assert_eq!(world.pass(1_000_000), ids(&[]));
+    assert_eq!(world.standing("stays"), Some(Standing::Critical));
+}
+
+#[test]
+fn the_worst_check_counts_and_weights_go_with_it() {
+    let mut world = World::new();
+    world.register(&json!({"Name": "web", "Port": 80, "Weights": {"Passing": 10, "Warning": 3},
+        "Checks": [{"TTL": "60s", "Status": "passing"}, {"TTL": "60s", "Status": "passing"}]}));
+    assert_eq!(world.checks("web"), ["service:web:1", "service:web:2"]);
+    assert_eq!((world.standing("web"), world.weight("web")), (Some(Standing::Passing), Some(10)));
+    world.told("service:web:2", Status::Warning).unwrap();
+    assert_eq!((world.standing("web"), world.weight("web")), (Some(Standing::Warning), Some(3)));
+    world.told("service:web:1", Status::Critical).unwrap();
+    assert_eq!((world.standing("web"), world.weight("web")), (Some(Standing::Critical), None));
+    assert_eq!(world.agent.maintain(Some("web"), Some(""), world.now), Some(ids(&["web"])));
+    assert_eq!(world.standing("web"), Some(Standing::Maintenance));
+    for id in ["service:web:1", "service:web:2"] {
+        world.told(id, Status::Passing).unwrap();
+    }
+    assert_eq!(world.standing("web"), Some(Standing::Maintenance));
+    assert_eq!(world.agent.maintain(Some("web"), None, world.now), Some(ids(&["web"])));
+    assert_eq!(world.standing("web"), Some(Standing::Passing));
+    assert_eq!(world.agent.maintain(Some("none"), Some(""), world.now), None);
+}
+
+#[test]
+fn the_nodes_checks_are_those_of_all_its_services() {
+    let mut world = World::new();
+    for name in ["a", "b"] {
+        world.register(&json!({"Name": name, "Check": {"TTL": "60s", "Status": "passing"}}));
+    }
+    let disk = json!({"Name": "disk", "TTL": "60s"});
+    assert_eq!(world.check(&disk), Ok(ids(&["a", "b"])));
+    assert_eq!(world.standing("a"), Some(Standing::Critical));
+    assert_eq!(world.told("disk", Status::Passing), Some(ids(&["a", "b"])));
+    assert_eq!(world.standing("b"), Some(Standing::Passing));
+    assert_eq!(world.agent.deregister_check("disk", world.now), ids(&["a", "b"]));
+    assert_eq!(world.agent.maintain(None, Some("move"), world.now), Some(ids(&["a", "b"])));
+    assert_eq!(world.standing("a"), Some(Standing::Maintenance));
+    let (id, check) = world.agent.node_checks().next().unwrap();
+    assert_eq!((id, check.definition.notes.as_str()), ("_node_maintenance", "move"));
+    // What comes meanwhile is in maintenance, too.
+    world.register(&json!({"Name": "c"}));
+    assert_eq!(world.standing("c"), Some(Standing::Maintenance));
+    assert_eq!(world.agent.maintain(None, None, world.now), Some(ids(&["a", "b", "c"])));
+    assert_eq!(world.standing("c"), Some(Standing::Passing));
+    for n in 0..NODE_CHECKS_MAX {
+        world.check(&json!({"Name": n.to_string(), "TTL": "1s"})).unwrap();
+    }
+    let more = world.check(&disk).unwrap_err();
+    assert_eq!(more, "Invalid check: the node has 64 already");
+}
+
+#[test]
+fn a_service_that_comes_again_keeps_how_its_checks_stood() {
+    let mut world = World::new();
+    world.register(&greeter());
+    world.told("service:greeter-6f", Status::Passing).unwrap();
+    world.check(&json!({"Name": "more", "TTL": "60s", "ServiceID": "greeter-6f"})).unwrap();
+    world.agent.maintain(Some("greeter-6f"), Some(""), world.now).unwrap();
+    world.pass(50);
+    world.register(&greeter());
+    let names = ["_service_maintenance:greeter-6f", "more", "service:greeter-6f"];
+    assert_eq!(world.checks("greeter-6f"), names);
+    let status = |world: &World, id: &str| world.agent.check(id).unwrap().status;
+    assert_eq!(status(&world, "service:greeter-6f"), Status::Passing);
+    assert_eq!(world.pass(59), ids(&["greeter-6f"]), "that is the other check");
+    assert_eq!(status(&world, "service:greeter-6f"), Status::Passing, "its clock began anew");
+    world.put(&greeter(), true).unwrap();
+    let names = ["_service_maintenance:greeter-6f", "service:greeter-6f"];
+    assert_eq!(world.checks("greeter-6f"), names, "those given are all");
+    assert_eq!(world.told("more", Status::Passing), None);
+}
+
+#[test]
+fn a_check_has_one_owner() {
+    let mut world = World::new();
+    world.register(&json!({"Name": "a", "Check": {"CheckID": "x", "TTL": "60s"}}));
+    world.register(&json!({"Name": "b", "Check": {"CheckID": "x", "TTL": "60s"}}));
+    assert_eq!((world.checks("b"), world.checks("a")), (vec!["x"], vec![]));
+    assert_eq!(world.told("x", Status::Passing), Some(ids(&["b"])));
+    let unknown = world.check(&json!({"Name": "y", "TTL": "1s", "ServiceID": "none"}));
+    assert_eq!(unknown.unwrap_err(), "ServiceID \"none\" does not exist");
+    assert_eq!(
+        world.check(&json!({"Name": "x", "TTL": "1s", "ServiceID": "a"})),
+        Ok(ids(&["a", "b"]))
+    );
+    assert_eq!(world.agent.deregister("a"), ids(&["a"]));
+    assert_eq!(world.told("x", Status::Passing), None);
+    assert_eq!(world.agent.deregister("a"), ids(&[]));
+    for n in 0..CHECKS_MAX {
+        world.check(&json!({"Name": n.to_string(), "TTL": "1s", "ServiceID": "b"})).unwrap();
+    }
+    let more = world.check(&json!({"Name": "more", "TTL": "1s", "ServiceID": "b"}));
+    assert_eq!(more.unwrap_err(), "Invalid check: a service has at most 16");
+}
+
+#[test]
+fn a_service_without_a_check_is_connected_to() {
+    let mut world = World::new();
+    world.register(&json!({"Name": "web", "Port": 80}));
+    let probe = "_rollcall_connect:web";
+    assert_eq!(world.checks("web"), [probe]);
+    assert_eq!(world.standing("web"), Some(Standing::Passing), "until it is seen to be gone");
+    assert_eq!(world.run(Status::Critical).0, 0, "not before its interval is over");
+    for failures in 1..=3 {
+        world.pass(10);
+        let (runs, touched) = world.run(Status::Critical);
+        assert_eq!((runs, touched.len()), (1, usize::from(failures == 3)));
+    }
+    assert_eq!(world.standing("web"), Some(Standing::Critical));
+    world.pass(10);
+    assert_eq!(world.run(Status::Passing), (1, ids(&["web"])), "back at once");
+    let again = world.agent.service("web").unwrap().checks[probe].clone();
+    world.register(&json!({"Name": "web", "Port": 80}));
+    let kept = &world.agent.service("web").unwrap().checks[probe];
+    assert_eq!((kept.due_at(), kept.status), (again.due_at(), again.status), "it goes on");
+    // Until somebody says how to check it.
+    world.check(&json!({"Name": "own", "TTL": "60s", "ServiceID": "web"})).unwrap();
+    assert_eq!(world.checks("web"), ["own"]);
+    world.agent.deregister_check("own", world.now);
+    assert_eq!(world.checks("web"), [probe]);
+    for body in [json!({"Name": "none"}), json!({"Name": "dns", "Port": 53, "Tags": ["udp"]})] {
+        world.register(&body);
+        assert_eq!(world.checks(body["Name"].as_str().unwrap()), Vec::<&str>::new(), "{body}");
+    }
+}
+
+#[test]
+fn checks_are_run_one_at_a_time_each() {
+    let mut world = World::new();
+    let check = json!({"HTTP": "http://10.0.0.9/", "Interval": "10s", "FailuresBeforeCritical": 2,
+        "SuccessBeforePassing": 2});
+    world.register(&json!({"Name": "web", "Port": 80, "Check": check}));
+    let run = world.agent.due(10, world.now).remove(0);
+    assert_eq!(run.check, "service:web");
+    world.pass(60);
+    assert_eq!(world.agent.due(10, world.now), [], "it is under way");
+    assert_eq!(world.agent.next_at(), None);
+    assert_eq!(world.agent.ran(&run, Status::Passing, "200", world.now), ids(&[]), "one of two");
+    assert_eq!(world.agent.ran(&run, Status::Passing, "200", world.now), ids(&[]), "it is over");
+    assert_eq!(world.run(Status::Passing), (1, ids(&["web"])));
+    assert_eq!(world.standing("web"), Some(Standing::Passing));
+    world.pass(10);
+    assert_eq!(world.run(Status::Critical), (1, ids(&[])), "one of two");
+    world.pass(10);
+    assert_eq!(world.run(Status::Critical), (1, ids(&["web"])));
+    // The result of a run that was begun for another definition is no longer meant.
+    world.pass(10);
+    let run = world.agent.due(10, world.now).remove(0);
+    world.register(&json!({"Name": "web", "Port": 80,
+        "Check": {"TCP": "10.0.0.9:80", "Interval": "10s"}}));
+    assert_eq!(world.agent.ran(&run, Status::Passing, "", world.now), ids(&[]));
+    // TTL checks are not run, and what is run is not for owners to tell.
+    assert_eq!(world.told("service:web", Status::Passing), None);
+    world.register(&json!({"Name": "more", "Port": 80, "Check": check}));
+    assert_eq!(world.agent.due(1, world.now).len(), 1, "so many and no more");
+}
+
+#[test]
+fn ids_that_are_mapped_alike_are_told_apart() {
+    let mut world = World::new();
+    for id in ["a_b", "a-b", "a.b"] {
+        world.register(&json!({"ID": id, "Name": "web", "Port": 80}));
+    }
+    world.register(&json!({"ID": "A.B", "Name": "other", "Port": 80}));
+    let label = |world: &World, id: &str| world.agent.service(id).unwrap().label.to_string();
+    assert_eq!([label(&world, "a_b"), label(&world, "A.B")], ["a-b", "a-b"]);
+    let (one, two) = (label(&world, "a-b"), label(&world, "a.b"));
+    assert!(one.starts_with("a-b-") && two.starts_with("a-b-") && one != two, "{one} {two}");
+    // Registered again, each keeps its own.
+    for id in ["a-b", "a_b", "a.b"] {
+        let before = label(&world, id);
+        world.register(&json!({"ID": id, "Name": "web", "Port": 80}));
+        assert_eq!(label(&world, id), before);
+    }
+    assert!(world.agent.relabel("a_b"), "another agent has it");
+    assert!(label(&world, "a_b").starts_with("a-b-"));
+    assert!(!world.agent.relabel("a_b"), "there is one such label");
+    let unnamed = world.put(&json!({"Name": "::"}), false).unwrap_err();
+    assert_eq!(unnamed, "Validation failed: Name \"::\" must not be empty");
+}
+
+#[test]
+fn what_is_saved_is_resumed_with_clocks_begun_anew() {
+    let mut world = World::new();
+    world.register(&greeter());
+    world.told("service:greeter-6f", Status::Passing).unwrap();
+    world.register(&json!({"Name": "web", "Port": 80, "Check": {"TCP": "a:1", "Interval": "10s"}}));
+    world.check(&json!({"Name": "disk", "TTL": "60s", "Status": "passing"})).unwrap();
+    world.pass(59);
+    let text = serde_json::to_string(&world.agent.save()).unwrap();
+    let saved: saved::Saved = serde_json::from_str(&text).unwrap();
+    let agent = Agent::resume(&saved, world.now, |within| within / 2);
+    assert_eq!(agent.save(), saved);
+    let mut world = World { agent, now: world.now };
+    assert_eq!(world.standing("greeter-6f"), Some(Standing::Passing));
+    assert_eq!(world.agent.next_at(), Some(world.now + Duration::from_secs(5)), "spread");
+    assert_eq!(world.pass(59), ids(&[]));
+    assert_eq!(world.told("service:greeter-6f", Status::Passing), Some(ids(&[])));
+    assert_eq!(world.pass(1), ids(&["greeter-6f", "web"]), "the node's check");
+}
+
+#[test]
+fn what_is_shown_has_a_version() {
+    let mut world = World::new();
+    let mut last = 0;
+    let mut rises = |world: &World, rises: bool| {
+        let version = world.agent.version();
+        assert_eq!(version > last, rises, "{version} after {last}");
+        last = version;
+    };
+    world.register(&greeter());
+    rises(&world, true);
+    world.told("service:greeter-6f", Status::Passing).unwrap();
+    rises(&world, true);
+    world.told("service:greeter-6f", Status::Passing).unwrap();
+    rises(&world, false);
+    world.agent.told("service:greeter-6f", Status::Passing, "another word", world.now).unwrap();
+    rises(&world, true);
+    world.pass(60);
+    rises(&world, true);
+    world.agent.maintain(None, Some(""), world.now).unwrap();
+    rises(&world, true);
+    world.agent.deregister("none");
+    rises(&world, false);
+    world.agent.deregister("greeter-6f");
+    rises(&world, true);
+}

@@ -1,0 +1,75 @@
+//! What comes due: checks whose owners are silent, services that are given up, checks to be run.
+//!
+//! The clock is handed in. Knows nothing of how checks are run.
+
+use tokio::time::Instant;
+
+use super::{Agent, Check, Service, Touched};
+use crate::compat::consul::definition::{Kind, Status};
+
+/// A check to be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::compat::consul) struct Run {
+    pub(in crate::compat::consul) check: String,
+    pub(in crate::compat::consul) kind: Kind,
+    number: u64,
+}
+
+impl Agent {
+    /// What time alone brings about: checks whose owners are silent, and services that are given up.
+    pub(in crate::compat::consul) fn tick(&mut self, now: Instant) -> Touched {
+        let mut expired = Vec::new();
+        for (id, check) in self.checks_mut() {
+            if check.expire(now) {
+                expired.push(id.clone());
+            }
+        }
+        let mut touched = Touched::new();
+        for id in expired {
+            touched.append(&mut self.changed(&id, true));
+        }
+        let gone = |service: &Service| service.checks.values().any(|check| check.is_given_up(now));
+        let gone = self.services.iter().filter(|(_, service)| gone(service));
+        for id in gone.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            touched.append(&mut self.deregister(&id));
+        }
+        touched
+    }
+
+    /// When [`Agent::tick`] or [`Agent::due`] has something to do next.
+    pub(in crate::compat::consul) fn next_at(&self) -> Option<Instant> {
+        let of_services = self.services.values().flat_map(|service| service.checks.values());
+        of_services.chain(self.node.values()).filter_map(Check::due_at).min()
+    }
+
+    /// Begins checks that are to be run now, so many at most.
+    pub(in crate::compat::consul) fn due(&mut self, max: usize, now: Instant) -> Vec<Run> {
+        let mut number = self.runs;
+        let mut runs = Vec::new();
+        for (id, check) in self.checks_mut() {
+            if runs.len() >= max {
+                break;
+            }
+            if check.begin(number + 1, now) {
+                number += 1;
+                runs.push(Run { check: id.clone(), kind: check.definition.kind.clone(), number });
+            }
+        }
+        self.runs = number;
+        runs
+    }
+
+    /// Takes what a run came to.
+    pub(in crate::compat::consul) fn ran(
+        &mut self,
+        run: &Run,
+        status: Status,
+        output: &str,
+        now: Instant,
+    ) -> Touched {
+        let changed = self
+            .check_mut(&run.check)
+            .is_some_and(|check| check.ran(run.number, status, output, now));
+        self.changed(&run.check, changed)
+    }
+}

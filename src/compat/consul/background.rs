@@ -1,0 +1,166 @@
+//! What happens without a call: clocks, checks, services whose standing they changed, host names that may have moved.
+//!
+//! Knows nothing of what any of it means.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
+
+use super::agent::Run;
+use super::definition::Status;
+use super::instance::host_names;
+use super::keeper::Keeper;
+use super::run::run;
+
+/// Checks that are run at once.
+const RUNS_MAX: usize = 64;
+/// Services that are settled at once.
+const SETTLING_MAX: usize = 32;
+/// A change that nobody waits for is saved that much later, with those that came meanwhile.
+const SAVE_DELAY: Duration = Duration::from_secs(1);
+/// Host names are resolved anew that often.
+const RESOLVE_INTERVAL: Duration = Duration::from_secs(60);
+/// Failures to save are worth a line that often.
+const WARN_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The task.
+pub(super) struct Background {
+    keeper: Arc<Keeper>,
+    runs: JoinSet<(Run, Status, String)>,
+    settling: JoinSet<()>,
+    resolving: JoinSet<()>,
+    save_at: Option<Instant>,
+    resolve_at: Instant,
+    warned: Option<Instant>,
+}
+
+impl Background {
+    pub(super) fn new(keeper: Arc<Keeper>) -> Self {
+        Self {
+            keeper,
+            runs: JoinSet::new(),
+            settling: JoinSet::new(),
+            resolving: JoinSet::new(),
+            save_at: None,
+            resolve_at: Instant::now() + RESOLVE_INTERVAL,
+            warned: None,
+        }
+    }
+
+    /// Works until the server stops; what was changed is saved then.
+    pub(super) async fn run(mut self) -> Result<(), String> {
+        let keeper = self.keeper.clone();
+        while let Some(id) = keeper.next_unsettled() {
+            keeper.resume(&id).await;
+        }
+        while !keeper.stop.is_cancelled() {
+            let next = self.turn();
+            tokio::select! {
+                () = keeper.stop.cancelled() => {}
+                () = keeper.wake.notified() => {}
+                Some(ran) = self.runs.join_next() => self.ran(ran.map_err(panicked)?),
+                Some(settled) = self.settling.join_next() => settled.map_err(panicked)?,
+                Some(resolved) = self.resolving.join_next() => resolved.map_err(panicked)?,
+                () = sleep_until(next) => {}
+            }
+            if self.save_at.is_some_and(|at| at <= Instant::now()) {
+                self.save_at = None;
+                self.save().await;
+            }
+        }
+        if self.save_at.is_some() || keeper.is_unsaved() {
+            self.save().await;
+        }
+        Ok(())
+    }
+
+    /// Does what is due, and says when to look again.
+    fn turn(&mut self) -> Instant {
+        let now = Instant::now();
+        let room = RUNS_MAX.saturating_sub(self.runs.len());
+        let (touched, due, next) = self.keeper.change(|agent, now| {
+            let touched = agent.tick(now);
+            let due = agent.due(room, now);
+            // Those that find no room are looked at when one ends.
+            let next = agent
+                .next_at()
+                .map(|at| if room == due.len() { at.max(now + SAVE_DELAY) } else { at });
+            (touched, due, next)
+        });
+        if !touched.is_empty() {
+            self.keeper.save_soon();
+            self.keeper.settle_soon(touched);
+        }
+        for one in due {
+            self.runs.spawn(async move {
+                let (status, output) = run(&one.kind).await;
+                (one, status, output)
+            });
+        }
+        while self.settling.len() < SETTLING_MAX {
+            let Some(id) = self.keeper.next_unsettled() else { break };
+            let keeper = self.keeper.clone();
+            self.settling.spawn(async move {
+                if let Err(error) = keeper.settle(&id).await {
+                    tracing::debug!(service = id, %error, "not in the registry as it stands");
+                }
+            });
+        }
+        if self.keeper.is_unsaved() {
+            self.save_at.get_or_insert(now + SAVE_DELAY);
+        }
+        if self.resolve_at <= now && self.resolving.is_empty() {
+            self.resolve_at = now + RESOLVE_INTERVAL;
+            self.resolving.spawn(resolve(self.keeper.clone()));
+        }
+        [next, self.save_at].into_iter().flatten().fold(self.resolve_at, Instant::min)
+    }
+
+    fn ran(&self, (run, status, output): (Run, Status, String)) {
+        let touched = self.keeper.change(|agent, now| agent.ran(&run, status, &output, now));
+        if !touched.is_empty() {
+            self.keeper.save_soon();
+            self.keeper.settle_soon(touched);
+        }
+    }
+
+    async fn save(&mut self) {
+        let Err(error) = self.keeper.save().await else { return };
+        self.keeper.save_soon();
+        let now = Instant::now();
+        if self.warned.is_none_or(|at| now.duration_since(at) >= WARN_INTERVAL) {
+            self.warned = Some(now);
+            tracing::warn!(%error, "cannot save what consul clients registered: look after the data directory");
+        }
+    }
+}
+
+/// Resolves the host names of all services anew.
+async fn resolve(keeper: Arc<Keeper>) {
+    let named: Vec<_> = {
+        let agent = keeper.agent();
+        let definitions = agent.services().map(|service| &service.definition);
+        definitions.filter(|definition| !host_names(definition).is_empty()).cloned().collect()
+    };
+    for definition in named {
+        let mut found = keeper.resolve(&definition).await;
+        let touched = keeper.change(|agent, _| {
+            // A name that can't be resolved now is where it was.
+            let before = agent.service(&definition.id).map(|service| service.resolved.clone());
+            for (name, addresses) in before.unwrap_or_default() {
+                found.entry(name).or_insert(addresses);
+            }
+            agent.resolved(&definition.id, found)
+        });
+        if !touched.is_empty() {
+            keeper.save_soon();
+            keeper.settle_soon(touched);
+        }
+    }
+}
+
+fn panicked(error: JoinError) -> String {
+    format!("what consul clients registered is not looked after any more: {error}")
+}

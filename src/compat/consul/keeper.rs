@@ -1,0 +1,291 @@
+//! The agent at work: what it knows is saved, what is in answers of it is held in the registry, and what time brings about
+//! is brought about.
+//!
+//! ```text
+//! calls --> agent --services whose standing may have changed--> settle() --> hold --> registry
+//!             ^                                                   |
+//!             +---- clocks, results of checks: Background --------+
+//! ```
+//!
+//! A service is settled by one at a time, from how it stands at that moment: so the last change wins, whoever saw it.
+//!
+//! Knows nothing of paths and bodies.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+
+use tokio::net::lookup_host;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::agent::Agent;
+use super::agent::saved::Saved as SavedAgent;
+use super::definition::ServiceDefinition;
+use super::instance::{host_names, instance};
+use crate::compat::hold::{Hold, HoldError, Saved, Target};
+use crate::compat::{Compat, Room, StartError};
+use crate::model::{Instance, Namespace, limits};
+use crate::registry::Revision;
+
+/// Locks that services share: enough that one which waits for the registry keeps few others waiting.
+const STRIPES: usize = 64;
+/// Calls that wait for a change at once.
+const WAITERS_MAX: usize = 512;
+/// How long a host name may take to resolve while somebody waits.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What is held of a service.
+type Held = HashMap<String, (Target, Instance)>;
+
+/// What all calls share.
+pub(super) struct Keeper {
+    pub(super) compat: Arc<Compat>,
+    pub(super) namespace: Namespace,
+    /// What this agent's node is called, and where it is for those who share the registry.
+    pub(super) node: String,
+    pub(super) address: IpAddr,
+    pub(super) waiters: Arc<Semaphore>,
+    pub(super) stop: CancellationToken,
+    /// What indexes begin with: no later run of this server gives those of an earlier one for something else.
+    pub(super) began: u64,
+    agent: Mutex<Agent>,
+    hold: Hold,
+    saved: Saved,
+    held: [tokio::sync::Mutex<Held>; STRIPES],
+    hasher: RandomState,
+    /// The version of what is shown.
+    version: watch::Sender<u64>,
+    /// Services that the background is to settle.
+    unsettled: Mutex<BTreeSet<String>>,
+    /// Something is not saved that would better be.
+    unsaved: AtomicBool,
+    pub(super) wake: Notify,
+}
+
+impl Keeper {
+    /// Resumes what was saved.
+    pub(super) fn start(room: &Room<'_>) -> Result<Arc<Self>, StartError> {
+        let (saved, before) = Saved::open::<SavedAgent>(room)?;
+        let draw = |within: Duration| within.mul_f64(fastrand::f64());
+        let agent = Agent::resume(&before, Instant::now(), draw);
+        let unsettled = agent.services().map(|service| service.definition.id.clone()).collect();
+        let began = (room.compat.wall_clock)().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let address = if room.compat.shared_registry { own_address() } else { None };
+        Ok(Arc::new(Self {
+            compat: room.compat.clone(),
+            namespace: room.namespace.clone(),
+            node: node_name(),
+            address: address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            waiters: Arc::new(Semaphore::new(WAITERS_MAX)),
+            stop: room.stop.clone(),
+            began: u64::try_from(began.as_millis()).unwrap_or(1),
+            version: watch::Sender::new(agent.version()),
+            agent: Mutex::new(agent),
+            hold: Hold::start(room),
+            saved,
+            held: std::array::from_fn(|_| tokio::sync::Mutex::default()),
+            hasher: RandomState::new(),
+            unsettled: Mutex::new(unsettled),
+            unsaved: AtomicBool::new(false),
+            wake: Notify::new(),
+        }))
+    }
+
+    /// The agent, to read.
+    pub(super) fn agent(&self) -> MutexGuard<'_, Agent> {
+        self.agent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the agent, and lets those know who wait for it.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Agent, Instant) -> T) -> T {
+        let mut agent = self.agent();
+        let done = change(&mut agent, Instant::now());
+        let version = agent.version();
+        drop(agent);
+        self.version.send_if_modified(|known| std::mem::replace(known, version) != version);
+        done
+    }
+
+    /// What is told of every change of the agent.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// Saves the agent. Returns once it is on disk.
+    pub(super) async fn save(self: &Arc<Self>) -> io::Result<()> {
+        let keeper = self.clone();
+        self.saved.save(move || keeper.agent().save()).await
+    }
+
+    /// Has the agent saved soon: how checks stand is worth that, but nothing that anybody waits for.
+    pub(super) fn save_soon(&self) {
+        self.unsaved.store(true, Relaxed);
+    }
+
+    /// Whether somebody wanted it to be saved since this was asked last.
+    pub(super) fn is_unsaved(&self) -> bool {
+        self.unsaved.swap(false, Relaxed)
+    }
+
+    /// Has the background settle services.
+    pub(super) fn settle_soon(&self, services: impl IntoIterator<Item = String>) {
+        self.unsettled().extend(services);
+        self.wake.notify_one();
+    }
+
+    /// One of the services that are to be settled.
+    pub(super) fn next_unsettled(&self) -> Option<String> {
+        self.unsettled().pop_first()
+    }
+
+    fn unsettled(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a service could be held as it is described, whatever its checks say.
+    pub(super) fn admit(&self, id: &str) -> Result<(), HoldError> {
+        let wanted = self.agent().service(id).and_then(|service| {
+            let instance = instance(service, service.definition.weights.passing)?;
+            Some((self.target(service), instance))
+        });
+        wanted.map_or(Ok(()), |(target, instance)| self.hold.check(&target, &instance))
+    }
+
+    /// Has the registry say of a service what it is to say now. Returns once it does, with the revision that does if
+    /// anything had to be written.
+    ///
+    /// # Errors
+    /// It does not, or not yet.
+    pub(super) async fn settle(&self, id: &str) -> Result<Option<Revision>, HoldError> {
+        let mut held = self.stripe(id).lock().await;
+        let before = held.get(id).cloned();
+        let Some((target, wanted)) = self.wanted(id, before.as_ref()) else {
+            let Some((target, instance)) = held.remove(id) else { return Ok(None) };
+            return self.hold.remove(target, instance, "its agent took it out").await.map(Some);
+        };
+        if before.as_ref() == Some(&(target.clone(), wanted.clone())) {
+            return Ok(None);
+        }
+        let put = self.hold.put(target.clone(), wanted.clone()).await;
+        if matches!(put, Ok(_) | Err(HoldError::Pending(_))) {
+            held.insert(id.to_owned(), (target.clone(), wanted));
+        } else {
+            held.remove(id);
+        }
+        // What it was before goes last, so that it never has no name at all.
+        let kept = held.get(id).map(|(target, _)| target);
+        if let Some((old, instance)) = before.filter(|(old, _)| Some(old) != kept) {
+            return self.hold.remove(old, instance, "its agent changed it").await.map(Some);
+        }
+        put.map(Some)
+    }
+
+    /// Holds on to a service that was held before a restart.
+    pub(super) async fn resume(&self, id: &str) {
+        let mut held = self.stripe(id).lock().await;
+        if let Some((target, instance)) = self.wanted(id, None) {
+            self.hold.resume(target.clone(), instance.clone()).await;
+            held.insert(id.to_owned(), (target, instance));
+        }
+    }
+
+    fn stripe(&self, id: &str) -> &tokio::sync::Mutex<Held> {
+        let stripe = self.hasher.hash_one(id) % STRIPES as u64;
+        // Never beyond the end, and no panic if it were.
+        self.held.get(usize::try_from(stripe).unwrap_or(0)).unwrap_or(&self.held[0])
+    }
+
+    /// What is to be in answers of a service. Where its name is another's by now, it gets one of its own.
+    fn wanted(&self, id: &str, before: Option<&(Target, Instance)>) -> Option<(Target, Instance)> {
+        let (target, wanted) = self.wish(id)?;
+        if before.is_some_and(|(held, _)| *held == target) || !self.is_anothers(&target, &wanted) {
+            return Some((target, wanted));
+        }
+        self.change(|agent, _| agent.relabel(id)).then(|| self.save_soon());
+        self.wish(id)
+    }
+
+    fn wish(&self, id: &str) -> Option<(Target, Instance)> {
+        let agent = self.agent();
+        let service = agent.service(id)?;
+        let instance = instance(service, agent.weight(service)?)?;
+        // As it is written, so that it can be compared with what is there.
+        let ttl = Some(limits::TTL_SECS_DEFAULT);
+        Some((self.target(service), Instance { ttl, ..instance }))
+    }
+
+    fn target(&self, service: &super::agent::Service) -> Target {
+        let (app, id) = (service.app.clone(), service.label.clone());
+        Target { namespace: self.namespace.clone(), app, id }
+    }
+
+    /// Whether an instance that is somewhere else has the name.
+    fn is_anothers(&self, target: &Target, wanted: &Instance) -> bool {
+        let Target { namespace, app, id } = target;
+        let snapshot = self.compat.published.load();
+        snapshot.directory.registered(namespace, app, id).is_some_and(|view| {
+            let other = &view.registration.instance;
+            other.addresses != wanted.addresses || other.endpoints != wanted.endpoints
+        })
+    }
+
+    /// Where a service is that says nothing of it: where the call came from, or where this host is.
+    pub(super) fn place(&self, peer: IpAddr) -> IpAddr {
+        match peer.to_canonical() {
+            peer if peer.is_loopback() && self.compat.shared_registry => self.address,
+            peer => peer,
+        }
+    }
+
+    /// The addresses of the host names that a service is known by, of those that have any.
+    pub(super) async fn resolve(
+        &self,
+        service: &ServiceDefinition,
+    ) -> BTreeMap<String, Vec<IpAddr>> {
+        let mut found = BTreeMap::new();
+        for name in host_names(service) {
+            let addresses = timeout(RESOLVE_TIMEOUT, addresses_of(&name)).await;
+            if let Ok(Some(addresses)) = addresses {
+                found.insert(name, addresses);
+            }
+        }
+        found
+    }
+}
+
+/// The addresses that a host name has, as many as an instance may have.
+async fn addresses_of(name: &str) -> Option<Vec<IpAddr>> {
+    let resolved = lookup_host((name, 0)).await.ok()?;
+    let mut addresses: Vec<_> = resolved.map(|address| address.ip().to_canonical()).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses.truncate(limits::ADDRESSES_MAX);
+    Some(addresses)
+}
+
+/// What this host is called.
+fn node_name() -> String {
+    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "rollcall".to_owned())
+}
+
+/// The address that this host has for others: the one that it would send from. Nothing is sent.
+fn own_address() -> Option<IpAddr> {
+    // Of networks for documentation (RFC 5737, RFC 3849): what is not near takes the way to all that is far.
+    for (own, far) in [("0.0.0.0:0", "192.0.2.1:9"), ("[::]:0", "[2001:db8::1]:9")] {
+        let far: SocketAddr = far.parse().ok()?;
+        let socket = UdpSocket::bind(own).and_then(|socket| socket.connect(far).map(|()| socket));
+        let address =
+            socket.and_then(|socket| socket.local_addr()).ok().map(|address| address.ip());
+        if let Some(address) = address.filter(|address| !address.is_unspecified()) {
+            return Some(address);
+        }
+    }
+    None
+}

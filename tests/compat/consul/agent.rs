@@ -1,0 +1,311 @@
+//! Services and checks, from registration to DNS and out of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+
+use hickory_proto::rr::RecordType::SRV;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::World;
+use crate::support::until;
+
+/// formats 4.3, with tags as go-micro's Go makes them.
+fn greeter(ttl: &str) -> Value {
+    json!({"ID": "greeter-6f1a0c6e", "Name": "greeter",
+        "Tags": ["t-789caa562a28ca2fc94fcecf51b2524a2f2a4856aa05040000ffff468306d9",
+            "v-789c32d433d13302040000ffff02dc00f4"],
+        "Port": 41233, "Address": "10.0.0.12",
+        "Check": {"TTL": ttl, "DeregisterCriticalServiceAfter": "1m5s"}, "Checks": null})
+}
+
+#[tokio::test]
+async fn a_server_of_go_micro_lives_as_long_as_it_says_so() {
+    let world = World::new().await;
+    assert!(world.get("/v1/agent/host").await.is_object());
+    world.register(greeter("1m0s")).await;
+    assert_eq!(world.srv("_grpc._tcp.greeter.svc").await, [""; 0], "it has not passed yet");
+    let listed = world.get("/v1/health/service/greeter?stale=").await;
+    assert_eq!(listed[0]["Checks"][1]["Status"], "critical", "{listed}");
+
+    world.put("/v1/agent/check/pass/service:greeter-6f1a0c6e?note=", Value::Null).await;
+    let expected = ["_grpc._tcp.greeter.svc. SRV 10 1 41233 greeter-6f1a0c6e.greeter.svc."];
+    assert_eq!(world.srv("_grpc._tcp.greeter.svc").await, expected, "shown before it is answered");
+    assert_eq!(world.a("greeter.svc").await, ["greeter.svc. A 10.0.0.12"]);
+    let txt = world.txt("greeter-6f1a0c6e._grpc._tcp.greeter.svc").await.join(" ");
+    assert!(txt.contains("version=1.4.2") && txt.contains("protocol=grpc"), "{txt}");
+
+    // What its client reads of it, without a word of which are passing.
+    let listed = world.get("/v1/health/service/greeter?stale=").await;
+    let service = &listed[0]["Service"];
+    assert_eq!((&service["ID"], &service["Port"]), (&json!("greeter-6f1a0c6e"), &json!(41233)));
+    assert_eq!(service["Tags"], greeter("")["Tags"], "as they were sent");
+    let checks = world.get("/v1/health/checks/greeter").await;
+    assert_eq!(checks[0]["CheckID"], "service:greeter-6f1a0c6e", "{checks}");
+    assert_eq!(checks[0]["Status"], "passing", "{checks}");
+    assert!(world.get("/v1/catalog/services").await["greeter"].is_array());
+
+    world.put("/v1/agent/service/deregister/greeter-6f1a0c6e", Value::Null).await;
+    world.has("greeter.svc", 0).await;
+    assert_eq!(world.get("/v1/health/service/greeter").await, json!([]));
+    let said = world.call("PUT", "/v1/agent/check/pass/service:greeter-6f1a0c6e", None).await;
+    assert_eq!(said.0, 404, "its client registers again then: {said:?}");
+    // Once more is no error.
+    world.put("/v1/agent/service/deregister/greeter-6f1a0c6e", Value::Null).await;
+}
+
+#[tokio::test]
+async fn one_that_falls_silent_is_taken_out_and_comes_back() {
+    let world = World::new().await;
+    world.register(greeter("1s")).await;
+    for _ in 0..2 {
+        world.put("/v1/agent/check/pass/service%3Agreeter-6f1a0c6e", Value::Null).await;
+        assert_eq!(world.a("greeter.svc").await, ["greeter.svc. A 10.0.0.12"]);
+        world.has("greeter.svc", 0).await;
+        let checks = world.get("/v1/agent/checks").await;
+        let check = &checks["service:greeter-6f1a0c6e"];
+        assert_eq!(
+            (&check["Status"], &check["Output"]),
+            (&json!("critical"), &json!("TTL expired"))
+        );
+        assert!(world.get("/v1/agent/services").await["greeter-6f1a0c6e"].is_object());
+    }
+}
+
+#[tokio::test]
+async fn what_kratos_registers_is_an_instance_with_all_its_endpoints() {
+    let world = World::new().await;
+    world
+        .register(json!({"ID": "h1", "Name": "helloworld", "Tags": ["version=v1.2"], "Meta": {"region": "a"},
+            "TaggedAddresses": {
+                "grpc": {"Address": "grpc://10.0.0.8:9000?isSecure=false", "Port": 9000},
+                "http": {"Address": "http://10.0.0.8:8000?isSecure=false", "Port": 8000}},
+            "Address": "10.0.0.8", "Port": 8000,
+            "Checks": [{"CheckID": "service:h1", "TTL": "20s", "Status": "passing",
+                "DeregisterCriticalServiceAfter": "600s"}]}))
+        .await;
+    for (protocol, port) in [("grpc", 9000), ("http", 8000)] {
+        let name = format!("_{protocol}._tcp.helloworld.svc");
+        assert_eq!(world.srv(&name).await, [format!("{name}. SRV 10 1 {port} h1.helloworld.svc.")]);
+    }
+    let update = |status: &str| json!({"Status": status, "Output": status});
+    world.put("/v1/agent/check/update/service:h1", update("critical")).await;
+    world.has("helloworld.svc", 0).await;
+    world.put("/v1/agent/check/update/service:h1", update("passing")).await;
+    assert_eq!(world.a("helloworld.svc").await, ["helloworld.svc. A 10.0.0.8"]);
+    // Its reader takes the endpoints from where it wrote them.
+    let listed = world.get("/v1/health/service/helloworld?passing=1").await;
+    let tagged = &listed[0]["Service"]["TaggedAddresses"];
+    assert_eq!(tagged["grpc"]["Address"], "grpc://10.0.0.8:9000?isSecure=false", "{listed}");
+}
+
+#[tokio::test]
+async fn what_registrator_registers_is_checked_by_us() {
+    let world = World::new().await;
+    assert!(world.get("/v1/status/leader").await.as_str().unwrap().ends_with(":8300"));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let body = json!({"ID": "node1:redis.0:6379", "Name": "redis", "Port": 6379,
+        "Tags": ["master", "not a label"], "Address": "192.168.1.102", "Meta": {"region": "us2"},
+        "Check": {"TCP": address.to_string(), "Interval": "1s", "Timeout": "1s"}});
+    world.register(body).await;
+    world.has("redis.svc", 1).await;
+    let expected = ["_redis._tcp.redis.svc. SRV 10 1 6379 node1-redis-0-6379.redis.svc."];
+    assert_eq!(world.srv("_redis._tcp.redis.svc").await, expected);
+    assert_eq!(world.a("master.redis.svc").await, ["master.redis.svc. A 192.168.1.102"]);
+    drop(listener);
+    world.has("redis.svc", 0).await;
+    let _listener = TcpListener::bind(address).await.unwrap();
+    world.has("redis.svc", 1).await;
+    let services = world.get("/v1/agent/services").await;
+    assert_eq!(services["node1:redis.0:6379"]["Service"], "redis", "{services}");
+    world.put("/v1/agent/service/deregister/node1:redis.0:6379", Value::Null).await;
+    world.has("redis.svc", 0).await;
+}
+
+#[tokio::test]
+async fn http_checks_are_asked_and_a_warning_has_a_weight_of_its_own() {
+    let world = World::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let code = Arc::new(AtomicU16::new(200));
+    let mut web = JoinSet::new();
+    let says = code.clone();
+    web.spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1_024];
+            let _ = stream.read(&mut request).await;
+            let reply = format!("HTTP/1.1 {} So\r\ncontent-length: 0\r\n\r\n", says.load(Relaxed));
+            let _ = stream.write_all(reply.as_bytes()).await;
+        }
+    });
+    world
+        .register(json!({"Name": "web", "Port": 80, "Address": "10.0.0.7",
+            "Weights": {"Passing": 10, "Warning": 2},
+            "Check": {"HTTP": format!("http://{address}/healthy"), "Interval": "1s"}}))
+        .await;
+    let name = "_http._tcp.web.svc";
+    for (said, records) in [(200, vec!["10"]), (429, vec!["2"]), (500, vec![]), (204, vec!["10"])] {
+        code.store(said, Relaxed);
+        let expected: Vec<_> = records
+            .into_iter()
+            .map(|weight| format!("{name}. SRV 10 {weight} 80 10-0-0-7-80.web.svc."))
+            .collect();
+        until(&format!("{said} shows"), async || world.srv(name).await == expected).await;
+    }
+}
+
+#[tokio::test]
+async fn maintenance_takes_out_a_service_or_all_of_them() {
+    let world = World::new().await;
+    for (name, address) in [("one", "10.0.0.1"), ("two", "10.0.0.2")] {
+        world.register(json!({"Name": name, "Port": 80, "Address": address})).await;
+        world.has(&format!("{name}.svc"), 1).await;
+    }
+    world.put("/v1/agent/service/maintenance/one?enable=true&reason=so", Value::Null).await;
+    world.has("one.svc", 0).await;
+    let listed = world.get("/v1/health/service/one").await;
+    let checks = listed[0]["Checks"].as_array().unwrap();
+    let marked =
+        checks.iter().find(|check| check["CheckID"] == "_service_maintenance:one").unwrap();
+    assert_eq!((&marked["Status"], &marked["Notes"]), (&json!("critical"), &json!("so")));
+    assert_eq!(world.get("/v1/health/service/one?passing").await, json!([]));
+    world.put("/v1/agent/service/maintenance/one?enable=false", Value::Null).await;
+    world.has("one.svc", 1).await;
+    world.put("/v1/agent/maintenance?enable=true", Value::Null).await;
+    for name in ["one.svc", "two.svc"] {
+        world.has(name, 0).await;
+    }
+    world.put("/v1/agent/maintenance?enable=false", Value::Null).await;
+    for name in ["one.svc", "two.svc"] {
+        world.has(name, 1).await;
+    }
+    // What an operator does here is maintenance to Consul's clients.
+    let marked = world.server.put("/v1/apps/two/instances/10-0-0-2-80/offline", json!({})).await;
+    assert_eq!(marked.status, 200, "{marked:?}");
+    let passing = async || world.get("/v1/health/service/two?passing").await;
+    until("it is shown", async || passing().await == json!([])).await;
+    for (path, status) in [
+        ("/v1/agent/service/maintenance/none?enable=true", 404),
+        ("/v1/agent/service/maintenance/one", 400),
+        ("/v1/agent/maintenance?enable=maybe", 400),
+    ] {
+        assert_eq!(world.call("PUT", path, None).await.0, status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_registered_outlives_its_server() {
+    let mut world = World::new().await;
+    world.register(greeter("30s")).await;
+    world.put("/v1/agent/check/pass/service:greeter-6f1a0c6e", Value::Null).await;
+    world.register(json!({"Name": "gone", "Port": 80, "Address": "10.0.0.3"})).await;
+    world.put("/v1/agent/service/deregister/gone", Value::Null).await;
+    let before = world.server.get("/v1/apps/greeter/instances/greeter-6f1a0c6e").await.body;
+    // How a check stands is saved a moment later.
+    let saved = world.home.path("data/compat-consul.json");
+    until("it is saved", async || {
+        std::fs::read_to_string(&saved).unwrap().contains("\"status\":\"passing\"")
+    })
+    .await;
+    let World { home, server } = world;
+    server.kill().await;
+    world = World::start(home, &[]).await;
+    world.has("greeter.svc", 1).await;
+    let after = world.server.get("/v1/apps/greeter/instances/greeter-6f1a0c6e").await.body;
+    assert_eq!(after["revision"], before["revision"], "nothing was written anew: {after}");
+    let services = world.get("/v1/agent/services").await;
+    assert_eq!(services.as_object().unwrap().len(), 1, "{services}");
+    world.put("/v1/agent/check/pass/service:greeter-6f1a0c6e", Value::Null).await;
+    world.put("/v1/agent/check/fail/service:greeter-6f1a0c6e", Value::Null).await;
+    world.has("greeter.svc", 0).await;
+}
+
+#[tokio::test]
+async fn a_thousand_malformed_calls_register_nothing() {
+    let world = World::new().await;
+    let bodies: [&[u8]; 10] = [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff\xfe",
+        b"{\"Name\":7}",
+        b"{\"Name\":\"\"}",
+        b"{\"Name\":\"a\",\"Port\":-1}",
+        b"{\"Name\":\"a\",\"Check\":{\"TTL\":\"x\"}}",
+        b"{\"Name\":\"::\"}",
+    ];
+    let paths = [
+        "service/register",
+        "check/register",
+        "check/update/service:a",
+        "service/register?x=%ff",
+        "check/pass/%ff",
+    ];
+    let mut stream = tokio::net::TcpStream::connect(world.agent()).await.unwrap();
+    for i in 0..1_000 {
+        let (body, path) = (bodies[i % 10], paths[i / 10 % 5]);
+        let head = format!(
+            "PUT /v1/agent/{path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
+        let mut reply = Vec::new();
+        while !reply.windows(4).any(|end| end == b"\r\n\r\n") {
+            assert!(stream.read_buf(&mut reply).await.unwrap() > 0, "{head} {body:?}");
+        }
+        let text = String::from_utf8(reply.clone()).unwrap();
+        assert!(text.starts_with("HTTP/1.1 4"), "{head} {body:?}: {text}");
+        let length = text.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let whole = text.find("\r\n\r\n").unwrap() + 4 + length.unwrap().parse::<usize>().unwrap();
+        while reply.len() < whole {
+            assert!(stream.read_buf(&mut reply).await.unwrap() > 0);
+        }
+    }
+    assert_eq!(world.get("/v1/agent/services").await, json!({}));
+    assert_eq!(world.get("/v1/agent/checks").await, json!({}));
+    assert_eq!(world.get("/v1/catalog/services").await, json!({}));
+    assert_eq!(world.server.get("/v1/apps").await.body["apps"], json!([]));
+    world.register(json!({"Name": "well", "Port": 80, "Address": "10.0.0.1"})).await;
+    assert_eq!(world.server.ask("well.svc", SRV).await.records().len(), 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_refused_with_a_reason() {
+    let world = World::new().await;
+    let register = "/v1/agent/service/register";
+    for (method, path, body, status, why) in [
+        (
+            "PUT",
+            register,
+            json!({"Name": "a", "Check": {"Args": ["x"], "Interval": "1s"}}),
+            400,
+            "Scripts are disabled",
+        ),
+        (
+            "PUT",
+            register,
+            json!({"Name": "a", "Address": "0.0.0.0"}),
+            400,
+            "Invalid service address",
+        ),
+        ("PUT", register, json!({"Name": "a", "Tags": ["x".repeat(200_000)]}), 413, "at most"),
+        ("POST", register, json!({"Name": "a"}), 405, ""),
+        ("PUT", "/v1/kv/a/b", json!("x"), 501, "no keys and values"),
+        ("GET", "/v1/nothing", Value::Null, 404, "Invalid URL path"),
+        ("GET", "/v1/agent/service/none", Value::Null, 404, "unknown service ID"),
+        ("GET", "/v1/health/service/a?filter=x", Value::Null, 400, "filter is not known here"),
+        ("GET", "/v1/health/service/a?index=x", Value::Null, 400, "Invalid index"),
+        ("GET", "/v1/health/service/a?passing=x", Value::Null, 400, "Invalid value for ?passing"),
+    ] {
+        let body = Some(body).filter(|body| !body.is_null());
+        let (code, said) = world.call(method, path, body.as_ref()).await;
+        assert_eq!(code, status, "{path}: {said}");
+        assert!(said.as_str().unwrap().contains(why), "{path}: {said}");
+    }
+    assert_eq!(world.get("/v1/agent/services").await, json!({}));
+}
