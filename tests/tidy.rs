@@ -36,16 +36,7 @@ const NOT_USED: &[(&str, &[&str])] = &[
     ("compat", &["crate::dns", "crate::tls", "hickory_proto", "domain", "redb"]),
     (
         "moving",
-        &[
-            "crate::dns",
-            "crate::tls",
-            "crate::zone",
-            "axum",
-            "hyper",
-            "hickory_proto",
-            "redb",
-            "tokio::net",
-        ],
+        &["crate::dns", "crate::tls", "axum", "hyper", "hickory_proto", "redb", "tokio::net"],
     ),
     (
         "http",

@@ -26,7 +26,8 @@ pub(super) fn plan(layout: &Foreign, entries: &[Entry], keys: &Keys, permanent: 
                 None => found.push((entry, registration)),
             },
             Parsed::Rejected(reason) => plan.skip(entry, &*reason),
-            Parsed::Offline(_) | Parsed::Departed(_) | Parsed::Bookkeeping => {}
+            // Records without an app are for a zone file.
+            Parsed::Plain(_) | Parsed::Offline(_) | Parsed::Departed(_) | Parsed::Bookkeeping => {}
         }
     }
     let labels = ids::labels(found.iter().map(|(_, one)| (&one.app, &one.id)));

@@ -1,10 +1,11 @@
 //! Registrations from elsewhere, brought into our own layout in etcd: those of other systems, and those of an embedded
-//! registry.
+//! registry; and records that have no app, for a zone file.
 //!
 //! ```text
 //! foreign tree    --layout--> instances --ids--> keys, values --+
 //!                                                               +--> plan --copy--> etcd
 //! embedded registry ---------------------------> keys, values --+
+//! records of a DNS server --layout--> catalogue --> records of a zone file
 //! ```
 //!
 //! A copy never outlives what it is a copy of. One that has a lease in the same etcd is bound to that very lease: its app
@@ -17,8 +18,10 @@ mod copy;
 mod foreign;
 mod ids;
 mod own;
+mod plain;
 
 pub use copy::{Report, Target};
+pub use plain::ZoneRecords;
 
 use bytes::Bytes;
 
@@ -57,7 +60,8 @@ pub struct Skipped {
     pub reason: String,
 }
 
-/// What is to be done with registrations that have no lease: their copies would stay for ever.
+/// What is to be done with what would stay for ever as a copy, and may not be meant to: registrations without a lease, and
+/// in a file, which has none, those with one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permanent {
     /// They are left out.

@@ -19,7 +19,7 @@ pub(super) fn plan(entries: &[Entry], keys: &Keys) -> Plan {
                 value: entry.value.clone(),
                 lease: entry.lease,
             }),
-            Parsed::Departed(_) | Parsed::Bookkeeping => {}
+            Parsed::Plain(_) | Parsed::Departed(_) | Parsed::Bookkeeping => {}
             Parsed::Rejected(reason) => plan.skip(entry, &*reason),
         }
     }

@@ -93,31 +93,31 @@ impl Golden {
 }
 
 /// An etcd with a lease, to which keys are bound.
-struct World {
-    etcd: Etcd,
-    lease: LeaseId,
+pub(crate) struct World {
+    pub(crate) etcd: Etcd,
+    pub(crate) lease: LeaseId,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let etcd = Etcd::start().await;
         let lease = etcd.registry().await.grant(3_600).await.unwrap().lease;
         Self { etcd, lease }
     }
 
-    async fn put(&self, key: &str, value: &str, lease: Option<LeaseId>) {
+    pub(crate) async fn put(&self, key: &str, value: &str, lease: Option<LeaseId>) {
         let (key, value) = (key.to_owned().into(), value.to_owned().into());
         let txn = Txn { preconditions: Vec::new(), writes: vec![Write::Put { key, value, lease }] };
         self.etcd.registry().await.commit(txn).await.unwrap();
     }
 
-    async fn import(&self, arguments: &[&str]) -> Ran {
+    pub(crate) async fn import(&self, arguments: &[&str]) -> Ran {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rollcall"));
         command.args(["import", "--etcd", &self.etcd.url()]).args(arguments);
         run(command).await
     }
 
-    async fn report(&self, arguments: &[&str]) -> (i32, Value) {
+    pub(crate) async fn report(&self, arguments: &[&str]) -> (i32, Value) {
         let ran = self.import(&[arguments, &["--json"]].concat()).await;
         let report = serde_json::from_str(&ran.out).unwrap_or_else(|why| panic!("{why}: {ran:?}"));
         (ran.code, report)

@@ -6,5 +6,6 @@ mod docker;
 mod engine;
 mod export;
 mod import;
+mod records;
 #[path = "../support/mod.rs"]
 mod support;

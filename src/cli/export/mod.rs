@@ -11,7 +11,7 @@ mod names;
 use std::collections::{BTreeMap, BTreeSet};
 
 use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::{Name, RData, Record, RecordType};
+use hickory_proto::rr::{Name, RData, RecordType};
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ const WHOLE_OCTETS_MAX: usize = 60_000;
 Print the names of a zone that come from registrations, with all their records, as a zone file (RFC 1035 section 5), \
 which other DNS servers read, too; or, with --json, what is registered.\n\n\
 The zone file has the zone's SOA and NS records, and what the server's DNS answers for each app, instance, service and \
-tag that its HTTP API lists. Other records of the zone's own file are not in it. What is registered and not in answers \
+tag that its HTTP API lists. Other records of the zone's own file, and of a skydns layout, are not in it. What is registered and not in answers \
 (offline, rejected) is told on standard error, with the reason; in JSON it is there, with its state.\n\n\
 Exit code 1: there is no such zone, or what was printed is not whole.",
     after_help = "\
@@ -222,7 +222,7 @@ impl Zone {
             let target = target.filter(|target| origin.zone_of(target));
             more.extend(target.into_iter().flat_map(|host| names::of_host(&host.to_string())));
             let key = (record.name.clone(), record.record_type().into());
-            self.sets.entry(key).or_default().insert(line(record));
+            self.sets.entry(key).or_default().insert(zoneform::line(record));
         }
         Ok(more)
     }
@@ -241,11 +241,6 @@ impl Zone {
         }
         text
     }
-}
-
-fn line(record: &Record) -> String {
-    let (name, ttl, class) = (&record.name, record.ttl, record.dns_class);
-    format!("{name} {ttl} {class} {} {}", record.record_type(), zoneform::data(record))
 }
 
 fn not_now(name: &str) -> Error {

@@ -1,6 +1,9 @@
-//! `rollcall import`: registrations from elsewhere into our own layout in etcd.
+//! `rollcall import`: registrations from elsewhere into our own layout in etcd, and records that have no app into a zone
+//! file (`zone`).
 //!
 //! Knows nothing of how that is done; says what became of it.
+
+mod zone;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,8 +13,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::error::{DONE, Error, Outcome, REFUSED};
-use super::output;
+use crate::cli::error::{DONE, Error, Outcome, REFUSED};
+use crate::cli::output;
 use crate::config::{Config, Overrides, RegistryChoice};
 use crate::layout::foreign::{Foreign, System};
 use crate::layout::native::Keys;
@@ -19,7 +22,8 @@ use crate::model::Namespace;
 use crate::moving::{Permanent, Plan, Report, Skipped, Target};
 use crate::registry::embedded::EmbeddedRegistry;
 use crate::registry::etcd::EtcdRegistry;
-use crate::registry::{self, LeaseId, Origin, Registry};
+use crate::registry::{self, LeaseId, Origin, Registry as _};
+use crate::zone::ZoneName;
 
 /// From one word of progress to the next.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
@@ -30,9 +34,11 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
     long_about = "\
 Copy another system's registrations, or those of an embedded registry, into rollcall's own keys in etcd.\n\n\
 KIND is the system whose keys are below PREFIX in that etcd: dubbo, go-micro, go-zero, grpc, kratos, nova, \
-registrator or url; dubbo, go-micro and kratos have a PREFIX of their own. A copy is bound to the lease of its original: the heartbeats of its app keep both, and both end \
-together. What has no lease is copied with --permanent only, to stay until it is deregistered. Originals are left as they \
-are.\n\n\
+registrator, skydns or url; dubbo, go-micro, kratos and skydns have a PREFIX of their own. A copy is bound to the lease \
+of its original: the heartbeats of its app keep both, and both end together. What has no lease is copied with \
+--permanent only, to stay until it is deregistered. Originals are left as they are.\n\n\
+skydns has records of names instead of apps. Those of one zone go into a zone file, as its names would answer with \
+everything below them; what has a lease only with --permanent.\n\n\
 embedded:DIR is the data directory of a server without etcd; stop that server first. Leases keep their ids, so that \
 programs which hold a registration go on with it on a server that uses the etcd: start one before the leases end.\n\n\
 What is registered in etcd already stays as it is, unless it is an earlier copy of the same thing. To import again is \
@@ -43,6 +49,8 @@ Examples:
       --etcd http://127.0.0.1:2379 --dry-run
   rollcall import --from registrator:/services/ --permanent \\
       --etcd http://127.0.0.1:2379 --namespace staging
+  rollcall import --from skydns --etcd http://127.0.0.1:2379 \\
+      --zone skydns.local --zone-file zones/skydns.local.zone
   rollcall import --from embedded:./rollcall-data --config rollcall.toml"
 )]
 pub(super) struct Args {
@@ -58,10 +66,16 @@ pub(super) struct Args {
     /// The namespace of the copies; an embedded registry has its own [default: default]
     #[arg(long, env = "ROLLCALL_NAMESPACE", value_name = "NAME")]
     namespace: Option<Namespace>,
-    /// Copy what has no lease, too
+    /// The zone whose records to copy (skydns)
+    #[arg(long, value_name = "ZONE")]
+    zone: Option<ZoneName>,
+    /// The zone file to write them into (skydns)
+    #[arg(long, value_name = "FILE")]
+    zone_file: Option<PathBuf>,
+    /// Copy what would end in one place and stay for ever in the other, too
     #[arg(long)]
     permanent: bool,
-    /// Overwrite what is registered there already
+    /// Overwrite what is registered there already, or the zone file
     #[arg(long)]
     replace: bool,
     /// Write nothing, only say what would be written
@@ -95,7 +109,19 @@ pub(super) async fn import(args: Args) -> Outcome {
     let keys = Keys::new(&config.prefix);
     let (plan, leases) = match &args.from {
         Source::Foreign(system, prefix) => {
-            (args.foreign(&etcd, &keys, *system, prefix).await?, HashMap::new())
+            // Which of several prefixes it is matters to servers that read them.
+            let (origin, system) = (Origin(1), *system);
+            let namespace = args.namespace.clone().unwrap_or_default();
+            let layout = Foreign { origin, system, prefix: prefix.as_str().into(), namespace };
+            let permanent = if args.permanent { Permanent::Copy } else { Permanent::Skip };
+            if system == System::Skydns {
+                return zone::import(&args, &etcd, &layout, permanent).await;
+            }
+            let entries = etcd.list(prefix.as_bytes(), false, None).await.map_err(failed)?.entries;
+            if entries.is_empty() {
+                return Err(nothing_below(prefix));
+            }
+            (Plan::of_foreign(&layout, &entries, &keys, permanent), HashMap::new())
         }
         Source::Embedded(dir) => embedded(dir, &keys).await?,
     };
@@ -126,29 +152,6 @@ pub(super) async fn import(args: Args) -> Outcome {
         print(&report, args.dry_run)?;
     }
     Ok(if report.skipped.is_empty() { DONE } else { REFUSED })
-}
-
-impl Args {
-    async fn foreign(
-        &self,
-        etcd: &EtcdRegistry,
-        keys: &Keys,
-        system: System,
-        prefix: &str,
-    ) -> Result<Plan, Error> {
-        let namespace = self.namespace.clone().unwrap_or_default();
-        let entries = etcd.list(prefix.as_bytes(), false, None).await.map_err(failed)?.entries;
-        if entries.is_empty() {
-            return Err(Error::Refused(format!(
-                "there is no key below {prefix} in etcd: look with etcdctl get --prefix --keys-only '{prefix}'"
-            )));
-        }
-        // Which of several prefixes it is matters to servers that read them.
-        let origin = Origin(1);
-        let layout = Foreign { origin, system, prefix: prefix.into(), namespace };
-        let permanent = if self.permanent { Permanent::Copy } else { Permanent::Skip };
-        Ok(Plan::of_foreign(&layout, &entries, keys, permanent))
-    }
 }
 
 /// What an embedded registry holds, and the lengths of its leases.
@@ -189,11 +192,7 @@ fn print(report: &Report, dry_run: bool) -> Result<(), Error> {
             output::line(&format!("{from} -> {to}"))?;
         }
     }
-    if !report.skipped.is_empty() {
-        let row = |Skipped { key, reason }: &Skipped| vec![key.clone(), reason.clone()];
-        let rows: Vec<_> = report.skipped.iter().map(row).collect();
-        output::table(&["SKIPPED", "REASON"], &rows)?;
-    }
+    print_skipped(&report.skipped)?;
     let would = if dry_run { "would be " } else { "" };
     output::line(&format!(
         "{} {would}copied, {} {would}changed, {} unchanged, {} skipped",
@@ -208,16 +207,32 @@ fn as_json(report: &Report, dry_run: bool) -> Value {
     let pairs = |pairs: &[(String, String)]| {
         pairs.iter().map(|(from, to)| json!({ "from": from, "to": to })).collect::<Vec<_>>()
     };
-    let skipped = report.skipped.iter();
     json!({
         "dry_run": dry_run,
         "copied": pairs(&report.copied),
         "changed": pairs(&report.changed),
         "unchanged": report.unchanged,
-        "skipped": skipped
-            .map(|one| json!({ "key": one.key, "reason": one.reason }))
-            .collect::<Vec<_>>(),
+        "skipped": skipped_json(&report.skipped),
     })
+}
+
+fn print_skipped(skipped: &[Skipped]) -> Result<(), Error> {
+    if skipped.is_empty() {
+        return Ok(());
+    }
+    let row = |Skipped { key, reason }: &Skipped| vec![key.clone(), reason.clone()];
+    let rows: Vec<_> = skipped.iter().map(row).collect();
+    output::table(&["SKIPPED", "REASON"], &rows)
+}
+
+fn skipped_json(skipped: &[Skipped]) -> Value {
+    skipped.iter().map(|one| json!({ "key": one.key, "reason": one.reason })).collect()
+}
+
+fn nothing_below(prefix: &str) -> Error {
+    Error::Refused(format!(
+        "there is no key below {prefix} in etcd: look with etcdctl get --prefix --keys-only '{prefix}'"
+    ))
 }
 
 impl FromStr for Source {
