@@ -530,6 +530,19 @@ fn a_resolv_conf_that_is_not_there_is_warned_of() {
 }
 
 #[test]
+fn v2_keys_without_a_layout_are_warned_of() {
+    let scene = Scene::new("version = 1\n[compat.etcd_v2]");
+    let (text, code) = scene.check();
+    let warning = "rollcall.toml:2: warning: compat.etcd_v2: there is no [[layout]], and keys are only taken below the \
+                   prefix of one: add that of the clients that call here, with its kind\n";
+    assert!(text.starts_with(warning), "{text}");
+    assert_eq!(code, 0);
+    let layout = "[[layout]]\nkind = \"nova\"\nprefix = \"/\"";
+    let (text, _) = Scene::new(&format!("version = 1\n[compat.etcd_v2]\n{layout}")).check();
+    assert!(!text.contains("warning"), "{text}");
+}
+
+#[test]
 fn the_secrets_of_cookies_have_one_rule() {
     let scene = Scene::new("version = 1\n[dns]\ncookie_secret_files = [\"cookie\"]");
     let rule = "rollcall.toml:3: dns.cookie_secret_files: cookie: is no secret for cookies: give 32 hexadecimal digits and \

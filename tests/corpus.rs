@@ -31,6 +31,7 @@ macro_rules! targets {
 
 targets! {
     body: "../fuzz/targets/body.rs",
+    consul: "../fuzz/targets/consul.rs",
     forward: "../fuzz/targets/forward.rs",
     foreign: "../fuzz/targets/foreign.rs",
     haunt: "../fuzz/targets/haunt.rs",

@@ -158,7 +158,7 @@ fn entry(name: &str, view: &InstanceView) -> Option<EntryJson> {
     let instance = &registration.instance;
     let first = instance.endpoints.first()?;
     let host = |endpoint: &Endpoint| -> Option<String> {
-        let address = endpoint.addresses.first().or(instance.addresses.first());
+        let address = endpoint.addresses.first().or_else(|| instance.addresses.first());
         address.map(IpAddr::to_string).or_else(|| instance.host.as_deref().map(str::to_owned))
     };
     let address = host(first)?;

@@ -54,7 +54,7 @@ pub(super) fn instance(service: &Service, weight: u16) -> Option<Instance> {
     let mut meta = meta.clone();
     meta.extend(told.metadata);
     let version = told.others.iter().find_map(|tag| tag.strip_prefix(VERSION));
-    if let Some(version) = told.version.or(version.map(str::to_owned)) {
+    if let Some(version) = told.version.or_else(|| version.map(str::to_owned)) {
         meta.insert("version".to_owned(), version);
     }
     let legal: Vec<String> =

@@ -84,7 +84,7 @@ pub(super) async fn node_maintenance(State(keeper): Kept, RawQuery(query): RawQu
 async fn maintain(keeper: &Arc<Keeper>, id: Option<&str>, query: Option<String>) -> Answer {
     let query = Query::new(&query.unwrap_or_default());
     let reason = match query.enable().map_err(Refused::bad)? {
-        true => Some(shortened(query.first("reason").unwrap_or_default())),
+        true => Some(query.first("reason").unwrap_or_default()),
         false => None,
     };
     let touched = keeper.change(|agent, now| agent.maintain(id, reason, now)).ok_or_else(|| {
@@ -202,9 +202,4 @@ fn within(body: &[u8]) -> Result<&[u8], Refused> {
         return Err(Refused(StatusCode::PAYLOAD_TOO_LARGE, why));
     }
     Ok(body)
-}
-
-/// A reason as long as anybody reads.
-fn shortened(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(1_000)).unwrap_or_default()
 }

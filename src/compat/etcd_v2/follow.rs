@@ -137,18 +137,22 @@ impl Shared {
         match now {
             None => {
                 let was = was?;
-                let expired = Intent { action: Action::Expire, quiet: false, over: false };
-                let action = intent.unwrap_or(expired).action;
                 // Who deletes a folder here doesn't want it to be left; of the others' keys, it is.
                 if intent.is_none() {
                     self.folders.left(&path, before);
                 }
-                let life = match was.lease {
-                    Some(_) if action == Action::Expire => Life::Until(at, 0),
-                    lease => self.lived(lease, at),
+                let lease = was.lease.filter(|_| intent.is_none());
+                let action = match intent {
+                    Some(intent) => intent.action,
+                    None if lease.is_some() => Action::Expire,
+                    None => Action::Delete,
+                };
+                let life = match action {
+                    Action::Expire => Life::Until(at, 0),
+                    _ => self.lived(was.lease, at),
                 };
                 let was = Some(Node::file(&path, &was.parsed, life, was.revision));
-                Some(Told { revision, path, action, now: None, was, at })
+                Some(Told { revision, path, action, now: None, was, lease, at })
             }
             Some(Kept { revision, lease, parsed: value }) => {
                 let set = Intent { action: Action::Set, quiet: false, over: false };
@@ -161,7 +165,7 @@ impl Shared {
                     Node::file(&path, &was.parsed, life, was.revision)
                 });
                 let now = Some(Written { value, lease, over });
-                Some(Told { revision, path, action, now, was, at })
+                Some(Told { revision, path, action, now, was, lease: None, at })
             }
         }
     }

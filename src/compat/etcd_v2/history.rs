@@ -44,6 +44,8 @@ pub(super) struct Told {
     pub(super) now: Option<Written>,
     /// What it was.
     pub(super) was: Option<Node>,
+    /// Of what went without a word: the lease that it had. It was deleted if that lives on, else its time was over.
+    pub(super) lease: Option<LeaseId>,
     /// When this server heard of it.
     pub(super) at: SystemTime,
 }
@@ -70,6 +72,8 @@ pub(super) enum Found<'a> {
     Nothing(Revision),
     /// What was asked for is not known; what comes from this index on is.
     Cleared(Revision),
+    /// Several events of one index, which there is no way to tell; what comes from this index on is another matter.
+    Several(Revision),
     /// No view yet.
     Unready,
 }
@@ -124,7 +128,7 @@ impl History {
         match (asked.next(), asked.next()) {
             (None, _) => Found::Nothing(from.max(self.last + 1)),
             (Some(one), Some(other)) if one.revision == other.revision => {
-                Found::Cleared(one.revision + 1)
+                Found::Several(one.revision + 1)
             }
             (Some(one), _) => Found::Event(one),
         }
@@ -145,7 +149,15 @@ mod tests {
     fn told(path: &str, revision: Revision) -> Told {
         let now = Some(Written { value: "v".into(), lease: None, over: false });
         let at = SystemTime::UNIX_EPOCH;
-        Told { revision, path: path.to_owned(), action: Action::Set, now, was: None, at }
+        Told {
+            revision,
+            path: path.to_owned(),
+            action: Action::Set,
+            now,
+            was: None,
+            lease: None,
+            at,
+        }
     }
 
     fn history(events: impl IntoIterator<Item = Told>) -> History {
@@ -186,7 +198,7 @@ mod tests {
     #[test]
     fn several_events_of_one_index_are_not_told_one_by_one() {
         let history = history([told("/a/b", 11), told("/a/c", 11), told("/d", 12)]);
-        assert_eq!(history.find("/a", true, 11), Found::Cleared(12));
+        assert_eq!(history.find("/a", true, 11), Found::Several(12));
         assert!(matches!(history.find("/a/b", true, 11), Found::Event(_)));
         assert!(matches!(history.find("/", true, 12), Found::Event(_)));
     }

@@ -3,15 +3,16 @@
 //! A watch can't tell `create` from `set`, nor a deletion from an expiry; and it shows a refresh that had to write. So each
 //! write leaves a note before it is sent, under the key and the revision that the write is bound to: the change that
 //! leads on from that revision is the one that was meant. What others do, other servers of ours among them, has no note: it
-//! is told as `set` and as `expire`.
+//! is told as `set`, and what went by what became of its lease (`wait`).
 //!
 //! Knows nothing of the registry's calls.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::node::Action;
 use crate::registry::Revision;

@@ -168,7 +168,7 @@ impl Keys {
             // A refusal that costs as little as can be: the values are what is large.
             self.list_keys(path).await?;
         }
-        self.list_all(path, &below, false).await
+        self.list_all(path, &below, false, None).await
     }
 
     /// The same without values.
@@ -176,20 +176,22 @@ impl Keys {
         &self,
         path: &str,
     ) -> Result<(Stamp, Vec<(String, Entry)>), Fault> {
-        self.list_all(path, &self.shared.places.below(path), true).await
+        self.list_all(path, &self.shared.places.below(path), true, None).await
     }
 
-    async fn list_all(
+    /// All keys that begin so, as they stand or stood, at one revision.
+    pub(super) async fn list_all(
         &self,
         path: &str,
         below: &[String],
         keys_only: bool,
+        at: Option<Revision>,
     ) -> Result<(Stamp, Vec<(String, Entry)>), Fault> {
         let _permit = self.listings.acquire().await;
         let mut stamp: Option<Stamp> = None;
         let mut all = Vec::new();
         for prefix in below {
-            let at = stamp.map(|stamp| stamp.revision);
+            let at = stamp.map(|stamp| stamp.revision).or(at);
             let listing = self.registry.list(prefix.as_bytes(), keys_only, at).await;
             let Listing { stamp: heard, entries } = listing.map_err(|error| failed(&error))?;
             stamp.get_or_insert(heard);
@@ -256,7 +258,10 @@ impl Keys {
     }
 }
 
-/// What the registry's failure is to a client: 500, upon which clients ask another server, or again.
+/// What the registry's failure is to a client: 500, upon which clients ask another server, or again; or that what was
+/// asked for is long past.
 pub(super) fn failed(error: &Error) -> Fault {
-    Fault::new(Code::Registry, error.to_string())
+    let past = matches!(error, Error::Compacted { .. });
+    let code = if past { Code::EventIndexCleared } else { Code::Registry };
+    Fault::new(code, error.to_string())
 }

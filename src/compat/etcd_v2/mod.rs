@@ -16,8 +16,9 @@
 //! - Only below the prefix of a configured layout there are keys (`places`). Elsewhere reads find nothing, and writes are
 //!   refused with error 110.
 //! - Folders are implied by keys; empty ones are only remembered (`folders`), and have no time to live.
-//! - What others write is told as `set`, and what others delete as `expire` (`intents`).
-//! - A revision that changes several keys at once can't be told (`history`): 401, as where history is gone.
+//! - What others write is told as `set` (`intents`), and what they delete as `expire` if its lease ends with it (`wait`).
+//! - A revision that changes several keys at once can't be told (`history`): 401, as where history is gone. That is only
+//!   gone when the registry's own is (`recall`).
 //! - Keys that the server names (`POST`), `stream`, and waits above several layouts are refused.
 //!
 //! Knows nothing of sockets, of DNS, and of what values mean.
@@ -33,6 +34,7 @@ mod leases;
 mod listener;
 mod node;
 mod places;
+mod recall;
 pub mod request;
 mod wait;
 mod write;

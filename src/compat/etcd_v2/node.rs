@@ -95,12 +95,10 @@ pub(super) struct Event {
     pub(super) prev_node: Option<Node>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it")]
 fn is_false(value: &bool) -> bool {
     !value
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it")]
 fn is_zero(value: &u64) -> bool {
     *value == 0
 }
@@ -109,21 +107,26 @@ impl Node {
     /// A key as it stands, or stood. Octets that are no UTF-8 are replaced, as etcd does.
     #[must_use]
     pub(super) fn file(path: &str, value: &[u8], life: Life, revision: Revision) -> Self {
+        let node = Self {
+            key: path.to_owned(),
+            value: Some(String::from_utf8_lossy(value).into_owned()),
+            modified_index: revision,
+            created_index: revision,
+            ..Self::default()
+        };
+        node.living(life)
+    }
+
+    /// The same with another life.
+    #[must_use]
+    pub(super) fn living(self, life: Life) -> Self {
         let (expiration, ttl) = match life {
             Life::Permanent => (None, 0),
             Life::Until(end, secs) => {
                 (Some(humantime::format_rfc3339_nanos(end).to_string()), secs)
             }
         };
-        Self {
-            key: path.to_owned(),
-            value: Some(String::from_utf8_lossy(value).into_owned()),
-            expiration,
-            ttl,
-            modified_index: revision,
-            created_index: revision,
-            ..Self::default()
-        }
+        Self { expiration, ttl, ..self }
     }
 
     /// A folder without what is in it.

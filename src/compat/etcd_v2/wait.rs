@@ -13,11 +13,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::fault::{Code, Fault};
 use super::follow::Track;
-use super::history::{Found, Told};
+use super::history::{Found, Told, Written};
 use super::keys::Keys;
-use super::node::{Event, Life, Node};
+use super::node::{Action, Event, Life, Node};
+use super::recall::Recalled;
 use super::request::Request;
-use crate::registry::Revision;
+use crate::registry::{LeaseId, Revision};
 
 /// The longest wait; etcd has none, and clients wait again upon an empty answer.
 const WAIT_MAX: Duration = Duration::from_secs(600);
@@ -29,6 +30,8 @@ pub(super) struct Waiter {
     path: String,
     recursive: bool,
     from: Revision,
+    /// An event from before the history begins, which is to be told.
+    past: Option<Told>,
     deadline: Instant,
     _permit: OwnedSemaphorePermit,
 }
@@ -41,17 +44,24 @@ impl Keys {
         })?;
         let index = self.stand().await?.revision;
         let track = self.track(&request.path).map_err(|fault| fault.at(index))?;
-        let from = if request.wait_index == 0 { index + 1 } else { request.wait_index };
-        match track.history().find(&request.path, request.recursive, from) {
+        let mut from = if request.wait_index == 0 { index + 1 } else { request.wait_index };
+        let mut past = None;
+        let start = match track.history().find(&request.path, request.recursive, from) {
+            Found::Event(_) | Found::Nothing(_) => None,
+            Found::Several(next) => return Err(cleared(next, from).at(index)),
+            Found::Cleared(start) => Some(start),
             Found::Unready => {
                 let cause = "the registry has not been read yet: try again in a moment";
                 return Err(Fault::new(Code::Registry, cause).at(index));
             }
-            Found::Cleared(start) => {
-                let cause = format!("the requested history has been cleared [{start}/{from}]");
-                return Err(Fault::new(Code::EventIndexCleared, cause).at(index));
+        };
+        if let Some(start) = start {
+            let recalled = self.recall(&request.path, request.recursive, from, start - 1).await;
+            match recalled.map_err(|fault| fault.at(index))? {
+                Recalled::Event(told) => past = Some(*told),
+                Recalled::Nothing => from = start,
+                Recalled::Unknown => return Err(cleared(start, from).at(index)),
             }
-            Found::Event(_) | Found::Nothing(_) => {}
         }
         let waiter = Waiter {
             keys: self.clone(),
@@ -59,6 +69,7 @@ impl Keys {
             path: request.path.clone(),
             recursive: request.recursive,
             from,
+            past,
             deadline: Instant::now() + WAIT_MAX,
             _permit: permit,
         };
@@ -87,6 +98,11 @@ impl Keys {
     }
 }
 
+fn cleared(start: Revision, from: Revision) -> Fault {
+    let cause = format!("the requested history has been cleared [{start}/{from}]");
+    Fault::new(Code::EventIndexCleared, cause)
+}
+
 impl Waiter {
     /// The event, when it comes; nothing when the time is over, when the server stops, or when history broke meanwhile:
     /// who waits again is told of that.
@@ -102,6 +118,9 @@ impl Waiter {
     }
 
     async fn told(&mut self) -> Option<Told> {
+        if let Some(past) = self.past.take() {
+            return Some(past);
+        }
         let mut changes = self.track.changes();
         loop {
             // Before looking, so that what comes meanwhile is not slept over.
@@ -109,37 +128,49 @@ impl Waiter {
             match self.track.history().find(&self.path, self.recursive, self.from) {
                 Found::Event(told) => return Some(told.clone()),
                 Found::Nothing(next) => self.from = next,
-                Found::Cleared(_) | Found::Unready => return None,
+                Found::Cleared(_) | Found::Several(_) | Found::Unready => return None,
             }
             timeout_at(self.deadline, changes.changed()).await.ok()?.ok()?;
         }
     }
 
     async fn written(&self, told: Told) -> Bytes {
-        let Told { revision, path, action, now, was, at } = told;
+        let Told { revision, path, mut action, now, mut was, lease, at } = told;
+        // A watch doesn't say why a key went. Its lease does: it ends with what was over, and outlives what was deleted.
+        if let Some(lease) = lease
+            && let Some(secs) = self.left(lease).await
+        {
+            action = Action::Delete;
+            was = was.map(|was| was.living(Life::of(at, secs)));
+        }
         let node = match now {
             None => {
-                Node::gone(&path, revision, was.as_ref().map_or(revision, |was| was.modified_index))
+                let before = was.as_ref().map_or(revision, |was| was.modified_index);
+                Node::gone(&path, revision, before)
             }
-            Some(now) => {
-                let life = match now.lease {
-                    _ if now.over => Life::Until(at, 0),
+            Some(Written { value, lease, over }) => {
+                let life = match lease {
+                    _ if over => Life::Until(at, 0),
                     None => Life::Permanent,
+                    // That it has ended will be the next event.
                     Some(lease) => {
-                        let shared = &self.keys.shared;
-                        let asked = HashSet::from([lease]);
-                        let left = shared.leases.left(&*self.keys.registry, asked).await;
-                        // That it has ended will be the next event.
-                        let secs = left.ok().and_then(|left| left.get(&lease).copied());
-                        Life::of((shared.clock)(), secs.unwrap_or(1))
+                        let secs = self.left(lease).await.unwrap_or(1);
+                        Life::of((self.keys.shared.clock)(), secs)
                     }
                 };
-                Node::file(&path, &now.value, life, revision)
+                Node::file(&path, &value, life, revision)
             }
         };
         let event = Event { action, node: Some(node), prev_node: was };
         let mut json = serde_json::to_vec(&event).unwrap_or_default();
         json.push(b'\n');
         json.into()
+    }
+
+    /// Seconds that a lease still has; none if it has ended, or where that can't be had.
+    async fn left(&self, lease: LeaseId) -> Option<u64> {
+        let Keys { shared, registry, .. } = &self.keys;
+        let left = shared.leases.left(&**registry, HashSet::from([lease])).await;
+        left.ok()?.remove(&lease)
     }
 }

@@ -184,9 +184,8 @@ impl Keys {
             let (stamp, there) = self.look(path).await?;
             let action =
                 decide::delete(request, &there).map_err(|fault| fault.at(stamp.revision))?;
-            let entry = match there {
-                There::Key(entry) => entry,
-                _ => return self.delete_folder(request, stamp).await,
+            let There::Key(entry) = there else {
+                return self.delete_folder(request, stamp).await;
             };
             let life = self.life(&entry).await?;
             let (key, before) = (entry.key.clone(), entry.revision);

@@ -55,7 +55,8 @@ async fn rollcalls_own_keys_are_out_of_reach() {
 
 #[tokio::test]
 async fn history_that_is_gone_is_said_to_be() {
-    let (_server, at) = start(URLS).await;
+    let etcd = Etcd::start().await;
+    let (_server, at) = start_on(&etcd, URLS).await;
     ready(at).await;
     let wait = |from: u64| format!("/v2/keys/urls?wait=true&recursive=true&waitIndex={from}");
     let mut indexes = Vec::new();
@@ -65,15 +66,67 @@ async fn history_that_is_gone_is_said_to_be() {
     }
     let last = *indexes.last().unwrap();
     until("all is known", async || ask(at, "GET", &wait(last), "").await.status == 200).await;
-    // The last thousand are known, and no more.
-    let told = ask(at, "GET", &wait(indexes[2]), "").await.json();
-    assert_eq!(told["node"]["modifiedIndex"], indexes[2]);
-    let gone = ask(at, "GET", &wait(indexes[0]), "").await;
+    // The last thousand are known to the server; those before, to the registry.
+    let told = async |n: usize| ask(at, "GET", &wait(indexes[n]), "").await;
+    assert_eq!(told(2).await.json()["node"]["modifiedIndex"], indexes[2]);
+    let recalled = told(0).await.json();
+    assert_eq!(recalled["node"]["modifiedIndex"], indexes[1], "{recalled}");
+    etcd.compact(last).await;
+    assert_eq!(told(2).await.json()["node"]["modifiedIndex"], indexes[2]);
+    let gone = told(0).await;
     assert_eq!((gone.status, &gone.json()["errorCode"]), (400, &401.into()), "{}", gone.text);
     let start = indexes[1] + 1;
     let cause = format!("the requested history has been cleared [{start}/{}]", indexes[0]);
     assert_eq!(gone.json()["cause"], cause.as_str());
     assert!(gone.json()["index"].as_u64().unwrap() >= last);
+}
+
+/// Zan's clients wait on from where they were, and would miss who went while this server was away.
+#[tokio::test]
+async fn what_happened_while_the_server_was_away_is_told() {
+    let etcd = Etcd::start().await;
+    let (server, at) = start_on(&etcd, URLS).await;
+    let form = "value=http%3A%2F%2F10.0.0.1&ttl=600";
+    for key in ["stays", "goes", "changes"] {
+        ask(at, "PUT", &format!("/v2/keys/urls/app/{key}"), form).await;
+    }
+    let mut from = ask(at, "GET", "/v2/keys/urls/app", "").await.index() + 1;
+    server.stop().await;
+    etcd.put("/urls/other", "x").await;
+    etcd.delete("/urls/app/goes").await;
+    etcd.put("/elsewhere", "x").await;
+    etcd.put("/urls/app/changes", "http://10.0.0.2").await;
+    etcd.put("/urls/app/comes", "http://10.0.0.3").await;
+    etcd.put("/urls/app/comes", "http://10.0.0.4").await;
+    let (_server, at) = start_on(&etcd, URLS).await;
+    ready(at).await;
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        let wait = format!("/v2/keys/urls/app?wait=1&recursive=1&waitIndex={from}");
+        let event = ask(at, "GET", &wait, "").await.json();
+        let index = event["node"]["modifiedIndex"].as_u64().unwrap();
+        assert!(index >= from, "{event}");
+        from = index + 1;
+        let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+        let (now, was) = (&event["node"], &event["prevNode"]);
+        let told_of = [&event["action"], &now["key"], &now["value"], &was["value"]].map(text);
+        told.push(told_of.join(" "));
+    }
+    assert_eq!(
+        told,
+        [
+            "delete /urls/app/goes - http://10.0.0.1",
+            "set /urls/app/changes http://10.0.0.2 http://10.0.0.1",
+            "set /urls/app/comes http://10.0.0.4 -",
+        ]
+    );
+    // Nothing more was missed: what comes now is told next.
+    let wait = format!("/v2/keys/urls/app?wait=1&recursive=1&waitIndex={from}");
+    let mut waiting = begin(at, "GET", &wait, "").await;
+    waiting.head().await;
+    let set = ask(at, "PUT", "/v2/keys/urls/app/stays", form).await.json();
+    let event = waiting.reply().await.json();
+    assert_eq!(event["node"]["modifiedIndex"], set["node"]["modifiedIndex"], "{event}");
 }
 
 /// One lease of an etcd 3 client with two keys: its end is one revision, which v2 has no way to tell.

@@ -1,6 +1,7 @@
 //! etcd's v2 keys: what their clients call, against the real binary.
 
 mod alike;
+mod answered;
 mod bounds;
 mod client;
 mod lives;

@@ -145,9 +145,11 @@ impl Check {
     }
 }
 
+/// As much of a text as is shown.
 fn cut(text: &str) -> &str {
-    match text.len() {
-        0..=OUTPUT_OCTETS_MAX => text,
-        _ => text.get(..text.floor_char_boundary(OUTPUT_OCTETS_MAX)).unwrap_or_default(),
+    if text.len() <= OUTPUT_OCTETS_MAX {
+        return text;
     }
+    // A character has four octets at most.
+    (0..4).find_map(|back| text.get(..OUTPUT_OCTETS_MAX - back)).unwrap_or_default()
 }

@@ -34,6 +34,8 @@ use crate::model::{Label, default_id, map_app};
 /// Services that an agent may have, and checks of its node.
 const SERVICES_MAX: usize = 10_000;
 const NODE_CHECKS_MAX: usize = 64;
+/// Characters of a reason that are kept.
+const REASON_CHARS_MAX: usize = 1_000;
 /// The check that is there while the node is in maintenance.
 const NODE_MAINTENANCE: &str = "_node_maintenance";
 
@@ -226,7 +228,7 @@ impl Agent {
                     "Maintenance mode is enabled for this {}, but no reason was provided. This is a default message.",
                     what.to_ascii_lowercase()
                 ),
-                text => text.to_owned(),
+                text => text.chars().take(REASON_CHARS_MAX).collect(),
             };
             let definition = CheckDefinition {
                 id: Some(id.clone()),

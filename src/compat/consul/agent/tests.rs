@@ -28,7 +28,7 @@ impl World {
     }
 
     fn register(&mut self, body: &Value) {
-        let id = body["ID"].as_str().or(body["Name"].as_str()).unwrap().to_owned();
+        let id = body["ID"].as_str().or_else(|| body["Name"].as_str()).unwrap().to_owned();
         assert_eq!(self.put(body, false), Ok([id].into()));
     }
 

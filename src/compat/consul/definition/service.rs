@@ -71,7 +71,7 @@ impl WrittenService {
         if is_any(&address) {
             return Err("Invalid service address".to_owned());
         }
-        let weights = weights.map_or(Ok(Weights::default()), WrittenWeights::resolve)?;
+        let weights = weights.unwrap_or_default().resolve()?;
         check_meta(&meta)?;
         let failed = |why: String| Err(format!("Validation failed: {why}"));
         let Ok(port) = u16::try_from(port) else {
