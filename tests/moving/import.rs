@@ -242,6 +242,14 @@ async fn what_is_registered_is_overwritten_only_if_that_is_asked_for() {
     let (_, report) = world.report(&from).await;
     assert_eq!((counts(&report), reasons(&report).len()), ([0, 0, 0], 2), "{report}");
     assert_eq!(addresses("i-2").await, ["i-2.web.svc. A 10.0.0.4"]);
+    // Who takes a copy away leaves the original, and the lease that both have.
+    world.put("/s/web/i-3", "10.0.0.5:80", lease).await;
+    world.report(&from).await;
+    until("there is a third", async || addresses("i-3").await.len() == 1).await;
+    assert_eq!(server.delete("/v1/apps/web/instances/i-3").await.status, 200);
+    assert!(addresses("i-3").await.is_empty());
+    assert_eq!(world.etcd.keys("/s/").await.len(), 3);
+    world.etcd.delete("/s/web/i-3").await;
 
     let (code, report) = world.report(&[&from[..], &["--replace"]].concat()).await;
     assert_eq!((code, counts(&report)), (0, [0, 2, 0]), "{report}");

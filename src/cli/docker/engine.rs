@@ -28,6 +28,8 @@ use super::container::Container;
 use crate::cli::client::UNRESERVED;
 use crate::config::io_reason;
 
+/// Where engines listen unless they are told otherwise.
+pub(super) const SOCKET_DEFAULT: &str = "/var/run/docker.sock";
 /// Longest wait for an answer. An engine under load takes seconds.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest answer: a list of thousands of containers.
@@ -204,7 +206,11 @@ impl FromStr for Engine {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let path = text.strip_prefix("unix://").unwrap_or(text);
+        let path = match text.strip_prefix("unix://").unwrap_or(text) {
+            // As Docker's own client takes a DOCKER_HOST that is there and empty.
+            "" => SOCKET_DEFAULT,
+            path => path,
+        };
         if path.starts_with('/') {
             return Ok(Self { socket: path.into() });
         }
@@ -249,7 +255,8 @@ mod tests {
         let at = |text: &str| text.parse::<Engine>().map(|engine| engine.to_string());
         assert_eq!(at("unix:///run/docker.sock").unwrap(), "/run/docker.sock");
         assert_eq!(at("/run/docker.sock").unwrap(), "/run/docker.sock");
-        for other in ["tcp://127.0.0.1:2375", "", "unix://docker.sock", "npipe:////./pipe/x"] {
+        assert_eq!(at("").unwrap(), "/var/run/docker.sock");
+        for other in ["tcp://127.0.0.1:2375", "unix://docker.sock", "npipe:////./pipe/x"] {
             assert!(at(other).unwrap_err().starts_with("must be a socket"), "{other}");
         }
     }

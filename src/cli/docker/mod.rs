@@ -54,12 +54,7 @@ Examples:
 )]
 pub(super) struct Args {
     /// The engine's socket
-    #[arg(
-        long,
-        env = "DOCKER_HOST",
-        value_name = "URL",
-        default_value = "unix:///var/run/docker.sock"
-    )]
+    #[arg(long, env = "DOCKER_HOST", value_name = "URL", default_value = engine::SOCKET_DEFAULT)]
     docker: Engine,
     /// The address of published ports [default: the source address of the default route]
     #[arg(long, value_name = "ADDRESS")]

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 /// What `docker inspect` says of `docker run --name web_1 -p 8080:80 -p 127.0.0.1:5353:53/udp --expose 81 -l
@@ -293,5 +295,39 @@ fn any_answer_of_an_engine_is_read_or_refused() {
         r#"{"Config":{"Env":null,"Labels":null,"ExposedPorts":null},"NetworkSettings":{"Ports":null,"Networks":null}}"#,
     ] {
         assert_eq!(told(&rules(), &container(text)), ["it exposes and publishes no port"]);
+    }
+}
+
+/// A variable or label of ours with a value, or anything.
+fn said() -> impl Strategy<Value = (String, String)> {
+    let name = prop_oneof![
+        "SERVICE_(80_|53_|81_)?(NAME|TAGS|ID|PROTOCOL|REGION|IGNORE)",
+        "SERVICE_.{0,300}",
+        ".{0,20}",
+    ];
+    let value = prop_oneof![3 => "[a-zA-Z0-9_.:/,\\\\-]{0,300}", 1 => ".{0,40}"];
+    (name, value)
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_container_says_of_itself_is_registered_within_limits_or_left_out(
+        env in proptest::collection::vec(said(), 0..12),
+        labels in proptest::collection::btree_map(".{0,30}", ".{0,30}", 0..4),
+        image in ".{0,80}",
+        internal in any::<bool>(),
+    ) {
+        let mut web = container(WEB);
+        let rules = Rules { internal, tags: vec!["a_b".into()], ..rules() };
+        let before = rules.services(&web, None);
+        web.config.env = env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        web.config.labels.extend(labels);
+        web.config.image = image;
+        let (services, skipped) = rules.services(&web, None);
+        prop_assert_eq!(services.len() + skipped.len(), before.0.len() + before.1.len());
+        for service in services {
+            prop_assert!(service.spec.resolve(None).is_ok());
+            prop_assert!(!service.id.is_empty());
+        }
     }
 }
