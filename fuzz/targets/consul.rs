@@ -3,7 +3,6 @@
 
 #![cfg_attr(not(test), no_main)]
 
-use bytes::Bytes;
 use rollcall::compat::consul::{definition, registered};
 use rollcall::layout::Parsed;
 use rollcall::layout::native::{Keys, instance_value};
@@ -25,7 +24,7 @@ libfuzzer_sys::fuzz_target!(|body: &[u8]| {
     let instance = Instance { ttl: Some(30), ..instance };
     let entry = Entry {
         key: keys.instance(&namespace, &app, &id),
-        value: Bytes::from(instance_value(&instance)),
+        value: instance_value(&instance),
         revision: 1,
         lease: None,
     };
