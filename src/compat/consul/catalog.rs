@@ -53,32 +53,6 @@ impl Sight<'_> {
         entries
     }
 
-    /// All services, with all tags that instances of each have.
-    pub(super) fn names(&self) -> BTreeMap<String, BTreeSet<String>> {
-        let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        let mut own: BTreeMap<&AppName, &str> = BTreeMap::new();
-        for service in self.agent.services() {
-            let name = &service.definition.name;
-            own.insert(&service.app, name);
-            names.entry(name.clone()).or_default().extend(service.definition.tags.iter().cloned());
-        }
-        for view in self.directory.apps(self.namespace, None) {
-            let shown = view.instances.iter().filter(|instance| is_shown(instance));
-            let tags: Vec<String> =
-                shown.flat_map(|instance| tags(instance)).take(TAGS_SHOWN_MAX).collect();
-            if view.instances.iter().any(|instance| is_shown(instance)) {
-                let name = own.get(&view.app).copied().unwrap_or(view.app.as_str());
-                // Those registered here have told their own already.
-                let known = own.contains_key(&view.app) && names.contains_key(name);
-                let entry = names.entry(name.to_owned()).or_default();
-                if !known {
-                    entry.extend(tags);
-                }
-            }
-        }
-        names
-    }
-
     /// The checks of this agent's node.
     pub(super) fn node_checks(&self, node: &NodeJson) -> Vec<CheckJson> {
         let own = self.agent.node_checks().map(|(id, check)| CheckJson::of(node, id, check, None));
@@ -117,6 +91,38 @@ impl Sight<'_> {
         checks.append(&mut self.service_checks(&node, service, &json));
         EntryJson { node, service: json, checks }
     }
+}
+
+/// The services that are registered here, by the app that each is: its name, and its tags.
+pub(super) type OwnNames = BTreeMap<AppName, (String, BTreeSet<String>)>;
+
+/// What an agent adds to [`names`].
+pub(super) fn own_names(agent: &Agent) -> OwnNames {
+    let mut own = OwnNames::new();
+    for service in agent.services() {
+        let name = || (service.definition.name.clone(), BTreeSet::new());
+        let (_, tags) = own.entry(service.app.clone()).or_insert_with(name);
+        tags.extend(service.definition.tags.iter().cloned());
+    }
+    own
+}
+
+/// All services, with tags that instances of each have. Those that are registered here as well have their own names.
+pub(super) fn names(
+    directory: &Directory,
+    namespace: &Namespace,
+    own: OwnNames,
+) -> BTreeMap<String, BTreeSet<String>> {
+    let mut names = BTreeMap::new();
+    for view in directory.apps(namespace, None).filter(|view| !own.contains_key(&view.app)) {
+        let mut shown = view.instances.iter().filter(|instance| is_shown(instance)).peekable();
+        if shown.peek().is_some() {
+            let tags = shown.flat_map(|instance| tags(instance)).take(TAGS_SHOWN_MAX);
+            names.insert(view.app.to_string(), tags.collect());
+        }
+    }
+    names.extend(own.into_values());
+    names
 }
 
 impl EntryJson {

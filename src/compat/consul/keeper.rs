@@ -40,6 +40,9 @@ const WAITERS_MAX: usize = 512;
 /// How long a host name may take to resolve while somebody waits.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long a start waits for the first view of the registry: leases are longer.
+const READY_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What is held of a service.
 type Held = HashMap<String, (Target, Instance)>;
 
@@ -186,12 +189,37 @@ impl Keeper {
         put.map(Some)
     }
 
+    /// Waits until it is known what others have registered, so that names which they took meanwhile are left to them;
+    /// but not for long, as leases go on.
+    pub(super) async fn seen(&self) {
+        let published = &self.compat.published;
+        let ready = async {
+            loop {
+                let edition = published.edition();
+                if published.load().ready {
+                    return;
+                }
+                published.changed(edition).await;
+            }
+        };
+        tokio::select! {
+            _ = timeout(READY_TIMEOUT, ready) => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+
     /// Holds on to a service that was held before a restart.
     pub(super) async fn resume(&self, id: &str) {
         let mut held = self.stripe(id).lock().await;
+        if held.contains_key(id) {
+            // A call was faster.
+            return;
+        }
         if let Some((target, instance)) = self.wanted(id, None) {
             self.hold.resume(target.clone(), instance.clone()).await;
-            held.insert(id.to_owned(), (target, instance));
+            if self.hold.check(&target, &instance).is_ok() {
+                held.insert(id.to_owned(), (target, instance));
+            }
         }
     }
 

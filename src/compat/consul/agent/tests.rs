@@ -315,6 +315,17 @@ fn what_is_saved_is_resumed_with_clocks_begun_anew() {
 }
 
 #[test]
+fn one_that_nobody_checks_is_asked_at_once_after_a_restart() {
+    let mut world = World::new();
+    world.register(&json!({"Name": "web", "Port": 80}));
+    let agent = Agent::resume(&world.agent.save(), world.now, |within| within);
+    let mut world = World { agent, now: world.now };
+    assert_eq!(world.standing("web"), Some(Standing::Passing));
+    assert_eq!(world.run(Status::Critical), (1, ids(&["web"])), "it went while nobody looked");
+    assert_eq!(world.standing("web"), Some(Standing::Critical));
+}
+
+#[test]
 fn what_is_shown_has_a_version() {
     let mut world = World::new();
     let mut last = 0;
