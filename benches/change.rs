@@ -24,11 +24,13 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use world::Registrations;
+use world::{Registrations, World};
 
 /// Apps and instances of each.
 const SIZES: [(usize, usize); 3] = [(200, 5), (20_000, 5), (200_000, 5)];
 const ONE_APP: [(usize, usize); 4] = [(1, 10), (1, 100), (1, 1_000), (1, 10_000)];
+/// Names of plain records, and how many are below each.
+const PLAIN: [(usize, usize); 4] = [(2_000, 5), (20_000, 5), (1, 10_000), (1, 100_000)];
 /// Writes that are on their way to the registry at one time while it is filled.
 const AT_ONCE: usize = 2_000;
 /// Long enough that no lease ends meanwhile.
@@ -40,6 +42,7 @@ fn main() -> Outcome<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--change", apps, instances] => change(apps.parse()?, instances.parse()?),
+        ["--plain", names, records] => plain(names.parse()?, records.parse()?),
         ["--replace", apps, instances] => replace(apps.parse()?, instances.parse()?),
         ["--memory", apps, instances] => memory(apps.parse()?, instances.parse()?),
         ["--resident", apps, instances] => resident(apps.parse()?, instances.parse()?),
@@ -52,6 +55,13 @@ fn all() -> Outcome<()> {
     report(" instances  an app |  mirror    apply  compile     swap     free |   whole      p99");
     for (apps, instances) in SIZES.into_iter().chain(ONE_APP) {
         measure("--change", apps, instances)?;
+    }
+    report(
+        "\none change of a plain record (SkyDNS), in microseconds: medians and the 99th percentile",
+    );
+    report("   records  a name |  apply and compile      p99");
+    for (names, records) in PLAIN {
+        measure("--plain", names, records)?;
     }
     report(
         "\nevery instance changed at once, as after a break of the registry's history, in milliseconds",
@@ -226,6 +236,33 @@ fn change(apps: usize, instances: usize) -> Outcome<()> {
     ));
     // The process ends here; to take a million instances down piece by piece would only take time.
     std::mem::forget(line);
+    Ok(())
+}
+
+/// One of many plain records gets another address.
+fn plain(names: usize, records: usize) -> Outcome<()> {
+    let mut world = World::of(&[ZoneSettings::default()], 0, 0);
+    let path = |name: usize, record: usize| format!("svc/app-{name}/r-{record}");
+    let value = |n: usize| format!(r#"{{"host":"10.0.0.{}","port":{}}}"#, n % 250, n % 60_000 + 1);
+    let first = value(1);
+    let all = (0..names).flat_map(|name| (0..records).map(move |record| (name, record)));
+    world.records(all.map(|(name, record)| (path(name, record), &*first)));
+    let mut shown = world.snapshot();
+    let samples = if records > 1_000 { 100 } else { 1_000 };
+    let mut rng = fastrand::Rng::with_seed(1);
+    let mut times = Vec::with_capacity(samples);
+    for sample in 0..samples {
+        let (path, value) = (path(rng.usize(0..names), rng.usize(0..records)), value(sample + 2));
+        let began = Instant::now();
+        world.records([(path, &*value)].into_iter());
+        let next = world.snapshot();
+        times.push(began.elapsed());
+        drop(std::mem::replace(&mut shown, next));
+    }
+    times.sort_unstable();
+    let micros = |rank: usize| times[(samples - 1) * rank / 100].as_secs_f64() * 1e6;
+    report(&format!("{:10} {records:7} |{:19.1}{:9.1}", names * records, micros(50), micros(99)));
+    std::mem::forget((world, shown));
     Ok(())
 }
 

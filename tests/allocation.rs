@@ -12,11 +12,11 @@ use std::thread;
 use allocation_counter::{AllocationInfo, measure};
 use rollcall::dns::answer::cookie::Secrets;
 use rollcall::dns::{Ask, Out, Policy, Transport, Verdict, answer};
-use rollcall::zone::{Published, Retired, Snapshot, ZoneSettings};
+use rollcall::zone::{Consul, Names, Published, Retired, Snapshot, ZoneSettings};
 use world::{World, query};
 
 /// Names of a world: every kind there is, and some that are not there.
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 33] = [
     "_nova._tcp.app-0.svc",
     "app-0.svc",
     "i-1.app-0.svc",
@@ -36,12 +36,43 @@ const NAMES: [&str; 19] = [
     "x.1.0.0.10.in-addr.arpa",
     "9.9.9.10.in-addr.arpa",
     "10.in-addr.arpa",
+    "plain.svc",
+    "r-1.plain.svc",
+    "on.the.way.svc",
+    "the.way.svc",
+    "alias.svc",
+    "9.9.0.10.in-addr.arpa",
+    "app-0.service.consul",
+    "v1.app-0.service.dc1.consul",
+    "_app-0._tcp.service.dc1.dc.consul",
+    "_app-0._v1.service.consul",
+    "_app-0.service.consul",
+    "_nova._tcp.app-0.service.consul",
+    "dc1.consul",
+    "nope.consul",
 ];
 
-/// A world of so many apps, with a reverse zone of its addresses.
+/// A world of so many apps, with a reverse zone of its addresses, a zone of Consul's names, and as many plain records as
+/// there are instances of an app.
 fn world(apps: usize, instances: usize) -> World {
     let network = "10.0.0.0/8".parse().expect("a network with a zone");
-    World::of(&[ZoneSettings::default(), ZoneSettings::reverse(network, None)], apps, instances)
+    let consul = ZoneSettings {
+        name: "consul.".parse().expect("a zone's name"),
+        names: Names::Consul(Consul::default()),
+        ..ZoneSettings::default()
+    };
+    let zones = [ZoneSettings::default(), ZoneSettings::reverse(network, None), consul];
+    let mut world = World::of(&zones, apps, instances);
+    let service = r#"{"host":"10.1.1.1","port":80,"mail":true,"text":"t"}"#;
+    let services = (0..instances).map(|n| (format!("svc/plain/r-{n}"), service));
+    let others = [
+        ("svc/way/the/on", r#"{"host":"10.1.1.2","port":80}"#),
+        ("svc/alias", r#"{"host":"plain.svc"}"#),
+        ("svc/dns/apex/a", service),
+        ("arpa/in-addr/10/0/9/9", r#"{"host":"a.example"}"#),
+    ];
+    world.records(services.chain(others.map(|(path, value)| (path.to_owned(), value))));
+    world
 }
 
 fn questions() -> Vec<Vec<u8>> {

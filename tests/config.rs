@@ -149,11 +149,30 @@ fn what_is_no_toml_has_a_line_too() {
 }
 
 #[test]
+fn zones_have_our_names_or_consuls() {
+    one_problem(
+        "[[zone]]\nname = \"consul.\"\nnames = \"kubernetes\"",
+        "rollcall.toml:4: zone[0].names: must be \"rollcall\" or \"consul\", got \"kubernetes\"",
+    );
+    one_problem(
+        "[[zone]]\nname = \"consul.\"\nnames = \"consul\"\ndatacenter = \"a_b\"",
+        "rollcall.toml:5: zone[0].datacenter: has '_', only a-z, 0-9 and inner '-' are allowed, got \"a_b\"",
+    );
+    let long = "a".repeat(38);
+    assert_eq!(problems(&format!("version = 1\n[[zone]]\nname = \"{long}.\"")), [""; 0]);
+    one_problem(
+        &format!("[[zone]]\nname = \"{long}.\"\nnames = \"consul\""),
+        "rollcall.toml:3: zone[0].name: is 38 octets long, at most 37 are allowed for Consul's names: all names of apps are \
+         to fit in front of it",
+    );
+}
+
+#[test]
 fn layouts_are_of_a_kind_and_have_prefixes_of_their_own() {
     one_problem(
         "[[layout]]\nkind = \"zookeeper\"\nprefix = \"/x/\"",
-        "rollcall.toml:3: layout[0].kind: must be one of dubbo, go-micro, go-zero, grpc, kratos, nova, registrator, url, \
-         got \"zookeeper\"",
+        "rollcall.toml:3: layout[0].kind: must be one of dubbo, go-micro, go-zero, grpc, kratos, nova, registrator, \
+         skydns, url, got \"zookeeper\"",
     );
     one_problem(
         "[[layout]]\nkind = \"registrator\"",
@@ -508,6 +527,19 @@ fn a_resolv_conf_that_is_not_there_is_warned_of() {
                    is: name the file that has the host's servers\n";
     assert!(text.starts_with(warning), "{text}");
     assert_eq!(code, 0);
+}
+
+#[test]
+fn v2_keys_without_a_layout_are_warned_of() {
+    let scene = Scene::new("version = 1\n[compat.etcd_v2]");
+    let (text, code) = scene.check();
+    let warning = "rollcall.toml:2: warning: compat.etcd_v2: there is no [[layout]], and keys are only taken below the \
+                   prefix of one: add that of the clients that call here, with its kind\n";
+    assert!(text.starts_with(warning), "{text}");
+    assert_eq!(code, 0);
+    let layout = "[[layout]]\nkind = \"nova\"\nprefix = \"/\"";
+    let (text, _) = Scene::new(&format!("version = 1\n[compat.etcd_v2]\n{layout}")).check();
+    assert!(!text.contains("warning"), "{text}");
 }
 
 #[test]

@@ -40,6 +40,7 @@ targets! {
     tags: "../fuzz/targets/tags.rs",
     tars: "../fuzz/targets/tars.rs",
     tcp: "../fuzz/targets/tcp.rs",
+    v2_keys: "../fuzz/targets/v2_keys.rs",
     zonefile: "../fuzz/targets/zonefile.rs",
 }
 

@@ -6,7 +6,7 @@
 #![cfg_attr(not(test), no_main)]
 
 use bytes::Bytes;
-use rollcall::layout::Parsed;
+use rollcall::layout::{FullName, Parsed};
 use rollcall::layout::foreign::{Foreign, System};
 use rollcall::model::{Namespace, limits};
 use rollcall::registry::{Entry, LeaseId, Origin};
@@ -38,6 +38,14 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
                 assert!(instance.tags.len() <= limits::TAGS_MAX);
                 assert!(instance.meta.len() <= limits::META_PAIRS_MAX);
                 assert!(instance.endpoints.iter().all(|endpoint| endpoint.port > 0));
+            }
+            Parsed::Plain(record) => {
+                assert!(record.host.is_some() || record.text.is_some());
+                let names = [Some(&record.name), record.derived.as_ref()].into_iter().flatten();
+                for name in names {
+                    assert_eq!(FullName::new(name.labels()).as_ref(), Ok(name), "no name");
+                }
+                assert!(record.port != Some(0) && record.weight > 0 && record.priority > 0);
             }
             Parsed::Rejected(reason) => {
                 assert!(!reason.is_empty() && !reason.contains(char::is_control), "{reason:?}");

@@ -18,6 +18,7 @@ pub struct Metrics {
     refused: Family<Listener, Counter>,
     panics: Family<Listener, Counter>,
     held: Family<Listener, Gauge>,
+    unwritten: Family<Listener, Gauge>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -41,6 +42,7 @@ impl Metrics {
             refused: Family::default(),
             panics: Family::default(),
             held: Family::default(),
+            unwritten: Family::default(),
         };
         registry.register(
             "rollcall_compat_requests",
@@ -67,6 +69,11 @@ impl Metrics {
             "Instances that this server keeps registered for clients without heartbeats, by listener",
             metrics.held.clone(),
         );
+        registry.register(
+            "rollcall_compat_unwritten",
+            "Instances of those that the registry did not take, or let go, at the last attempt, by listener",
+            metrics.unwritten.clone(),
+        );
         metrics
     }
 
@@ -83,6 +90,11 @@ impl Metrics {
     /// How many instances one listener holds.
     pub(super) fn held(&self, listener: &'static str) -> Gauge {
         self.held.get_or_create(&Listener { listener }).clone()
+    }
+
+    /// How many of those could not be written, or taken away, the last time that was tried.
+    pub(super) fn unwritten(&self, listener: &'static str) -> Gauge {
+        self.unwritten.get_or_create(&Listener { listener }).clone()
     }
 
     /// A call was answered.

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::problem::Problem;
 use super::reader::Section;
 use super::values::{ValueError, filled, list, parsed, socket_address, text, whole_secs};
 use crate::compat::open_to_all;
@@ -19,7 +20,12 @@ const NETS_MAX: usize = 1_000;
 const ADAPTERS_MAX: usize = 1_000;
 
 /// Reads the sections. One that is not there is a listener that is not.
-pub(super) fn compat(root: &Section<'_>, zones: &[ZoneSettings], layouts: &[Foreign]) -> Settings {
+pub(super) fn compat(
+    root: &Section<'_>,
+    zones: &[ZoneSettings],
+    layouts: &[Foreign],
+    warnings: &mut Vec<Problem>,
+) -> Settings {
     let compat = root.section("compat");
     let mut haunt = Haunt::default();
     let section = compat.section("haunt");
@@ -30,6 +36,11 @@ pub(super) fn compat(root: &Section<'_>, zones: &[ZoneSettings], layouts: &[Fore
     let mut etcd_v2 = EtcdV2 { prefixes, ..EtcdV2::default() };
     let section = compat.section("etcd_v2");
     listen(&section, &mut etcd_v2.at);
+    if section.is_there() && layouts.is_empty() {
+        let message = "there is no [[layout]], and keys are only taken below the prefix of one: add that of the clients \
+                       that call here, with its kind";
+        warnings.push(section.warning(message));
+    }
     section.finish();
     let mut consul = Consul::default();
     let section = compat.section("consul");

@@ -58,7 +58,7 @@ pub(super) fn read(
     config.layouts = layouts::layouts(root, &config.zones, &config.prefix);
     config.pins = zones::pins(root, &config.zones);
     config.dns.forward = forward(root, overrides, &config.zones);
-    config.compat = compat(root, &config.zones, &config.layouts);
+    config.compat = compat(root, &config.zones, &config.layouts, warnings);
     http_listen
 }
 

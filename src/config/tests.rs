@@ -1,6 +1,8 @@
 //! The commented default configuration against the code that reads it.
 
 use super::*;
+use crate::model::Label;
+use crate::zone::{Consul, Names};
 
 fn parse(text: &str) -> Result<Loaded, Problems> {
     Config::parse(Path::new("test.toml"), text, &Overrides::default())
@@ -103,7 +105,8 @@ fn overrides_beat_the_file() {
 fn a_full_config_becomes_settings() {
     let text = "version = 1\nlameduck = \"1500ms\"\nprefix = \"/x/\"\n[log]\nformat = \"json\"\n\
                 [[zone]]\nname = \"b.example\"\nnamespace = \"staging\"\nttl = \"1m\"\nsrv_weight_scale = 256\n\
-                [[zone]]\nname = \"static.example.\"\nnamespace = \"\"\n\
+                names = \"consul\"\ndatacenter = \"eu-1\"\n\
+                [[zone]]\nname = \"static.example.\"\nnamespace = \"\"\nnames = \"rollcall\"\n\
                 [[pin]]\napp = \"Greeter\"\nnamespace = \"staging\"\nendpoints = [\"127.0.0.1:9000\", \"[::1]:9000\"]\n\
                 protocol = \"http\"\ntransport = \"udp\"";
     let config = parse(text).unwrap().config;
@@ -115,6 +118,7 @@ fn a_full_config_becomes_settings() {
         namespace: Some("staging".parse().unwrap()),
         ttl_secs: 60,
         srv_weight_scale: 256,
+        names: Names::Consul(Consul { datacenter: Label::new("eu-1").unwrap() }),
         ..ZoneSettings::default()
     };
     let without = ZoneSettings {

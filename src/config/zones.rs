@@ -14,10 +14,10 @@ use super::sections::path;
 use super::values::{ValueError, list, parsed, socket_address, text, whole, whole_secs};
 use super::zonefiles;
 use crate::files::Stamps;
-use crate::model::{AppName, Namespace, limits};
+use crate::model::{AppName, Label, Namespace, limits};
 use crate::zone::slips::{self, Slip};
 use crate::zone::zonefile::StaticRecord;
-use crate::zone::{Network, Pin, ZoneName, ZoneSettings};
+use crate::zone::{Consul, Names, Network, Pin, ZoneName, ZoneSettings};
 
 /// The SOA record's type number (RFC 1035 section 3.2.2).
 pub(super) const TYPE_SOA: u16 = 6;
@@ -44,10 +44,19 @@ pub(super) fn zones(root: &Section<'_>, dir: &Path, stamps: &mut Stamps) -> Vec<
             whole_secs(Duration::ZERO..=TTL_MAX),
         );
         section.set("srv_weight_scale", &mut zone.srv_weight_scale, whole(1..=65_535));
+        zone.names = names(&section);
         let file = section.get("file", path);
         if let Some(name) = name {
             if zones.iter().any(|zone| zone.name == name) {
                 section.report("name", format!("zone {name} is there twice"));
+            }
+            let (octets, max) = (name.as_str().len() - 1, zone.names.zone_octets_max());
+            if octets > max {
+                let why = "all names of apps are to fit in front of it";
+                let message = format!(
+                    "is {octets} octets long, at most {max} are allowed for Consul's names: {why}"
+                );
+                section.report("name", message);
             }
             zone.name = name;
             match file {
@@ -64,6 +73,21 @@ pub(super) fn zones(root: &Section<'_>, dir: &Path, stamps: &mut Stamps) -> Vec<
         zones.push(zone);
     }
     zones
+}
+
+/// How a zone's names tell apps.
+fn names(section: &Section<'_>) -> Names {
+    let names = section.get("names", |value| match text(value)?.as_str() {
+        "rollcall" => Ok(Names::Rollcall),
+        "consul" => Ok(Names::Consul(Consul::default())),
+        other => Err(ValueError::new(format!("must be \"rollcall\" or \"consul\", got {other:?}"))),
+    });
+    let mut names = names.unwrap_or_default();
+    let datacenter = section.get("datacenter", parsed::<Label>);
+    if let (Names::Consul(consul), Some(datacenter)) = (&mut names, datacenter) {
+        consul.datacenter = datacenter;
+    }
+    names
 }
 
 /// Adds the reverse zones.

@@ -35,6 +35,8 @@ pub struct PlainRecord {
     pub weight: u16,
     /// What is told of it.
     pub text: Option<Arc<str>>,
+    /// The text only notes for its writer who that is.
+    pub is_note: bool,
     /// The host takes mail.
     pub mail: bool,
     /// Time to live in seconds, where it says one.

@@ -1,6 +1,6 @@
 //! Who gets which name below an app, decided from what is registered and never from who came first.
 //!
-//! Where two things want one name the order is: static records, (plain records of a layout,) apps,
+//! Where two things want one name the order is: static records, plain records of a layout, apps,
 //! instance ids, derived targets, tags. A registered instance holds its label whether it is offline or not, so
 //! that a mark on one never gives its name to another.
 //!

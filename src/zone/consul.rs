@@ -203,7 +203,7 @@ mod tests {
         ] {
             assert_eq!(read(&consul, asked), meant, "{asked}");
         }
-        let odd = Consul { datacenter: Label::new("dc").unwrap() };
+        let odd = Consul { datacenter: Label::new("dc").expect("a label") };
         for (asked, meant) in [
             ("web.service.dc", "web.service"),
             ("web.service.dc.dc", "web.service"),

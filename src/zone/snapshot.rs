@@ -196,7 +196,7 @@ impl Zone {
             (None, Names::Rollcall) => self.find_app(relative),
             (None, Names::Consul(consul)) => self.find_consul(consul, relative),
         };
-        found.or(plain.map(|_| Found::Between))
+        found.or_else(|| plain.map(|_| Found::Between))
     }
 
     fn find_consul(&self, consul: &Consul, relative: &[u8]) -> Option<Found<'_>> {

@@ -5,6 +5,7 @@
 mod support;
 
 mod consul;
+mod etcd_v2;
 mod haunt;
 mod listeners;
 mod tars;

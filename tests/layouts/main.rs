@@ -8,6 +8,7 @@ mod support;
 
 use golden::{Entry, Golden};
 use support::etcd::Etcd;
+use support::running::Running;
 use support::server::{Home, Server};
 use support::until;
 
@@ -211,4 +212,43 @@ async fn what_others_registered_is_taken_out_by_a_mark_and_away_by_them_alone() 
     assert_eq!(server.addresses("shop.svc").await, both);
     assert_eq!(server.delete("/v1/apps/shop/instances/10-0-0-7-8100").await.status, 200);
     assert_eq!(server.addresses("shop.svc").await, there);
+}
+
+#[tokio::test]
+async fn watchers_are_told_of_what_others_register_and_not_of_their_heartbeats() {
+    let etcd = Etcd::start().await;
+    let server = Home::with_config(BOTH).start(&["--etcd", &etcd.url()]).await;
+    let mut watch = Running::start(server.command(&["watch", "shop", "--json"]));
+    let told = |watch: &Running| -> Vec<(String, String)> {
+        let lines = watch.out();
+        let events =
+            lines.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let text = |event: &serde_json::Value, field| event[field].as_str().unwrap().to_owned();
+        events.map(|event| (text(&event, "cause"), text(&event, "id"))).collect()
+    };
+    // A beacon until the watch is on: what happened before is not told.
+    let mut beacons = 0;
+    until("the watch is on", async || {
+        beacons += 1;
+        let body = serde_json::json!({"address": "10.0.0.9", "port": 1});
+        server.put(&format!("/v1/apps/shop/instances/beacon-{beacons}"), body).await;
+        assert!(watch.runs(), "{}", watch.err());
+        !told(&watch).is_empty()
+    })
+    .await;
+    let own = |watch: &Running| {
+        told(watch).into_iter().filter(|(_, id)| !id.starts_with("beacon")).collect::<Vec<_>>()
+    };
+    // registrator and yeqown write the same anew with each beat, under another lease.
+    for _ in 0..3 {
+        let lease = lease(&etcd, 600).await;
+        etcd.ctl(&["put", "--lease", &lease, "--", NOVA.0, NOVA.1]).await;
+    }
+    let other = NOVA.1.replace(r#""Weight":7"#, r#""Weight":8"#);
+    etcd.ctl(&["put", "--lease", &lease(&etcd, 600).await, "--", NOVA.0, &other]).await;
+    etcd.delete(NOVA.0).await;
+    let expected = ["registered", "changed", "expired"]
+        .map(|cause| (cause.to_owned(), "10.0.0.7:8100".to_owned()));
+    until("all was told", async || own(&watch).len() >= expected.len()).await;
+    assert_eq!(own(&watch), expected);
 }

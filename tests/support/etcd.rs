@@ -36,6 +36,8 @@ pub(crate) struct Etcd {
     token: String,
     tls: bool,
     auth: bool,
+    /// Whether it has the v2 API, too.
+    v2: bool,
 }
 
 impl Etcd {
@@ -47,6 +49,14 @@ impl Etcd {
     /// A fresh one that speaks TLS only and wants a client certificate.
     pub(crate) async fn start_with_tls() -> Self {
         Self::start_with(true).await
+    }
+
+    /// A fresh one with the v2 API, which etcd had up to 3.5.
+    pub(crate) async fn start_with_v2() -> Self {
+        let mut etcd = Self::new("default", false);
+        etcd.v2 = true;
+        etcd.come_up().await;
+        etcd
     }
 
     /// Three members of one cluster, with a leader.
@@ -92,6 +102,7 @@ impl Etcd {
             token: "first".to_owned(),
             tls,
             auth: false,
+            v2: false,
         }
     }
 
@@ -314,6 +325,9 @@ impl Etcd {
         command.arg(format!("--initial-cluster-token={}", self.token));
         // Tests of hanging servers ping more often than etcd likes.
         command.arg("--grpc-keepalive-min-time=50ms");
+        if self.v2 {
+            command.arg("--enable-v2");
+        }
         if self.tls {
             command.arg("--client-cert-auth");
             command.arg(format!("--cert-file={}", self.file("cert.pem").display()));

@@ -16,6 +16,9 @@ pub(crate) fn python(script: &str) -> Command {
 /// A script for Node.js, likewise.
 pub(crate) fn node(script: &str) -> Command {
     let mut command = Command::new("node");
-    command.env("NODE_PATH", Path::new(FOLDER).join("npm/node_modules")).args(["-e", script]);
+    // A folder for each package.
+    let packages = std::fs::read_dir(Path::new(FOLDER).join("npm")).into_iter().flatten();
+    let modules = packages.map(|package| package.unwrap().path().join("node_modules"));
+    command.env("NODE_PATH", std::env::join_paths(modules).unwrap()).args(["-e", script]);
     command
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rollcall::layout::Parsed;
+use rollcall::layout::foreign::{Foreign, System};
 use rollcall::layout::native::{self, Keys, PREFIX_DEFAULT};
 use rollcall::model::{Namespace, Spec};
 use rollcall::registry::mirror::{Delta, Kept, News};
@@ -57,6 +58,27 @@ impl World {
             Origin::NATIVE,
             &Delta { revision: self.revision, epoch: 0, whole: false, news },
         );
+    }
+
+    /// Puts records as SkyDNS has them: what stands behind the prefix in each key, and the value.
+    pub(crate) fn records<'r>(&mut self, records: impl Iterator<Item = (String, &'r str)>) {
+        self.revision += 1;
+        let revision = self.revision;
+        let layout = Foreign {
+            origin: Origin(1),
+            system: System::Skydns,
+            prefix: "/skydns/".into(),
+            namespace: Namespace::default(),
+        };
+        let news = records.map(|(path, value)| {
+            let key = Bytes::from(format!("/skydns/{path}"));
+            let value = Bytes::copy_from_slice(value.as_bytes());
+            let entry = Entry { key, value, revision, lease: None };
+            let now = Some(Kept { revision, lease: None, parsed: layout.parse(&entry) });
+            News { key: entry.key, was: None, now }
+        });
+        let delta = Delta { revision, epoch: 0, whole: false, news: news.collect() };
+        self.catalogue.apply(layout.origin, &delta);
     }
 
     fn news(&self, app: usize, instance: usize, port: u16) -> News<Parsed> {

@@ -107,7 +107,11 @@ pub(super) struct Actor {
     held: HashMap<Target, Held>,
     due: Schedule<Target>,
     attempts: JoinSet<Attempt>,
+    name: &'static str,
+    /// Those whose last attempt failed.
+    failing: usize,
     count: Gauge,
+    unwritten: Gauge,
 }
 
 impl Actor {
@@ -116,14 +120,17 @@ impl Actor {
         name: &'static str,
         commands: mpsc::Receiver<Command>,
     ) -> Self {
-        let count = compat.metrics.held(name);
+        let (count, unwritten) = (compat.metrics.held(name), compat.metrics.unwritten(name));
         Self {
             writer: Writer::new(compat, name),
             commands,
             held: HashMap::new(),
             due: Schedule::default(),
             attempts: JoinSet::new(),
+            name,
+            failing: 0,
             count,
+            unwritten,
         }
     }
 
@@ -152,6 +159,7 @@ impl Actor {
                 () = stop.cancelled(), if !asked && !ending => {}
             }
             self.count.set(i64::try_from(self.held.len()).unwrap_or(i64::MAX));
+            self.unwritten.set(i64::try_from(self.failing).unwrap_or(i64::MAX));
         }
         Ok(())
     }
@@ -175,7 +183,6 @@ impl Actor {
             return;
         }
         held.generation += 1;
-        held.failures = 0;
         held.leaving = matches!(wish, Wish::Absent { .. }).then_some(now);
         held.wish = wish;
         let generation = held.generation;
@@ -199,6 +206,7 @@ impl Actor {
             held.leave(now);
         }
         if held.leaving.is_some_and(|since| now.duration_since(since) > DEPART_TIME) {
+            self.failing -= usize::from(held.failures > 0);
             self.held.remove(&target);
             return;
         }
@@ -222,9 +230,12 @@ impl Actor {
     fn ended(&mut self, Attempt { target, generation, begun, came }: Attempt) {
         let Some(held) = self.held.get_mut(&target) else { return };
         held.busy = false;
+        let first = self.failing == 0 && came.is_err();
+        self.failing -= usize::from(held.failures > 0);
+        held.failures = if came.is_ok() { 0 } else { held.failures.saturating_add(1) };
+        self.failing += usize::from(held.failures > 0);
         let answer = match came {
             Ok(Came::Kept(kept)) => {
-                held.failures = 0;
                 held.renewed = Some(begun);
                 match kept {
                     Kept::Ours(own) => {
@@ -257,8 +268,11 @@ impl Actor {
                 Ok(revision)
             }
             Err(error) => {
-                held.failures = held.failures.saturating_add(1);
-                tracing::debug!(%target, %error, failures = held.failures, "cannot write what is held");
+                let (listener, failures) = (self.name, held.failures);
+                if first {
+                    tracing::warn!(listener, %target, %error, "cannot write what is held; trying on");
+                }
+                tracing::debug!(listener, %target, %error, failures, "cannot write what is held");
                 Err(HoldError::Pending(error.to_string()))
             }
         };

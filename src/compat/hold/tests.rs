@@ -43,6 +43,7 @@ struct World {
     keys: Keys,
     hold: Hold,
     tasks: Tasks,
+    metrics: Metrics,
 }
 
 impl World {
@@ -65,7 +66,7 @@ impl World {
             metrics: Metrics::new(&mut prometheus_client::registry::Registry::default()),
             wall_clock: || SystemTime::UNIX_EPOCH,
         };
-        let keys = compat.keys.clone();
+        let (keys, metrics) = (compat.keys.clone(), compat.metrics.clone());
         let tasks = Tasks::new(CancellationToken::new());
         let hold = Hold::start(&Room {
             name: "test",
@@ -74,7 +75,7 @@ impl World {
             tasks: &tasks,
             stop: tasks.stop_token(),
         });
-        Self { registry, keys, hold, tasks }
+        Self { registry, keys, hold, tasks, metrics }
     }
 
     async fn entry(&self, target: &Target) -> Option<Entry> {
@@ -172,9 +173,12 @@ async fn what_the_registry_does_not_take_is_said_and_tried_on() {
     assert!(matches!(refused, HoldError::Pending(_)), "{refused:?}");
     assert!(began.elapsed() < super::WAIT);
     pass(60).await;
+    let counted = || (world.metrics.held("test").get(), world.metrics.unwritten("test").get());
+    assert_eq!(counted(), (1, 1));
     world.registry.set_available(true);
     pass(11).await;
     assert!(world.held(&target).await.is_some());
+    assert_eq!(counted(), (1, 0));
     // The same of what is to go: nobody comes back.
     world.registry.set_available(false);
     world.hold.remove(target.clone(), instance, "bye").await.unwrap_err();
@@ -182,6 +186,7 @@ async fn what_the_registry_does_not_take_is_said_and_tried_on() {
     world.registry.set_available(true);
     pass(11).await;
     assert_eq!(world.held(&target).await, None);
+    assert_eq!(counted(), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -259,7 +264,7 @@ async fn leases_end_with_the_server() {
     let world = World::new();
     let (target, instance) = one("10.0.0.1", 80);
     world.hold.put(target.clone(), instance).await.unwrap();
-    let World { registry, keys, hold, tasks } = world;
+    let World { registry, keys, hold, tasks, .. } = world;
     drop((hold, tasks));
     pass(u64::from(TTL_SECS) - 1).await;
     let key = keys.instance(&target.namespace, &target.app, &target.id);

@@ -10,7 +10,7 @@
 //! | `port` | an SRV record; 0 and below: none |
 //! | `priority` | SRV priority, MX preference; 0 is the default, 10 |
 //! | `weight` | SRV weight as written, not scaled to 100 in all; 0 is the default, 100 |
-//! | `text` | TXT, in strings of 255 octets |
+//! | `text` | TXT, in strings of 255 octets; external-dns' note of who owns the record gives way to a CNAME |
 //! | `mail` | an MX record |
 //! | `ttl` | time to live; a zone's own is the longest, which is shorter than any lease |
 //! | `targetstrip` | SRV and MX leave out so many labels where they point to the record's own name |
@@ -35,6 +35,9 @@ use crate::model::{Namespace, derived_label, limits, map_label};
 const SETTINGS: &str = "config";
 /// Octets of a text: with all else that a reply holds it fits any transport but the smallest datagram.
 const TEXT_OCTETS_MAX: usize = 4_096;
+/// What external-dns' notes begin with, in quotes of its own (kubernetes-sigs/external-dns, endpoint/labels.go). It writes
+/// them into the record that they are about, which would then be no alias any more (its issue 4953, CoreDNS' 6110).
+const NOTE: &str = "heritage=external-dns";
 /// More labels than a name has.
 const TARGET_STRIP_MAX: i64 = 127;
 
@@ -84,6 +87,7 @@ pub(super) fn read(record: Record<'_>, namespace: &Namespace) -> Result<Read, St
             priority => priority,
         },
         weight,
+        is_note: text.as_ref().is_some_and(|text| text.trim_start_matches('"').starts_with(NOTE)),
         text: text.map(Into::into),
         mail: message.mail.unwrap_or_default(),
         ttl_secs: match message.ttl.unwrap_or_default() {

@@ -49,7 +49,8 @@ impl Catalogue {
                 }
             }
             let live = shown.live(app, &all, &claims);
-            if self.first_zones.get(&key.0) == Some(zone.name()) {
+            let is_first = self.first_zones.get(&key.0) == Some(zone.name());
+            if is_first {
                 pointers = self.pointers(key, &name, &live, zone.name().wire());
             }
             let block = block::build(&name, &live, &claims.tags, zone.shape());
@@ -64,7 +65,9 @@ impl Catalogue {
                 }
             }
             blocks.push((at, block));
-            first.get_or_insert(claims);
+            if is_first {
+                first = Some(claims);
+            }
         }
         self.put(key, blocks);
         self.point(key, pointers, oversized);

@@ -28,7 +28,7 @@ pub(super) fn sets(owner: &[u8], records: &[Held<'_>], shape: Shape<'_>) -> Vec<
     let mut sets = Sets { shape, sets: BTreeMap::new() };
     let absolute = |path: &[u8]| [&names::turned(path), shape.zone].concat();
     let arpa = names::is_arpa(shape.zone);
-    let mut alone: Vec<Held<'_>> = Vec::new();
+    let (mut alone, mut notes) = (Vec::new(), Vec::new());
     // Names of networks are not those of their addresses.
     let shown = of_one_group(records).filter(|held| !arpa || held.path == owner);
     for held in shown {
@@ -53,12 +53,17 @@ pub(super) fn sets(owner: &[u8], records: &[Held<'_>], shape: Shape<'_>) -> Vec<
             Some(Host::Name(_)) => alone.push(held),
             None => {}
         }
-        if let Some(text) = &record.text {
-            sets.text(record, text);
+        match &record.text {
+            Some(text) if record.is_note => notes.push((record, text)),
+            Some(text) => sets.text(record, text),
+            None => {}
         }
     }
     if sets.sets.is_empty() {
         sets.alias(&alone, &absolute(owner));
+    }
+    if !sets.sets.contains_key(&TYPE_CNAME) {
+        notes.into_iter().for_each(|(record, text)| sets.text(record, text));
     }
     sets.finish()
 }

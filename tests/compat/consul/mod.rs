@@ -3,6 +3,7 @@
 mod agent;
 mod clients;
 mod look_up;
+mod names;
 
 use std::net::SocketAddr;
 

@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::zone::State;
 use crate::zone::plain::Plain;
 use crate::zone::reverse::Pointers;
+use crate::zone::{Consul, Names, State};
 
 /// All answers of a snapshot that don't depend on chance, serials apart.
 fn answers(snapshot: &Snapshot) -> impl PartialEq + std::fmt::Debug + use<> {
@@ -50,7 +50,7 @@ const FILES: [&str; 7] = [
 ];
 
 /// Keys of plain records that take names of all these, of each other, of addresses and of no zone.
-const PATHS: [&str; 14] = [
+const PATHS: [&str; 16] = [
     "svc/x/b",
     "svc/x/b/c",
     "svc/x/t",
@@ -65,6 +65,8 @@ const PATHS: [&str; 14] = [
     "arpa/in-addr/10/0/1/9",
     "elsewhere/x",
     "svc/x/b-1/_",
+    "consul/service/x/b",
+    "consul/service/dc1",
 ];
 const RECORDS: [&str; 7] = [
     r#"{"host":"192.0.2.1","port":1}"#,
@@ -171,11 +173,12 @@ fn check_targets(snapshot: &Snapshot) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// The usual zone, and reverse zones of which one lies in another.
+/// The usual zone, one with Consul's names, and reverse zones of which one lies in another.
 fn zones() -> Vec<ZoneSettings> {
+    let consul = ZoneSettings { names: Names::Consul(Consul::default()), ..zone("consul.") };
     let reverse = ["10.0.0.0/8", "10.0.1.0/24", "fd00::/16"]
         .map(|network| ZoneSettings::reverse(network.parse().unwrap(), None));
-    [ZoneSettings::default()].into_iter().chain(reverse).collect()
+    [ZoneSettings::default(), consul].into_iter().chain(reverse).collect()
 }
 
 /// Each address of an instance in answers points to the instance, and no other does.
@@ -216,6 +219,30 @@ fn check_pointers(snapshot: &Snapshot) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// An app has its names in Consul's way unless plain records have them: all of its forms are one.
+fn check_consul(snapshot: &Snapshot) -> Result<(), TestCaseError> {
+    let zone = snapshot.zones.iter().find(|zone| zone.name.as_str() == "consul.").unwrap();
+    for view in snapshot.directory.apps.values() {
+        let app = view.app.as_str();
+        let own = format!("{app}.service");
+        let online = view.instances.iter().any(|one| one.state == State::Online);
+        let addresses = match zone.find(&wire(&own)) {
+            Found::App(_) => a(zone, &own),
+            Found::Static(node) if node.is_registered() => continue,
+            // What keeps it out of the first zone does not keep it out of this one, nor the other way.
+            found => {
+                prop_assert!(!online, "{app}: {found:?}");
+                continue;
+            }
+        };
+        prop_assert_eq!(&a(zone, &format!("{own}.dc1")), &addresses);
+        if !app.contains('.') {
+            prop_assert_eq!(&a(zone, &format!("_{app}._tcp.service.dc1.dc")), &addresses);
+        }
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -223,7 +250,7 @@ proptest! {
     fn step_by_step_equals_from_scratch(ops in proptest::collection::vec(op(), 1..40), pinned in any::<bool>()) {
         let pins = if pinned { vec![pin("b.x")] } else { Vec::new() };
         let mut history = History::of(&zones(), &pins);
-        let mut serials = [0; 4];
+        let mut serials = [0; 5];
         for op in &ops {
             run(&mut history, op);
             let snapshot = match op {
@@ -233,6 +260,7 @@ proptest! {
             };
             check_targets(&snapshot)?;
             check_pointers(&snapshot)?;
+            check_consul(&snapshot)?;
             for (zone, serial) in snapshot.zones.iter().zip(&mut serials) {
                 prop_assert!(zone.serial >= *serial, "a serial went back");
                 *serial = zone.serial;

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::*;
+use crate::zone::plain;
 use crate::zone::statics::RrSet;
 
 /// A zone for the records, beside the usual one.
@@ -126,6 +127,11 @@ fn other_names_are_aliases_where_they_stand_alone() {
         ("local/skydns/two/1", r#"{"host":"a.example"}"#),
         ("local/skydns/two/2", r#"{"host":"b.example"}"#),
         ("local/skydns/told/1", r#"{"host":"a.example","text":"t"}"#),
+        (
+            "local/skydns/goh/149a1668",
+            r#"{"host":"sag.com","text":"\"heritage=external-dns,external-dns/owner=staging\"","targetstrip":1}"#,
+        ),
+        ("local/skydns/goh/3ee06812", r#"{"text":"\"heritage=external-dns,x\"","targetstrip":1}"#),
         ("local/skydns/self/w", r#"{"host":"self.skydns.local"}"#),
         ("local/skydns/beside/1", r#"{"host":"a.example"}"#),
         ("local/skydns/beside/2", r#"{"host":"10.0.0.1"}"#),
@@ -139,6 +145,9 @@ fn other_names_are_aliases_where_they_stand_alone() {
     assert_eq!(all("two"), "between");
     assert_eq!(all("1.two"), "30 CNAME a.example.");
     assert_eq!(all("told"), r"30 TXT \x01t");
+    // Who owns a record is noted for external-dns, and is nothing beside an alias.
+    assert_eq!(all("goh"), "30 CNAME sag.com.");
+    assert!(all("3ee06812.goh").starts_with("30 TXT"));
     assert_eq!(all("self"), "between");
     assert_eq!(all("w.self"), "30 CNAME self.skydns.local.");
     assert_eq!(all("beside"), "30 A 10.0.0.1");
@@ -300,6 +309,25 @@ fn what_is_below_no_zone_of_the_namespace_is_rejected() {
         history.plain(path, None);
     }
     assert_eq!(rejected(&history.snapshot()), Vec::<String>::new());
+}
+
+#[test]
+fn a_name_answers_from_so_many_records_and_no_more() {
+    let mut history = world();
+    let value = |n: usize| format!(r#"{{"host":"10.{}.{}.1"}}"#, n / 250, n % 250);
+    for n in 0..=plain::RECORDS_MAX {
+        history.plain(&format!("local/skydns/many/r{n:05}"), Some(&value(n)));
+    }
+    let snapshot = history.snapshot();
+    let shown = |snapshot: &Snapshot| sky(snapshot, "many").split(", ").count();
+    assert_eq!(shown(&snapshot), plain::RECORDS_MAX);
+    // The last by name is not among them, and has its own name all the same.
+    assert!(!sky(&snapshot, "many").contains("10.40.0.1"));
+    assert_eq!(sky(&snapshot, "r10000.many"), "30 A 10.40.0.1");
+    history.plain("local/skydns/many/r00007", None);
+    let snapshot = history.snapshot();
+    assert_eq!(shown(&snapshot), plain::RECORDS_MAX);
+    assert!(sky(&snapshot, "many").contains("10.40.0.1"));
 }
 
 #[test]

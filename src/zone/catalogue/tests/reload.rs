@@ -1,6 +1,7 @@
 //! What a zone file says when it is read again takes names from registrations, and gives them back.
 
 use super::*;
+use crate::zone::{Consul, Names};
 
 /// Why each key is listed as rejected.
 fn rejected(snapshot: &Snapshot) -> Vec<String> {
@@ -77,6 +78,23 @@ fn a_zone_that_waits_for_the_registry_has_its_new_records() {
     let snapshot = compile(&mut catalogue);
     assert!(matches!(snapshot.zones[0].find(&wire("a")), Found::Static(_)));
     assert!(matches!(snapshot.zones[0].find(&wire("b")), Found::Unknown));
+}
+
+#[test]
+fn registrations_are_refused_by_static_records_on_consuls_names() {
+    let mut consul = ZoneSettings { names: Names::Consul(Consul::default()), ..zone("consul.") };
+    let text = "$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nx.service A 192.0.2.1\ni.y.service A 192.0.2.2\nz A 192.0.2.3\n";
+    let file = ZoneFile::parse("consul.zone".as_ref(), text, &consul.name).unwrap();
+    consul.file = Some(Arc::new(file));
+    let guard = crate::zone::Guard::new(&[consul]);
+    let check = |app: &str, id: &str| {
+        let (app, id) = (AppName::new(app).unwrap(), Label::new(id).unwrap());
+        let refusal = guard.check(&Namespace::default(), &app, Some(&id)).err();
+        refusal.map_or_else(String::new, |refusal| refusal.to_string())
+    };
+    assert_eq!(check("x", "i"), "consul.zone:4 has static records on x");
+    assert_eq!(check("y", "i"), "consul.zone:5 has static records on i.y");
+    assert_eq!((check("y", "j"), check("z", "i")), (String::new(), String::new()));
 }
 
 #[test]

@@ -1,0 +1,180 @@
+//! Follows one prefix of the registry: what a mirror tells becomes the history that waiting clients read.
+//!
+//! Knows nothing of clients.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::folders::Folders;
+use super::history::{History, Told, Written};
+use super::intents::{Intent, Intents};
+use super::leases::Leases;
+use super::node::{Action, Life, Node};
+use super::places::Places;
+use crate::registry::mirror::{Arrived, Delta, Kept, Mirror, News, Pacing};
+use crate::registry::{Entry, LeaseId, Registry};
+use crate::supervise::Tasks;
+
+/// Steps between the mirror and the history; more wait in the registry.
+const STEPS_MAX: usize = 16;
+
+/// What all tracks of a listener share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// Which key is which path.
+    pub(super) places: Places,
+    /// What this listener is about to do.
+    pub(super) intents: Intents,
+    /// How long leases last.
+    pub(super) leases: Leases,
+    /// Folders without keys.
+    pub(super) folders: Folders,
+    /// The time of day.
+    pub(super) clock: fn() -> SystemTime,
+}
+
+/// The history of one prefix.
+#[derive(Debug)]
+pub(super) struct Track {
+    /// The prefix.
+    pub(super) prefix: String,
+    history: Mutex<History>,
+    /// Counts the changes of the history.
+    changed: watch::Sender<u64>,
+}
+
+impl Track {
+    /// Follows a prefix for as long as these tasks run.
+    pub(super) fn start(
+        prefix: String,
+        registry: Arc<dyn Registry>,
+        shared: Arc<Shared>,
+        tasks: &Tasks,
+    ) -> Arc<Self> {
+        let track =
+            Arc::new(Self { prefix, history: Mutex::default(), changed: watch::Sender::new(0) });
+        let (deltas, arrived) = mpsc::channel(STEPS_MAX);
+        let places = shared.places.clone();
+        // Our own keys are in no history: nothing of them need be kept.
+        let parse = move |entry: &Entry| {
+            if places.is_own(&entry.key) { Bytes::new() } else { entry.value.clone() }
+        };
+        let prefix = track.prefix.clone().into_bytes();
+        let mirror = Mirror::new(registry, prefix, Arc::new(parse), deltas, Pacing::default());
+        let stop = tasks.stop_token();
+        tasks.spawn(format!("etcd_v2 mirror of {:?}", track.prefix), mirror.run(stop.clone()));
+        let name = format!("etcd_v2 history of {:?}", track.prefix);
+        tasks.spawn(name, track.clone().follow(arrived, shared, stop));
+        track
+    }
+
+    /// The history as it is now.
+    pub(super) fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hears of every change of the history from now on.
+    #[must_use]
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    async fn follow(
+        self: Arc<Self>,
+        mut arrived: mpsc::Receiver<Arrived<Bytes>>,
+        shared: Arc<Shared>,
+        stop: CancellationToken,
+    ) -> Result<(), String> {
+        let mut epoch = None;
+        loop {
+            let arrived = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                arrived = arrived.recv() => arrived,
+            };
+            let Some(Arrived { delta, .. }) = arrived else {
+                return if stop.is_cancelled() { Ok(()) } else { Err("mirror ended".to_owned()) };
+            };
+            self.apply(delta, &mut epoch, &shared);
+            self.changed.send_modify(|count| *count += 1);
+        }
+    }
+
+    fn apply(&self, delta: Delta<Bytes>, epoch: &mut Option<u64>, shared: &Shared) {
+        let came = delta.news.iter().filter(|news| news.was.is_none()).count();
+        let went = delta.news.iter().filter(|news| news.now.is_none()).count();
+        let mut history = self.history();
+        if *epoch != Some(delta.epoch) {
+            // Of another registry's history, revisions mean nothing.
+            let keys = history.keys() + came;
+            history.begin(delta.revision, keys.saturating_sub(went));
+            *epoch = Some(delta.epoch);
+            return;
+        }
+        let revision = delta.revision;
+        let mut told: Vec<Told> =
+            delta.news.into_iter().filter_map(|news| shared.told(news, revision)).collect();
+        // A listing read anew tells the writes of many revisions in the order of their keys.
+        told.sort_by_key(|told| told.revision);
+        for told in told {
+            history.push(told);
+        }
+        history.reached(revision, came, went);
+    }
+}
+
+impl Shared {
+    /// The event that a change is to those who wait; none if it is not for them.
+    fn told(&self, news: News<Bytes>, revision: u64) -> Option<Told> {
+        let News { key, was, now } = news;
+        let path = self.places.path(&key)?;
+        let before = was.as_ref().map_or(0, |was| was.revision);
+        let intent = self.intents.take(&key, before);
+        let at = (self.clock)();
+        match now {
+            None => {
+                let was = was?;
+                // Who deletes a folder here doesn't want it to be left; of the others' keys, it is.
+                if intent.is_none() {
+                    self.folders.left(&path, before);
+                }
+                let lease = was.lease.filter(|_| intent.is_none());
+                let action = match intent {
+                    Some(intent) => intent.action,
+                    None if lease.is_some() => Action::Expire,
+                    None => Action::Delete,
+                };
+                let life = match action {
+                    Action::Expire => Life::Until(at, 0),
+                    _ => self.lived(was.lease, at),
+                };
+                let was = Some(Node::file(&path, &was.parsed, life, was.revision));
+                Some(Told { revision, path, action, now: None, was, lease, at })
+            }
+            Some(Kept { revision, lease, parsed: value }) => {
+                let set = Intent { action: Action::Set, quiet: false, over: false };
+                let Intent { action, quiet, over } = intent.unwrap_or(set);
+                if quiet && was.as_ref().is_some_and(|was| was.parsed == value) {
+                    return None;
+                }
+                let was = was.map(|was| {
+                    let life = self.lived(was.lease, at);
+                    Node::file(&path, &was.parsed, life, was.revision)
+                });
+                let now = Some(Written { value, lease, over });
+                Some(Told { revision, path, action, now, was, lease: None, at })
+            }
+        }
+    }
+
+    /// How long a key would still have lived. Where that is not known, a second: what counts is that it was to end.
+    #[must_use]
+    pub(super) fn lived(&self, lease: Option<LeaseId>, at: SystemTime) -> Life {
+        lease.map_or(Life::Permanent, |lease| {
+            Life::of(at, self.leases.estimate(lease).unwrap_or(1).max(1))
+        })
+    }
+}
