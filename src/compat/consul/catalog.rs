@@ -11,8 +11,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use super::agent::{Agent, Service};
+use super::agent::{Agent, Leaving, Service};
 use super::definition::{Status, TaggedAddress, Weights};
 use super::view::{CheckJson, EntryJson, NodeJson, ServiceJson};
 use crate::model::{AppName, Endpoint, Namespace, map_app, map_label};
@@ -41,7 +42,8 @@ impl Sight<'_> {
         let view = self.directory.app(self.namespace, &app);
         for instance in view.into_iter().flat_map(|view| &view.instances) {
             let native = instance.registration.origin == Origin::NATIVE;
-            if native && known.contains(instance.registration.id.as_str()) {
+            let id = instance.registration.id.as_str();
+            if native && (known.contains(id) || self.agent.leaving().has(&app, id)) {
                 continue;
             }
             let Some(entry) = entry(name, instance) else { continue };
@@ -94,14 +96,19 @@ impl Sight<'_> {
 }
 
 /// The services that are registered here, by the app that each is: its name, and its tags.
-pub(super) type OwnNames = BTreeMap<AppName, (String, BTreeSet<String>)>;
+#[derive(Default)]
+pub(super) struct OwnNames {
+    names: BTreeMap<AppName, (String, BTreeSet<String>)>,
+    leaving: Leaving,
+}
 
 /// What an agent adds to [`names`].
 pub(super) fn own_names(agent: &Agent) -> OwnNames {
-    let mut own = OwnNames::new();
+    let leaving = agent.leaving().clone();
+    let mut own = OwnNames { leaving, ..OwnNames::default() };
     for service in agent.services() {
         let name = || (service.definition.name.clone(), BTreeSet::new());
-        let (_, tags) = own.entry(service.app.clone()).or_insert_with(name);
+        let (_, tags) = own.names.entry(service.app.clone()).or_insert_with(name);
         tags.extend(service.definition.tags.iter().cloned());
     }
     own
@@ -113,9 +120,13 @@ pub(super) fn names(
     namespace: &Namespace,
     own: OwnNames,
 ) -> BTreeMap<String, BTreeSet<String>> {
+    let OwnNames { names: own, leaving } = own;
     let mut names = BTreeMap::new();
     for view in directory.apps(namespace, None).filter(|view| !own.contains_key(&view.app)) {
-        let mut shown = view.instances.iter().filter(|instance| is_shown(instance)).peekable();
+        let there = |instance: &&Arc<InstanceView>| {
+            is_shown(instance) && !leaving.has(&view.app, instance.registration.id.as_str())
+        };
+        let mut shown = view.instances.iter().filter(there).peekable();
         if shown.peek().is_some() {
             let tags = shown.flat_map(|instance| tags(instance)).take(TAGS_SHOWN_MAX);
             names.insert(view.app.to_string(), tags.collect());

@@ -40,6 +40,8 @@ const WAITERS_MAX: usize = 512;
 /// How long a host name may take to resolve while somebody waits.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long a call waits until answers of DNS show what was done.
+const VISIBLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a start waits for the first view of the registry: leases are longer.
 const READY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -160,12 +162,24 @@ impl Keeper {
         wanted.map_or(Ok(()), |(target, instance)| self.hold.check(&target, &instance))
     }
 
-    /// Has the registry say of a service what it is to say now. Returns once it does, with the revision that does if
-    /// anything had to be written.
+    /// Has the registry say of a service what it is to say now. Returns once this server's answers show that, unless it
+    /// takes them too long.
     ///
     /// # Errors
     /// It does not, or not yet.
-    pub(super) async fn settle(&self, id: &str) -> Result<Option<Revision>, HoldError> {
+    pub(super) async fn settle(&self, id: &str) -> Result<(), HoldError> {
+        let published = &self.compat.published;
+        let before = published.position();
+        if let Some(revision) = self.write(id).await? {
+            // Whoever asks next, by DNS too, is to find it so; but nobody waits for that for long.
+            let _ = timeout(VISIBLE_TIMEOUT, published.reached(before, revision)).await;
+        }
+        self.change(|agent, _| agent.settled(id));
+        Ok(())
+    }
+
+    /// Gives the revision of what had to be written, if anything.
+    async fn write(&self, id: &str) -> Result<Option<Revision>, HoldError> {
         let mut held = self.stripe(id).lock().await;
         let before = held.get(id).cloned();
         let Some((target, wanted)) = self.wanted(id, before.as_ref()) else {
