@@ -18,12 +18,13 @@ pub mod consul;
 pub mod etcd_v2;
 mod gate;
 pub mod haunt;
-pub mod hold;
+mod hold;
 mod listen;
 mod metrics;
 pub mod settings;
 pub mod tars;
 
+pub use hold::SavedError;
 pub use listen::{BindError, Bound, CONNECTIONS_MAX, StartError, bind, open_to_all};
 pub use metrics::Metrics;
 pub use settings::Settings;

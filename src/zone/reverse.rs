@@ -252,11 +252,11 @@ impl Pointers {
                 digest = digest.wrapping_add(digest_of(target));
             }
         }
-        let octets = data.iter().map(|target| RECORD_HEADER + target.len()).sum();
-        if data.is_empty() {
+        let set = RrSet { rtype: TYPE_PTR, ttl_secs, data };
+        let octets = set.answer_octets();
+        if set.data.is_empty() {
             self.nodes.remove(number);
         } else {
-            let set = RrSet { rtype: TYPE_PTR, ttl_secs, data };
             self.nodes.put(number, StaticNode::registered(vec![set], String::new()));
         }
         (digest, octets)
@@ -269,9 +269,6 @@ impl Pointers {
         all.map(|(number, node)| format!("{number:x} {:?}", node.sets)).collect()
     }
 }
-
-/// What stands before the data of a record whose owner is a pointer.
-const RECORD_HEADER: usize = 12;
 
 #[cfg(test)]
 mod tests {

@@ -25,6 +25,9 @@ const TYPE_ANY: u16 = 255;
 /// Octets of the five numbers at the end of SOA data; the first is the serial.
 const SOA_NUMBERS_OCTETS: usize = 20;
 
+/// What stands before the data of a record whose owner is a pointer (RFC 1035 section 4.1.3).
+const RECORD_HEADER: usize = 12;
+
 /// The label of a wildcard.
 pub(super) const WILDCARD: &[u8] = b"\x01*";
 
@@ -64,6 +67,13 @@ pub struct RrSet {
     pub ttl_secs: u32,
     /// Data of each record in wire form, names uncompressed.
     pub data: Vec<Arc<[u8]>>,
+}
+
+impl RrSet {
+    /// Octets that its records take in an answer, with pointers as their owners.
+    pub(super) fn answer_octets(&self) -> usize {
+        self.data.iter().map(|data| RECORD_HEADER + data.len()).sum()
+    }
 }
 
 /// Another name that a name stands for.

@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::listeners::address;
 use crate::support::etcd::Etcd;
-use crate::support::server::{Home, Server};
+use crate::support::library::node;
+use crate::support::server::{Home, Server, run};
 use crate::support::{soon, until};
 
 const TARS: &str = r#"
@@ -217,6 +218,48 @@ async fn what_is_no_frame_closes_its_connection_and_no_other() {
     let took = began.elapsed();
     assert!((9..15).contains(&took.as_secs()), "{took:?}");
     assert!(returns(&call(&mut good, &beat).await, ZERO));
+    shows(&server, HELLO, "100 17890 10-0-0-1-17890").await;
+}
+
+/// A client of Tars itself, with a proxy as tars2node makes it of NodeF.tars.
+const NODE: &str = r#"
+    const Tars = require("@tars/rpc"), Stream = require("@tars/stream");
+    class ServerInfo {
+        constructor(fields) { Object.assign(this, fields); }
+        _writeTo(os) {
+            os.writeString(0, this.application);
+            os.writeString(1, this.serverName);
+            os.writeInt32(2, this.pid);
+            os.writeString(3, this.adapter);
+        }
+    }
+    class ServerFProxy {
+        keepAlive(info) {
+            const os = new Stream.TarsOutputStream();
+            os.writeStruct(1, info);
+            const decode = ({ response }) =>
+                new Stream.TarsInputStream(response.sBuffer).readInt32(0, true, 0);
+            return this._worker.tars_invoke("keepAlive", os.getBinBuffer(), [{}]).then(decode);
+        }
+    }
+    ServerFProxy._classname = "tars.ServerF";
+    const [host, port] = process.argv[1].split(":");
+    const at = `tars.tarsnode.ServerObj@tcp -h ${host} -p ${port} -t 60000`;
+    const node = Tars.client.stringToProxy(ServerFProxy, at);
+    const call = serverName => node.keepAlive(new ServerInfo({
+        application: "TestApp", serverName, pid: process.pid, adapter: `TestApp.${serverName}.HelloObjAdapter`,
+    }));
+    Promise.all([call("HelloServer"), call("NoServer")]).then(
+        codes => { console.log(JSON.stringify(codes)); process.exit(0); },
+        error => { console.error(error); process.exit(1); });
+"#;
+
+#[tokio::test]
+async fn with_node_tars_keep_alives_are_answered() {
+    let server = Home::with_config(&TARS.replace("\"2s\"", "\"20s\"")).start(&[]).await;
+    let mut program = node(NODE);
+    program.arg(address(&server, "tars").to_string());
+    assert_eq!(run(program).await.done().trim(), "[0,-1]");
     shows(&server, HELLO, "100 17890 10-0-0-1-17890").await;
 }
 

@@ -110,7 +110,7 @@ pub struct Compiled {
 pub struct Oversized {
     /// The zone.
     pub zone: ZoneName,
-    /// The app.
+    /// The app, or the name of plain records.
     pub app: AppName,
     /// Octets that the whole set would take.
     pub octets: usize,
@@ -198,7 +198,9 @@ impl Catalogue {
     /// Builds what was touched and is due; `clock` tells the time since any fixed moment.
     pub fn compile(&mut self, clock: &dyn Fn() -> Duration) -> Compiled {
         // First, since apps come after plain records.
-        let mut built: Vec<Revision> = self.build_plain(clock).into_iter().collect();
+        let mut oversized = Vec::new();
+        let plain = self.build_plain(clock, &mut oversized);
+        let mut built: Vec<Revision> = plain.into_iter().collect();
         let now = clock();
         self.hold_back(now);
         let due: Vec<AppKey> = self
@@ -207,7 +209,6 @@ impl Catalogue {
             .filter(|(_, touched)| touched.due <= now)
             .map(|(key, _)| key.clone())
             .collect();
-        let mut oversized = Vec::new();
         for key in due {
             let began = clock();
             self.build(&key, &mut oversized);

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::app::rest;
-use super::{Catalogue, printable};
+use super::compile::ANSWER_OCTETS_MAX;
+use super::{Catalogue, Oversized, printable};
 use crate::layout::{FullName, Parsed, PlainRecord};
 
 use crate::registry::Revision;
@@ -110,11 +111,22 @@ impl Catalogue {
     }
 
     /// Builds plain records if they are due, and gives the first revision that answers did not show of them.
-    pub(super) fn build_plain(&mut self, clock: &dyn Fn() -> Duration) -> Option<Revision> {
+    pub(super) fn build_plain(
+        &mut self,
+        clock: &dyn Fn() -> Duration,
+        oversized: &mut Vec<Oversized>,
+    ) -> Option<Revision> {
         let began = clock();
         let (revision, _) = self.plain.waiting().filter(|(_, due)| *due <= began)?;
         for at in 0..self.zones.len() {
-            let plain::Outcome { moved, listed, .. } = self.zones[at].build_plain(&printable);
+            let plain::Outcome { moved, listed, built, .. } =
+                self.zones[at].build_plain(&printable);
+            let zone = self.zones[at].name();
+            oversized.extend(built.into_iter().filter_map(|(name, octets)| {
+                // Those whose names no app could have are few, and below another.
+                let app = wire::app(&name).filter(|_| octets > ANSWER_OCTETS_MAX)?;
+                Some(Oversized { zone: zone.clone(), app, octets })
+            }));
             for (key, reason) in listed {
                 let key = printable(&key);
                 match reason {

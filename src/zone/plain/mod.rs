@@ -8,9 +8,9 @@
 //! A name answers from all records at it and below it: the addresses of their hosts, an SRV record for each that has a
 //! port, which points to the record's own name or to the host it gives, mail and texts. A record that says nothing but
 //! another name is an alias, where it stands alone. In `arpa` that is what an address points to, and a name answers from
-//! records at it alone. The zone's own name has
-//! what is below `apex.dns`, as there. A set has the shortest time to live of its records, the zone's at most. Where the
-//! records nearest to the name that have a group all have the same, those of other groups are left out.
+//! records at it alone. The zone's own name has what is below `apex.dns`, as there. A set has the shortest time to live of
+//! its records, the zone's at most. Where the records nearest to the name that have a group all have the same, those of
+//! other groups are left out.
 //!
 //! ```text
 //! Tree: who wants which name, who has it --names that changed--> answers of each name --> Plain: what queries read

@@ -34,6 +34,8 @@ pub(in crate::zone) struct Outcome {
     pub(in crate::zone) moved: Vec<Box<[u8]>>,
     /// Keys, and why they are not served as meant; none: they are by now.
     pub(in crate::zone) listed: Vec<(Bytes, Option<String>)>,
+    /// Relative names that were built, each with the octets of its largest set.
+    pub(in crate::zone) built: Vec<(Box<[u8]>, usize)>,
     /// What is added to the digest of the zone.
     pub(in crate::zone) digest: u64,
 }
@@ -85,6 +87,8 @@ impl Plains {
             let records: Vec<Held<'_>> = self.tree.below(path).take(RECORDS_MAX).collect();
             let node = records.first().map(|first| {
                 let sets = sets(path, &records, shape);
+                let octets = sets.iter().map(RrSet::answer_octets).max();
+                outcome.built.push((turned(path), octets.unwrap_or_default()));
                 StaticNode::registered(sets, printable(first.key).to_string())
             });
             let name = turned(path);

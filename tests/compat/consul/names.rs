@@ -1,39 +1,47 @@
-//! What was registered by Consul's calls is found by Consul's names.
+//! What its clients ask of Consul's DNS, of what was registered by its calls.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{CONFIG, World};
 use crate::support::server::Home;
+use crate::support::until;
+
+const ZONES: &str = "[[zone]]\nname = \"svc.\"\n[[zone]]\nname = \"consul.\"\nnames = \"consul\"\n\
+                     datacenter = \"eu-1\"\n";
 
 #[tokio::test]
-async fn what_was_registered_with_the_agent_is_found_by_consuls_names() {
-    let zone = "[[zone]]\nname = \"consul.\"\nnames = \"consul\"\n";
-    let world = World::start(Home::with_config(&format!("{zone}{CONFIG}")), &[]).await;
-    let register = |id: &str, address: &str, tags: &[&str], status: &str| {
-        json!({"ID": id, "Name": "redis", "Tags": tags, "Address": address, "Port": 8000,
-            "Check": {"TTL": "30s", "Status": status}})
-    };
-    world.register(register("redis1", "10.1.10.12", &["primary"], "passing")).await;
-    world.register(register("redis2", "10.1.10.13", &[], "passing")).await;
-    // Whoever fails its check is in no answer.
-    world.register(register("redis3", "10.1.10.14", &["primary"], "critical")).await;
-    world.has("redis.service.consul", 2).await;
-    assert_eq!(
-        world.srv("_redis._tcp.service.consul").await,
-        [
-            "_redis._tcp.service.consul. SRV 10 1 8000 redis1.redis.service.consul.",
-            "_redis._tcp.service.consul. SRV 10 1 8000 redis2.redis.service.consul.",
-        ]
-    );
-    for name in ["redis.service.dc1.consul", "Redis.Service.Consul"] {
-        assert_eq!(world.a(name).await.len(), 2, "{name}");
+async fn services_have_consuls_names_while_they_pass() {
+    let world = World::start(Home::with_config(&format!("{ZONES}{CONFIG}")), &[]).await;
+    for (id, tag) in [("web-1", "blue"), ("web-2", "green")] {
+        world
+            .register(json!({"ID": id, "Name": "web", "Tags": [tag], "Port": 8080,
+                "Address": format!("10.0.0.{}", &id[4..]), "Check": {"TTL": "30s"}}))
+            .await;
+        world.put(&format!("/v1/agent/check/pass/service:{id}"), Value::Null).await;
     }
-    let primary = ["primary.redis.service.consul. A 10.1.10.12"];
-    assert_eq!(world.a("primary.redis.service.consul").await, primary);
-    let srv = world.srv("_redis._primary.service.consul").await;
-    assert_eq!(srv.len(), 1, "{srv:?}");
-    assert_eq!(world.a("redis1.redis.service.consul").await.len(), 1);
-    world.put("/v1/agent/check/fail/service:redis1", json!(null)).await;
-    world.has("primary.redis.service.consul", 0).await;
-    world.has("redis.service.consul", 1).await;
+    world.has("web.service.consul", 2).await;
+    let srv = |name: &str, ids: &[&str]| -> Vec<String> {
+        ids.iter().map(|id| format!("{name}. SRV 10 1 8080 {id}.web.service.consul.")).collect()
+    };
+    for (name, ids) in [
+        ("web.service.consul", &["web-1", "web-2"][..]),
+        ("_web._tcp.service.eu-1.consul", &["web-1", "web-2"]),
+        ("_web._blue.service.consul", &["web-1"]),
+        ("green.web.service.eu-1.dc.consul", &["web-2"]),
+        ("web.service.dc1.consul", &[]),
+    ] {
+        assert_eq!(world.srv(name).await, srv(name, ids), "{name}");
+    }
+    let name = "web-1.web.service.consul";
+    assert_eq!(world.a(name).await, [format!("{name}. A 10.0.0.1")], "where SRV records point to");
+    // One that fails is left out, and one that leaves too.
+    world.put("/v1/agent/check/fail/service:web-1", Value::Null).await;
+    until("web-1 is left out", async || {
+        let name = "_web._tcp.service.consul";
+        world.srv(name).await == srv(name, &["web-2"])
+    })
+    .await;
+    assert_eq!(world.a("blue.web.service.consul").await, [""; 0]);
+    world.put("/v1/agent/service/deregister/web-2", Value::Null).await;
+    world.has("web.service.consul", 0).await;
 }

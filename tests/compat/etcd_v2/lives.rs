@@ -1,9 +1,10 @@
 //! Lives of instances as Zan PHP, yeqown's and registrator's clients lead them, request by request.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::client::{ask, begin};
 use super::{start, start_on};
@@ -300,4 +301,24 @@ pub(super) async fn ready(at: SocketAddr) {
         !waiting.head().await.starts_with("HTTP/1.1 500 ")
     })
     .await;
+}
+
+/// Whoever compares writes over what it saw, and nobody else's.
+#[tokio::test]
+async fn of_many_who_compare_one_writes() {
+    let etcd = Etcd::start().await;
+    let (_server, at) = start_on(&etcd, ZAN).await;
+    let set = ask(at, "PUT", "/v2/keys/a", "value=0").await;
+    let form = |n: u32| format!("value={n}&prevIndex={}", set.index());
+    let mut writers = tokio::task::JoinSet::new();
+    for n in 1..=20 {
+        let form = form(n);
+        writers.spawn(async move { ask(at, "PUT", "/v2/keys/a", &form).await });
+    }
+    let written = writers.join_all().await;
+    let winners: Vec<_> = written.iter().filter(|reply| reply.status == 200).collect();
+    assert_eq!(winners.len(), 1, "{written:?}");
+    assert!(written.iter().all(|reply| matches!(reply.status, 200 | 412)), "{written:?}");
+    let now = ask(at, "GET", "/v2/keys/a", "").await.json();
+    assert_eq!(now["node"]["value"], winners[0].json()["node"]["value"]);
 }

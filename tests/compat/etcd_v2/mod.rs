@@ -5,6 +5,7 @@ mod answered;
 mod bounds;
 mod client;
 mod lives;
+mod php;
 mod python;
 
 use std::net::SocketAddr;

@@ -318,7 +318,9 @@ fn a_name_answers_from_so_many_records_and_no_more() {
     for n in 0..=plain::RECORDS_MAX {
         history.plain(&format!("local/skydns/many/r{n:05}"), Some(&value(n)));
     }
-    let snapshot = history.snapshot();
+    let Compiled { snapshot, oversized, .. } = history.catalogue.compile(&|| Duration::ZERO);
+    let [Oversized { zone, app, octets }] = &oversized[..] else { panic!("{oversized:?}") };
+    assert_eq!((zone.as_str(), app.as_str(), *octets), ("skydns.local.", "many", 160_000));
     let shown = |snapshot: &Snapshot| sky(snapshot, "many").split(", ").count();
     assert_eq!(shown(&snapshot), plain::RECORDS_MAX);
     // The last by name is not among them, and has its own name all the same.
