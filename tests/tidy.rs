@@ -33,7 +33,7 @@ const ROOMS: [&str; 15] = [
 const NOT_USED: &[(&str, &[&str])] = &[
     ("api", &["crate::compat", "crate::dns", "hickory_proto", "domain", "redb"]),
     // Of zones it asks what the API does: the directory, and who has a name.
-    ("compat", &["crate::dns", "crate::tls", "hickory_proto", "domain", "redb"]),
+    ("compat", &["crate::dns", "hickory_proto", "domain", "redb"]),
     (
         "moving",
         &["crate::dns", "crate::tls", "axum", "hyper", "hickory_proto", "redb", "tokio::net"],

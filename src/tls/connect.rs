@@ -1,4 +1,4 @@
-//! The client's end of TLS, for the command line: whom it trusts, and who it is itself.
+//! The client's end of TLS, for the command line and for checks of health: whom it trusts, and who it is itself.
 //!
 //! Knows nothing of HTTP.
 
@@ -15,6 +15,7 @@ use tokio_rustls::rustls::{
     AlertDescription, CertificateError, ClientConfig, Error, RootCertStore,
 };
 
+use super::anybody::Anybody;
 use super::pem::{self, TlsError};
 use super::provider;
 
@@ -63,6 +64,21 @@ impl Connector {
             }
         };
         Ok(Self(TlsConnector::from(Arc::new(config))))
+    }
+
+    /// Trusts whoever answers. For checks of health alone: nothing that is worth keeping secret may be sent there.
+    ///
+    /// # Panics
+    /// Never: the provider has what is asked for.
+    #[must_use]
+    pub fn unverified() -> Self {
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("ring has what TLS 1.2 and 1.3 ask for")
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anybody(provider())))
+            .with_no_client_auth();
+        Self(TlsConnector::from(Arc::new(config)))
     }
 
     /// Does the handshake with the server of that name or address. The caller bounds the wait in time.

@@ -9,6 +9,7 @@
 //! ring does the arithmetic here as everywhere. Knows nothing of DNS, of HTTP, and of where settings are written.
 
 mod accept;
+mod anybody;
 mod connect;
 mod identity;
 mod keep;

@@ -7,7 +7,7 @@
 //!
 //! Knows nothing of what is asked for.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use axum::http::header::CONTENT_TYPE;
@@ -16,11 +16,12 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::agent::Agent;
 use super::catalog::Sight;
 use super::keeper::Keeper;
 use super::query::{Blocking, Query};
-use crate::model::AppName;
-use crate::zone::AppView;
+use crate::model::{AppName, Namespace};
+use crate::zone::{AppView, Directory};
 
 /// Changes are gathered that long before anybody looks again: those who wait for one app are woken by all.
 const GATHER: Duration = Duration::from_millis(25);
@@ -62,6 +63,23 @@ fn written(body: Vec<u8>) -> Response {
     ([(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
+/// What is registered, as it is being looked at.
+pub(super) struct Moment<'a> {
+    pub(super) directory: &'a Directory,
+    pub(super) namespace: &'a Namespace,
+    pub(super) node: &'a str,
+    /// Nobody registers while it is held: what takes long is done without.
+    pub(super) agent: MutexGuard<'a, Agent>,
+}
+
+impl Moment<'_> {
+    /// All of it.
+    pub(super) fn sight(&self) -> Sight<'_> {
+        let Self { directory, namespace, node, agent } = self;
+        Sight { directory, namespace, agent, node }
+    }
+}
+
 /// One look at what is registered.
 struct Look {
     index: u64,
@@ -77,7 +95,7 @@ pub(super) async fn blocking<T: Serialize>(
     keeper: &Keeper,
     query: &Query,
     app: Option<AppName>,
-    see: impl Fn(&Sight<'_>) -> T,
+    see: impl Fn(Moment<'_>) -> T,
 ) -> Answer {
     let Blocking { index, wait } = query.blocking(fastrand::f64()).map_err(Refused::bad)?;
     let deadline = Instant::now() + wait;
@@ -117,7 +135,7 @@ pub(super) async fn blocking<T: Serialize>(
 fn look_at<T: Serialize>(
     keeper: &Keeper,
     app: Option<&AppName>,
-    see: &impl Fn(&Sight<'_>) -> T,
+    see: &impl Fn(Moment<'_>) -> T,
     before: Option<&Look>,
 ) -> Result<Look, Refused> {
     let edition = keeper.compat.published.edition();
@@ -138,12 +156,7 @@ fn look_at<T: Serialize>(
     };
     let body = match before.filter(|before| before.version == version).filter(same_view) {
         Some(before) => before.body.clone(),
-        None => {
-            let sight = Sight { directory, namespace, agent: &agent, node: &keeper.node };
-            let seen = see(&sight);
-            drop(agent);
-            encoded(&seen)?
-        }
+        None => encoded(&see(Moment { directory, namespace, node: &keeper.node, agent }))?,
     };
     Ok(Look { index, edition, version, app: view, body })
 }

@@ -52,6 +52,7 @@ impl Background {
     /// Works until the server stops; what was changed is saved then.
     pub(super) async fn run(mut self) -> Result<(), String> {
         let keeper = self.keeper.clone();
+        keeper.seen().await;
         while let Some(id) = keeper.next_unsettled() {
             keeper.resume(&id).await;
         }

@@ -11,8 +11,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use super::agent::{Agent, Service};
+use super::agent::{Agent, Leaving, Service};
 use super::definition::{Status, TaggedAddress, Weights};
 use super::view::{CheckJson, EntryJson, NodeJson, ServiceJson};
 use crate::model::{AppName, Endpoint, Namespace, map_app, map_label};
@@ -41,7 +42,8 @@ impl Sight<'_> {
         let view = self.directory.app(self.namespace, &app);
         for instance in view.into_iter().flat_map(|view| &view.instances) {
             let native = instance.registration.origin == Origin::NATIVE;
-            if native && known.contains(instance.registration.id.as_str()) {
+            let id = instance.registration.id.as_str();
+            if native && (known.contains(id) || self.agent.leaving().has(&app, id)) {
                 continue;
             }
             let Some(entry) = entry(name, instance) else { continue };
@@ -51,32 +53,6 @@ impl Sight<'_> {
             }
         }
         entries
-    }
-
-    /// All services, with all tags that instances of each have.
-    pub(super) fn names(&self) -> BTreeMap<String, BTreeSet<String>> {
-        let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        let mut own: BTreeMap<&AppName, &str> = BTreeMap::new();
-        for service in self.agent.services() {
-            let name = &service.definition.name;
-            own.insert(&service.app, name);
-            names.entry(name.clone()).or_default().extend(service.definition.tags.iter().cloned());
-        }
-        for view in self.directory.apps(self.namespace, None) {
-            let shown = view.instances.iter().filter(|instance| is_shown(instance));
-            let tags: Vec<String> =
-                shown.flat_map(|instance| tags(instance)).take(TAGS_SHOWN_MAX).collect();
-            if view.instances.iter().any(|instance| is_shown(instance)) {
-                let name = own.get(&view.app).copied().unwrap_or(view.app.as_str());
-                // Those registered here have told their own already.
-                let known = own.contains_key(&view.app) && names.contains_key(name);
-                let entry = names.entry(name.to_owned()).or_default();
-                if !known {
-                    entry.extend(tags);
-                }
-            }
-        }
-        names
     }
 
     /// The checks of this agent's node.
@@ -117,6 +93,47 @@ impl Sight<'_> {
         checks.append(&mut self.service_checks(&node, service, &json));
         EntryJson { node, service: json, checks }
     }
+}
+
+/// The services that are registered here, by the app that each is: its name, and its tags.
+#[derive(Default)]
+pub(super) struct OwnNames {
+    names: BTreeMap<AppName, (String, BTreeSet<String>)>,
+    leaving: Leaving,
+}
+
+/// What an agent adds to [`names`].
+pub(super) fn own_names(agent: &Agent) -> OwnNames {
+    let leaving = agent.leaving().clone();
+    let mut own = OwnNames { leaving, ..OwnNames::default() };
+    for service in agent.services() {
+        let name = || (service.definition.name.clone(), BTreeSet::new());
+        let (_, tags) = own.names.entry(service.app.clone()).or_insert_with(name);
+        tags.extend(service.definition.tags.iter().cloned());
+    }
+    own
+}
+
+/// All services, with tags that instances of each have. Those that are registered here as well have their own names.
+pub(super) fn names(
+    directory: &Directory,
+    namespace: &Namespace,
+    own: OwnNames,
+) -> BTreeMap<String, BTreeSet<String>> {
+    let OwnNames { names: own, leaving } = own;
+    let mut names = BTreeMap::new();
+    for view in directory.apps(namespace, None).filter(|view| !own.contains_key(&view.app)) {
+        let there = |instance: &&Arc<InstanceView>| {
+            is_shown(instance) && !leaving.has(&view.app, instance.registration.id.as_str())
+        };
+        let mut shown = view.instances.iter().filter(there).peekable();
+        if shown.peek().is_some() {
+            let tags = shown.flat_map(|instance| tags(instance)).take(TAGS_SHOWN_MAX);
+            names.insert(view.app.to_string(), tags.collect());
+        }
+    }
+    names.extend(own.into_values());
+    names
 }
 
 impl EntryJson {

@@ -40,6 +40,11 @@ const WAITERS_MAX: usize = 512;
 /// How long a host name may take to resolve while somebody waits.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long a call waits until answers of DNS show what was done.
+const VISIBLE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a start waits for the first view of the registry: leases are longer.
+const READY_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What is held of a service.
 type Held = HashMap<String, (Target, Instance)>;
 
@@ -157,12 +162,24 @@ impl Keeper {
         wanted.map_or(Ok(()), |(target, instance)| self.hold.check(&target, &instance))
     }
 
-    /// Has the registry say of a service what it is to say now. Returns once it does, with the revision that does if
-    /// anything had to be written.
+    /// Has the registry say of a service what it is to say now. Returns once this server's answers show that, unless it
+    /// takes them too long.
     ///
     /// # Errors
     /// It does not, or not yet.
-    pub(super) async fn settle(&self, id: &str) -> Result<Option<Revision>, HoldError> {
+    pub(super) async fn settle(&self, id: &str) -> Result<(), HoldError> {
+        let published = &self.compat.published;
+        let before = published.position();
+        if let Some(revision) = self.write(id).await? {
+            // Whoever asks next, by DNS too, is to find it so; but nobody waits for that for long.
+            let _ = timeout(VISIBLE_TIMEOUT, published.reached(before, revision)).await;
+        }
+        self.change(|agent, _| agent.settled(id));
+        Ok(())
+    }
+
+    /// Gives the revision of what had to be written, if anything.
+    async fn write(&self, id: &str) -> Result<Option<Revision>, HoldError> {
         let mut held = self.stripe(id).lock().await;
         let before = held.get(id).cloned();
         let Some((target, wanted)) = self.wanted(id, before.as_ref()) else {
@@ -186,12 +203,37 @@ impl Keeper {
         put.map(Some)
     }
 
+    /// Waits until it is known what others have registered, so that names which they took meanwhile are left to them;
+    /// but not for long, as leases go on.
+    pub(super) async fn seen(&self) {
+        let published = &self.compat.published;
+        let ready = async {
+            loop {
+                let edition = published.edition();
+                if published.load().ready {
+                    return;
+                }
+                published.changed(edition).await;
+            }
+        };
+        tokio::select! {
+            _ = timeout(READY_TIMEOUT, ready) => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+
     /// Holds on to a service that was held before a restart.
     pub(super) async fn resume(&self, id: &str) {
         let mut held = self.stripe(id).lock().await;
+        if held.contains_key(id) {
+            // A call was faster.
+            return;
+        }
         if let Some((target, instance)) = self.wanted(id, None) {
             self.hold.resume(target.clone(), instance.clone()).await;
-            held.insert(id.to_owned(), (target, instance));
+            if self.hold.check(&target, &instance).is_ok() {
+                held.insert(id.to_owned(), (target, instance));
+            }
         }
     }
 

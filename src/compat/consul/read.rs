@@ -10,8 +10,8 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::answer::{self, Answer, Refused};
-use super::catalog::Sight;
+use super::answer::{self, Answer, Moment, Refused};
+use super::catalog::{Sight, names, own_names};
 use super::keeper::Keeper;
 use super::query::Query;
 use super::view::{CatalogJson, CheckJson, DATACENTER, EntryJson, NodeJson, ServiceJson, uuid};
@@ -114,8 +114,8 @@ pub(super) async fn health_service(
 ) -> Answer {
     let query = unfiltered(query)?;
     let passing = query.flag("passing").map_err(Refused::bad)?;
-    let see = |sight: &Sight<'_>| {
-        let mut entries = found(sight, &name, &query);
+    let see = |moment: Moment<'_>| {
+        let mut entries = found(&moment.sight(), &name, &query);
         entries.retain(|entry| !passing || entry.is_passing());
         entries
     };
@@ -129,8 +129,9 @@ pub(super) async fn health_checks(
     RawQuery(query): RawQuery,
 ) -> Answer {
     let query = unfiltered(query)?;
-    let see = |sight: &Sight<'_>| {
-        let checks = found(sight, &name, &query).into_iter().flat_map(|entry| entry.checks);
+    let see = |moment: Moment<'_>| {
+        let checks =
+            found(&moment.sight(), &name, &query).into_iter().flat_map(|entry| entry.checks);
         checks.filter(|check| !check.service_id.is_empty()).collect::<Vec<_>>()
     };
     answer::blocking(&keeper, &query, app(&name), see).await
@@ -143,7 +144,8 @@ pub(super) async fn health_node(
     RawQuery(query): RawQuery,
 ) -> Answer {
     let query = unfiltered(query)?;
-    let see = |sight: &Sight<'_>| {
+    let see = |moment: Moment<'_>| {
+        let sight = moment.sight();
         if name != sight.node {
             return Vec::new();
         }
@@ -162,7 +164,12 @@ pub(super) async fn health_node(
 pub(super) async fn catalog_services(State(keeper): Kept, RawQuery(query): RawQuery) -> Answer {
     let query = unfiltered(query)?;
     let nobody = query.first("node-meta").is_some();
-    let see = |sight: &Sight<'_>| if nobody { BTreeMap::new() } else { sight.names() };
+    let see = |moment: Moment<'_>| {
+        let Moment { directory, namespace, agent, .. } = moment;
+        let own = own_names(&agent);
+        drop(agent);
+        if nobody { BTreeMap::new() } else { names(directory, namespace, own) }
+    };
     answer::blocking(&keeper, &query, None, see).await
 }
 
@@ -173,8 +180,8 @@ pub(super) async fn catalog_service(
     RawQuery(query): RawQuery,
 ) -> Answer {
     let query = unfiltered(query)?;
-    let see = |sight: &Sight<'_>| {
-        let entries = found(sight, &name, &query).into_iter();
+    let see = |moment: Moment<'_>| {
+        let entries = found(&moment.sight(), &name, &query).into_iter();
         entries.map(CatalogJson::from).collect::<Vec<_>>()
     };
     answer::blocking(&keeper, &query, app(&name), see).await

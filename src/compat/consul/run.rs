@@ -11,10 +11,14 @@ use hyper::client::conn::http1::handshake;
 use hyper::header::{HOST, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::definition::{HttpCheck, Kind, Status};
+use crate::tls::Connector;
 
 /// Octets of a reply's body that are read, and shown.
 const BODY_OCTETS_MAX: usize = 4 * 1024;
@@ -51,18 +55,50 @@ async fn http(check: &HttpCheck) -> Result<(Status, String), String> {
     let failed = |error: &dyn std::fmt::Display| format!("{} {}: {error}", check.method, check.url);
     let request = request(check).ok_or_else(|| failed(&"is no request"))?;
     let authority = request.uri().authority().map_or("", |authority| authority.as_str());
-    let place = match request.uri().port_u16() {
-        Some(_) => authority.rsplit('@').next().unwrap_or_default().to_owned(),
-        None => format!("{}:80", request.uri().host().unwrap_or_default()),
+    let host = request.uri().host().unwrap_or_default().to_owned();
+    let tls = request.uri().scheme_str() == Some("https");
+    let place = match (request.uri().port_u16(), tls) {
+        (Some(_), _) => authority.rsplit('@').next().unwrap_or_default().to_owned(),
+        (None, false) => format!("{host}:80"),
+        (None, true) => format!("{host}:443"),
     };
     let stream = TcpStream::connect(&place).await.map_err(|error| failed(&error))?;
-    let (mut sender, connection) =
-        handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
+    if !tls {
+        return exchange(check, request, stream).await.map_err(|error| failed(&error));
+    }
+    let name = if check.server_name.is_empty() { &host } else { &check.server_name };
+    let connector = connector(check.skip_verify).await.map_err(|error| failed(&error))?;
+    let stream = connector.connect(name, stream).await.map_err(|error| failed(&error))?;
+    exchange(check, request, stream).await.map_err(|error| failed(&error))
+}
+
+/// Who is trusted: the system's authorities, read once, or anybody.
+async fn connector(anybody: bool) -> Result<Connector, String> {
+    static SYSTEM: OnceCell<Connector> = OnceCell::const_new();
+    if anybody {
+        return Ok(Connector::unverified());
+    }
+    let read = async || {
+        let read = spawn_blocking(|| Connector::new(None, None)).await;
+        read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+    };
+    SYSTEM.get_or_try_init(read).await.cloned()
+}
+
+/// Sends the request, and reads as much of the reply as is shown.
+async fn exchange<S>(
+    check: &HttpCheck,
+    request: Request<Full<Bytes>>,
+    stream: S,
+) -> Result<(Status, String), hyper::Error>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
     // To a server itself the path alone is sent.
     let (mut head, body) = request.into_parts();
-    if let Some(path) = head.uri.path_and_query().map(|path| path.as_str().to_owned()) {
-        head.uri = path.parse().map_err(|error| failed(&error))?;
-    }
+    let path = head.uri.path_and_query().and_then(|path| path.as_str().parse().ok());
+    head.uri = path.unwrap_or_default();
     let exchange = async {
         let reply = sender.send_request(Request::from_parts(head, body)).await?;
         let (status, mut body) = (reply.status(), reply.into_body());
@@ -78,8 +114,8 @@ async fn http(check: &HttpCheck) -> Result<(Status, String), String> {
     };
     // The connection ends with the exchange: nobody would use it again.
     let (status, shown) = tokio::select! {
-        exchanged = exchange => exchanged.map_err(|error| failed(&error))?,
-        Err(error) = connection => return Err(failed(&error)),
+        exchanged = exchange => exchanged?,
+        Err(error) = connection => return Err(error),
     };
     let is = match status {
         StatusCode::TOO_MANY_REQUESTS => Status::Warning,
@@ -157,6 +193,8 @@ mod tests {
             method: "GET".to_owned(),
             header: BTreeMap::new(),
             body: String::new(),
+            skip_verify: false,
+            server_name: String::new(),
         }
     }
 
@@ -194,6 +232,8 @@ mod tests {
             ]
             .into(),
             body: "all well?".to_owned(),
+            skip_verify: false,
+            server_name: String::new(),
         };
         let (_, request) = asked("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", check).await;
         for part in ["POST / ", "x-one: 1\r\nx-one: 2\r\n", "host: web.example\r\n", "all well?"] {

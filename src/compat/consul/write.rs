@@ -7,14 +7,12 @@
 //! Knows nothing of how any of this is kept.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use tokio::time::timeout;
 
 use super::agent::Touched;
 use super::answer::{Answer, Refused};
@@ -26,9 +24,6 @@ use crate::http::Peer;
 
 /// Largest body. Those of go-micro list all methods of a server.
 const BODY_OCTETS_MAX: usize = 128 * 1024;
-
-/// How long an answer waits until answers of DNS show what was done.
-const VISIBLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 type Kept = State<Arc<Keeper>>;
 
@@ -50,10 +45,10 @@ pub(super) async fn register(
         keeper.change(|agent, now| agent.register(service, checks, place, replace, now));
     let touched = registered.map_err(Refused::bad)?;
     if let Err(error) = keeper.admit(&id) {
-        keeper.change(|agent, _| match before {
-            Some(before) => agent.restore(before),
+        keeper.change(|agent, now| match before {
+            Some(before) => agent.restore(before, now),
             None => {
-                agent.deregister(&id);
+                agent.deregister(&id, now);
             }
         });
         return Err(unregistrable(&error));
@@ -63,7 +58,7 @@ pub(super) async fn register(
 
 /// `PUT /v1/agent/service/deregister/{id}`: one that is not there is gone, too.
 pub(super) async fn deregister(State(keeper): Kept, Path(id): Path<String>) -> Answer {
-    let touched = keeper.change(|agent, _| agent.deregister(&id));
+    let touched = keeper.change(|agent, now| agent.deregister(&id, now));
     done(&keeper, touched, true).await
 }
 
@@ -174,15 +169,9 @@ async fn done(keeper: &Arc<Keeper>, touched: Touched, defined: bool) -> Answer {
         // Something may be due earlier than it was.
         keeper.wake.notify_one();
     }
-    let published = &keeper.compat.published;
     for id in touched {
-        let before = published.position();
         match keeper.settle(&id).await {
-            Ok(None) => {}
-            Ok(Some(revision)) => {
-                // Whoever asks next, by DNS too, is to find it so; but nobody waits for that for long.
-                let _ = timeout(VISIBLE_TIMEOUT, published.reached(before, revision)).await;
-            }
+            Ok(()) => {}
             Err(error @ HoldError::Pending(_)) => {
                 tracing::debug!(service = id, %error, "kept, and not in the registry yet");
             }

@@ -9,8 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::World;
-use crate::support::until;
+use super::{CONFIG, World};
+use crate::support::server::Home;
+use crate::support::{certificates, until};
 
 /// formats 4.3, with tags as go-micro's Go makes them.
 fn greeter(ttl: &str) -> Value {
@@ -156,6 +157,32 @@ async fn http_checks_are_asked_and_a_warning_has_a_weight_of_its_own() {
             .collect();
         until(&format!("{said} shows"), async || world.srv(name).await == expected).await;
     }
+}
+
+#[tokio::test]
+async fn http_checks_over_tls_ask_for_a_certificate_that_is_trusted_or_for_any() {
+    let tls = "[http.tls]\ncert_file = \"cert.pem\"\nkey_file = \"key.pem\"\n";
+    let home = Home::with_config(&format!("{tls}{CONFIG}"));
+    certificates::make(&home.path(""), "127.0.0.1");
+    let server = home.spawn(&[]).await;
+    let url = format!("https://{}/livez", server.http);
+    let world = World { home, server };
+    for (name, check) in [
+        ("any", json!({"HTTP": url, "Interval": "1s", "TLSSkipVerify": true})),
+        ("trusted", json!({"HTTP": url, "Interval": "1s"})),
+    ] {
+        world
+            .register(json!({"Name": name, "Port": 80, "Address": "10.0.0.1", "Check": check}))
+            .await;
+    }
+    world.has("any.svc", 1).await;
+    until("it is said why", async || {
+        let checks = world.get("/v1/agent/checks").await;
+        let output = checks["service:trusted"]["Output"].as_str().unwrap();
+        output.contains("its certificate is not to be trusted: its authority is unknown here")
+    })
+    .await;
+    assert_eq!(world.a("trusted.svc").await, [""; 0]);
 }
 
 #[tokio::test]

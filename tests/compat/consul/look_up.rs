@@ -200,3 +200,35 @@ async fn an_address_that_means_nothing_to_others_is_refused_where_they_share_the
     assert!(said.as_str().unwrap().contains("means nothing to others"), "{said}");
     assert_eq!(world.get("/v1/agent/services").await, json!({}));
 }
+
+#[tokio::test]
+async fn what_is_registered_while_the_registry_is_away_is_written_when_it_is_back() {
+    let mut etcd = Etcd::start().await;
+    let mut world = World::start(Home::with_config(CONFIG), &["--etcd", &etcd.url()]).await;
+    let body = |id: &str, address: &str| {
+        json!({"ID": id, "Name": "web", "Port": 80, "Address": address,
+            "Check": {"TTL": "60s", "Status": "passing"}})
+    };
+    world.register(body("a", "10.0.0.1")).await;
+    etcd.stop().await;
+    // Kept here, as by an agent of Consul whose servers are away.
+    world.register(body("b", "10.0.0.2")).await;
+    world.put("/v1/agent/check/pass/service:b", Value::Null).await;
+    let listed = world.get("/v1/health/service/web?passing").await;
+    assert_eq!(listed.as_array().unwrap().len(), 2, "{listed}");
+    etcd.restart().await;
+    world.has("web.svc", 2).await;
+    // Also by one that was started while it was away.
+    etcd.stop().await;
+    world.put("/v1/agent/service/deregister/a", Value::Null).await;
+    let World { home, server } = world;
+    server.kill().await;
+    let server = home.spawn(&["--etcd", &etcd.url()]).await;
+    world = World { home, server };
+    assert_eq!(world.get("/v1/agent/services").await.as_object().unwrap().len(), 1);
+    let (status, said) = world.call("GET", "/v1/health/service/web", None).await;
+    assert!(status == 200 || said == "No cluster leader", "{status} {said}");
+    etcd.restart().await;
+    until("it is known again", async || world.a("b.web.svc").await == ["b.web.svc. A 10.0.0.2"])
+        .await;
+}

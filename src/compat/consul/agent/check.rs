@@ -57,6 +57,11 @@ impl Check {
         self.set(status, output, now);
     }
 
+    /// Has the next failure count as the last of those that it may have.
+    pub(super) fn doubt(&mut self) {
+        self.failures = self.definition.failures_before_critical.saturating_sub(1);
+    }
+
     /// Its status from now on. Says whether anything that is shown is different.
     fn set(&mut self, status: Status, output: &str, now: Instant) -> bool {
         let output = cut(output);

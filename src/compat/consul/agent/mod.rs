@@ -11,8 +11,10 @@
 //! Knows nothing of the registry, of DNS and of sockets.
 
 mod check;
+mod leaving;
 pub(super) mod saved;
 mod service;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -24,6 +26,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub(super) use self::check::Check;
+pub(super) use self::leaving::Leaving;
 pub(super) use self::service::{Service, bare};
 pub(super) use self::time::Run;
 
@@ -47,18 +50,10 @@ pub(super) struct Agent {
     owners: BTreeMap<String, Option<String>>,
     /// Checks of the node, and so of all services.
     node: BTreeMap<String, Check>,
+    leaving: Leaving,
     /// Grows with everything that is shown.
     version: u64,
     runs: u64,
-}
-
-/// How a service stands. A worse one is greater.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Standing {
-    Passing,
-    Warning,
-    Critical,
-    Maintenance,
 }
 
 /// The ids of services whose standing, place or weight may be another now, gone ones among them.
@@ -115,7 +110,7 @@ impl Agent {
         if service.checks_beside("") > CHECKS_MAX {
             return Err(format!("Invalid check: a service has at most {CHECKS_MAX}"));
         }
-        self.remove(&id);
+        self.remove(&id, now);
         for check_id in service.checks.keys().cloned().collect::<Vec<_>>() {
             self.disown(&check_id);
             self.owners.insert(check_id, Some(id.clone()));
@@ -127,17 +122,17 @@ impl Agent {
     }
 
     /// Removes a service and its checks.
-    pub(super) fn deregister(&mut self, id: &str) -> Touched {
-        match self.remove(id) {
+    pub(super) fn deregister(&mut self, id: &str, now: Instant) -> Touched {
+        match self.remove(id, now) {
             true => Touched::from([id.to_owned()]),
             false => Touched::new(),
         }
     }
 
     /// Puts a service back as it was: what came in its place can't be served.
-    pub(super) fn restore(&mut self, before: Service) {
+    pub(super) fn restore(&mut self, before: Service, now: Instant) {
         let id = before.definition.id.clone();
-        self.remove(&id);
+        self.remove(&id, now);
         for check_id in before.checks.keys() {
             self.owners.insert(check_id.clone(), Some(id.clone()));
         }
@@ -267,30 +262,17 @@ impl Agent {
     pub(super) fn relabel(&mut self, id: &str) -> bool {
         let Some(service) = self.services.get_mut(id) else { return false };
         let label = service.unique_label();
-        let other = label != service.label;
-        service.label = label;
-        other
+        std::mem::replace(&mut service.label, label) != service.label
     }
 
-    /// How a service stands.
-    pub(super) fn standing(&self, service: &Service) -> Standing {
-        let checks = service.checks.iter().chain(&self.node);
-        let of = |(_, check): (&String, &Check)| match (&check.definition.kind, check.status) {
-            (Kind::Maintenance, _) => Standing::Maintenance,
-            (_, Status::Critical) => Standing::Critical,
-            (_, Status::Warning) => Standing::Warning,
-            (_, Status::Passing) => Standing::Passing,
-        };
-        checks.map(of).max().unwrap_or(Standing::Passing)
+    /// The registry says of a service what it is to say.
+    pub(super) fn settled(&mut self, id: &str) {
+        self.leaving.settled(id);
     }
 
-    /// Its share of traffic; none: it is to have none.
-    pub(super) fn weight(&self, service: &Service) -> Option<u16> {
-        match self.standing(service) {
-            Standing::Passing => Some(service.definition.weights.passing),
-            Standing::Warning => Some(service.definition.weights.warning),
-            Standing::Critical | Standing::Maintenance => None,
-        }
+    /// The names that services here had a moment ago.
+    pub(super) fn leaving(&self) -> &Leaving {
+        &self.leaving
     }
 
     /// A service.
@@ -360,8 +342,9 @@ impl Agent {
         self.concerned(owner.as_deref())
     }
 
-    fn remove(&mut self, id: &str) -> bool {
+    fn remove(&mut self, id: &str, now: Instant) -> bool {
         let Some(service) = self.services.remove(id) else { return false };
+        self.leaving.add(&service, now);
         for check in service.checks.keys() {
             self.owners.remove(check);
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::service::probe_id;
 use super::{Agent, Check, Service};
 use crate::compat::consul::definition::{CheckDefinition, Kind, ServiceDefinition, Status};
 use crate::model::{Label, map_app};
@@ -48,7 +49,7 @@ impl SavedCheck {
     }
 
     /// The first run comes at a moment within the interval, and not with those of all others.
-    fn resume(&self, now: Instant, draw: &mut impl FnMut(Duration) -> Duration) -> Check {
+    fn resume(&self, now: Instant, draw: impl FnOnce(Duration) -> Duration) -> Check {
         let delay = match &self.definition.kind {
             Kind::Http(_, pace) | Kind::Tcp { pace, .. } => draw(pace.interval),
             _ => Duration::ZERO,
@@ -95,7 +96,16 @@ impl Agent {
             let mut checks = BTreeMap::new();
             for check in &service.checks {
                 agent.owners.insert(check.id.clone(), Some(id.clone()));
-                checks.insert(check.id.clone(), check.resume(now, &mut draw));
+                // Nobody was asked meanwhile whether one that nobody else checks is still there.
+                let check_now = check.id == probe_id(id);
+                let mut resumed = check.resume(now, |within| match check_now {
+                    true => Duration::ZERO,
+                    false => draw(within),
+                });
+                if check_now {
+                    resumed.doubt();
+                }
+                checks.insert(check.id.clone(), resumed);
             }
             let (definition, node) = (service.definition.clone(), service.node);
             let resolved = service.resolved.clone();

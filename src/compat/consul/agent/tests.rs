@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::standing::Standing;
 use super::*;
 use crate::compat::consul::definition;
 
@@ -100,6 +101,7 @@ fn a_ttl_check_lives_by_what_its_owner_tells() {
     assert_eq!(world.pass(65), ids(&["greeter-6f"]), "given up");
     assert_eq!(world.standing("greeter-6f"), None);
     assert_eq!(world.told(id, Status::Passing), None, "its client registers again");
+    world.pass(30);
     assert_eq!(world.agent.next_at(), None);
 }
 
@@ -198,9 +200,9 @@ fn a_check_has_one_owner() {
         world.check(&json!({"Name": "x", "TTL": "1s", "ServiceID": "a"})),
         Ok(ids(&["a", "b"]))
     );
-    assert_eq!(world.agent.deregister("a"), ids(&["a"]));
+    assert_eq!(world.agent.deregister("a", world.now), ids(&["a"]));
     assert_eq!(world.told("x", Status::Passing), None);
-    assert_eq!(world.agent.deregister("a"), ids(&[]));
+    assert_eq!(world.agent.deregister("a", world.now), ids(&[]));
     for n in 0..CHECKS_MAX {
         world.check(&json!({"Name": n.to_string(), "TTL": "1s", "ServiceID": "b"})).unwrap();
     }
@@ -315,6 +317,17 @@ fn what_is_saved_is_resumed_with_clocks_begun_anew() {
 }
 
 #[test]
+fn one_that_nobody_checks_is_asked_at_once_after_a_restart() {
+    let mut world = World::new();
+    world.register(&json!({"Name": "web", "Port": 80}));
+    let agent = Agent::resume(&world.agent.save(), world.now, |within| within);
+    let mut world = World { agent, now: world.now };
+    assert_eq!(world.standing("web"), Some(Standing::Passing));
+    assert_eq!(world.run(Status::Critical), (1, ids(&["web"])), "it went while nobody looked");
+    assert_eq!(world.standing("web"), Some(Standing::Critical));
+}
+
+#[test]
 fn what_is_shown_has_a_version() {
     let mut world = World::new();
     let mut last = 0;
@@ -335,8 +348,30 @@ fn what_is_shown_has_a_version() {
     rises(&world, true);
     world.agent.maintain(None, Some(""), world.now).unwrap();
     rises(&world, true);
-    world.agent.deregister("none");
+    world.agent.deregister("none", world.now);
     rises(&world, false);
-    world.agent.deregister("greeter-6f");
+    world.agent.deregister("greeter-6f", world.now);
     rises(&world, true);
+}
+
+#[test]
+fn a_name_that_was_given_up_is_ours_until_the_registry_knows() {
+    let mut world = World::new();
+    let app = map_app(b"greeter").unwrap();
+    let leaving = |world: &World| world.agent.leaving().has(&app, "greeter-6f");
+    world.register(&greeter());
+    assert!(!leaving(&world));
+    world.agent.deregister("greeter-6f", world.now);
+    assert!(leaving(&world) && !world.agent.leaving().has(&app, "other"));
+    world.agent.settled("other");
+    assert!(leaving(&world));
+    world.agent.settled("greeter-6f");
+    assert!(!leaving(&world));
+    // Where the registry is away, the lease ends.
+    world.register(&greeter());
+    world.agent.deregister("greeter-6f", world.now);
+    world.pass(29);
+    assert!(leaving(&world));
+    world.pass(1);
+    assert!(!leaving(&world));
 }

@@ -28,10 +28,13 @@ impl Agent {
         for id in expired {
             touched.append(&mut self.changed(&id, true));
         }
+        if self.leaving.expire(now) {
+            self.version += 1;
+        }
         let gone = |service: &Service| service.checks.values().any(|check| check.is_given_up(now));
         let gone = self.services.iter().filter(|(_, service)| gone(service));
         for id in gone.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
-            touched.append(&mut self.deregister(&id));
+            touched.append(&mut self.deregister(&id, now));
         }
         touched
     }
@@ -39,7 +42,8 @@ impl Agent {
     /// When [`Agent::tick`] or [`Agent::due`] has something to do next.
     pub(in crate::compat::consul) fn next_at(&self) -> Option<Instant> {
         let of_services = self.services.values().flat_map(|service| service.checks.values());
-        of_services.chain(self.node.values()).filter_map(Check::due_at).min()
+        let checks = of_services.chain(self.node.values()).filter_map(Check::due_at);
+        checks.chain(self.leaving.next_at()).min()
     }
 
     /// Begins checks that are to be run now, so many at most.

@@ -36,7 +36,7 @@ fn listed(instances: Vec<Arc<InstanceView>>, name: &str) -> Vec<EntryJson> {
     });
     let (namespace, agent) = (Namespace::default(), Agent::default());
     let sight = Sight { directory: &directory, namespace: &namespace, agent: &agent, node: "n" };
-    let named = !sight.names().is_empty();
+    let named = !names(&directory, &namespace, own_names(&agent)).is_empty();
     let found = sight.service(name);
     assert_eq!(named, !found.is_empty());
     found

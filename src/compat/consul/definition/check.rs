@@ -2,7 +2,7 @@
 //!
 //! Of gRPC and H2PING the port is connected to, and no more: that is most of what they tell, and a service whose check was
 //! refused would not be there at all. Scripts are refused, as an agent of Consul refuses them unless it is told otherwise;
-//! UDP, aliases, services of an operating system and HTTP over TLS are, too, in words that say what to take instead.
+//! UDP, aliases and services of an operating system are, too, in words that say what to take instead.
 //!
 //! Knows nothing of how checks are run.
 
@@ -45,6 +45,10 @@ pub(super) struct WrittenCheck {
     method: String,
     header: BTreeMap<String, Vec<String>>,
     body: String,
+    #[serde(rename = "tlsskipverify")]
+    tls_skip_verify: bool,
+    #[serde(rename = "tlsservername")]
+    tls_server_name: String,
     tcp: String,
     grpc: String,
     h2ping: String,
@@ -198,13 +202,9 @@ impl WrittenCheck {
     fn http_check(&self) -> Result<HttpCheck, String> {
         let uri: hyper::Uri =
             self.http.parse().map_err(|error| format!("HTTP {:?}: {error}", self.http))?;
-        match (uri.scheme_str(), uri.host()) {
-            (Some("http"), Some(host)) if !host.is_empty() => {}
-            (Some("https"), _) => {
-                return Err("HTTP checks over TLS are not run here: use a TCP check on that port, or a TTL check"
-                    .to_owned());
-            }
-            _ => return Err(format!("HTTP {:?} is no URL with http://", self.http)),
+        let http = matches!(uri.scheme_str(), Some("http" | "https"));
+        if !http || uri.host().is_none_or(str::is_empty) {
+            return Err(format!("HTTP {:?} is no URL with http:// or https://", self.http));
         }
         let method = match &*self.method {
             "" => "GET".to_owned(),
@@ -220,6 +220,7 @@ impl WrittenCheck {
             return Err("Method or Header is not legal in HTTP".to_owned());
         }
         let (url, header, body) = (self.http.clone(), self.header.clone(), self.body.clone());
-        Ok(HttpCheck { url, method, header, body })
+        let (skip_verify, server_name) = (self.tls_skip_verify, self.tls_server_name.clone());
+        Ok(HttpCheck { url, method, header, body, skip_verify, server_name })
     }
 }

@@ -170,6 +170,10 @@ pub struct HttpCheck {
     pub header: BTreeMap<String, Vec<String>>,
     /// What is sent.
     pub body: String,
+    /// Over TLS, any certificate will do.
+    pub skip_verify: bool,
+    /// Over TLS, the name that the certificate is for, if it is not the URL's; empty if it is.
+    pub server_name: String,
 }
 
 /// Reads the body of `service/register`: the service, and its checks.

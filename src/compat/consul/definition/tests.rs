@@ -111,12 +111,8 @@ fn what_is_refused_is_refused_in_consuls_words() {
             "Invalid check: Interval must be > 0",
         ),
         (
-            json!({"Name": "a", "Check": {"HTTP": "https://10.0.0.1/", "Interval": "1s"}}),
-            "over TLS",
-        ),
-        (
             json!({"Name": "a", "Check": {"HTTP": "10.0.0.1", "Interval": "1s"}}),
-            "is no URL with http://",
+            "is no URL with http:// or https://",
         ),
         (
             json!({"Name": "a", "Check": {"HTTP": "http://a/", "Interval": "1s", "Header": {"a b": ["c"]}}}),
@@ -191,6 +187,10 @@ fn checks_are_read_as_they_are_meant() {
         one(json!({"TTL": "1s", "DeregisterCriticalServiceAfter": "1s", "Status": "warning"}));
     assert_eq!(check.deregister_after, Some(Duration::from_secs(60)), "one minute at least");
     assert_eq!(check.status, Status::Warning);
+    let check = one(json!({"HTTP": "https://10.0.0.1/", "Interval": "1s", "TLSSkipVerify": true,
+        "TLSServerName": "web.example"}));
+    let Kind::Http(check, _) = check.kind else { panic!("{check:?}") };
+    assert_eq!((check.skip_verify, check.server_name.as_str()), (true, "web.example"));
     // A clock can be added to it.
     assert_eq!(
         one(json!({"TTL": "2562047h"})).kind,
