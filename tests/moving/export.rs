@@ -136,6 +136,18 @@ async fn a_zone_that_is_not_there_is_told() {
     let ran = server.cli(&["export", "--zone", "staging.svc"]).await;
     assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{ran:?}");
     assert!(ran.err.contains("there is no zone staging.svc. at that DNS server"), "{ran:?}");
+    // A zone of another namespace looks empty, and is told from one that is.
+    let home = Home::with_config(
+        "[[zone]]\nname = \"svc.\"\nnamespace = \"default\"\n[[zone]]\nname = \"other.\"\nnamespace = \"other\"\n",
+    );
+    let two = home.start(&[]).await;
+    assert_eq!(two.cli(&["export", "--zone", "other"]).await.code, 0);
+    two.register("web", "i-1", json!({ "address": "10.0.0.7", "port": 80 })).await;
+    let ran = two.cli(&["export", "--zone", "other"]).await;
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("not whole: no app has a name in other."), "{ran:?}");
+    assert_eq!(two.cli(&["export", "--zone", "other", "--namespace", "other"]).await.code, 0);
+
     let dead = crate::support::etcd::DeadEnd::new();
     let address = dead.url().trim_start_matches("http://").to_owned();
     let ran = server.cli(&["export", "--dns", &address]).await;

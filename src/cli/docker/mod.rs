@@ -40,8 +40,8 @@ const SIGNALLED: i64 = 128;
 Register the containers of this host while they run, by the variables and labels that registrator reads.\n\n\
 Every published port of a container is registered: app SERVICE_NAME or SERVICE_80_NAME, else the image's name (with \
 the port behind it where there are several), under the id HOST:CONTAINER:PORT, mapped to a legal name. SERVICE_TAGS, \
-SERVICE_ID and SERVICE_IGNORE are what they are there; the protocol is SERVICE_PROTOCOL, else the app's name; all \
-other SERVICE_X are meta data.\n\n\
+SERVICE_ID and SERVICE_IGNORE mean what they do for registrator; the protocol is SERVICE_PROTOCOL, else the app's name; \
+all other SERVICE_X are meta data.\n\n\
 Registrations are renewed at a third of their lease, so that nothing is left of a host that died. They are taken away \
 when a container ends, and all of them when this command is told to stop. While the engine or the server is away it \
 goes on with what it knows, and looks again when they are back.",

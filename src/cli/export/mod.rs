@@ -100,18 +100,11 @@ pub(super) async fn export(args: Args) -> Outcome {
     };
     output::text(zone.text(&origin, &registered.revision).as_bytes())?;
     registered.tell_left_out()?;
-    for name in &zone.sampled {
-        output::note(&format!(
-            "not whole: {name}: its records may be more than a DNS message holds"
-        ));
+    let faults = zone.faults(&origin, registered.are_any_online());
+    for fault in &faults {
+        output::note(&format!("not whole: {fault}"));
     }
-    let (before, after) = zone.serials;
-    if before != after {
-        output::note(&format!(
-            "not whole: {origin} went from serial {before} to {after} while it was read: export again"
-        ));
-    }
-    Ok(if zone.sampled.is_empty() && before == after { DONE } else { REFUSED })
+    Ok(if faults.is_empty() { DONE } else { REFUSED })
 }
 
 impl Registered {
@@ -127,6 +120,12 @@ impl Registered {
         let rejected = pages(client, "rejected").await?;
         let rejected = rejected.get("rejected").cloned().unwrap_or_default();
         Ok(Self { revision, apps, rejected })
+    }
+
+    /// Whether anything is to be in answers.
+    fn are_any_online(&self) -> bool {
+        let instances = self.apps.iter().flat_map(|(_, app)| app["instances"].as_array());
+        instances.flatten().any(|instance| instance["state"] == "online")
     }
 
     fn tell_left_out(&self) -> Result<(), Error> {
@@ -225,6 +224,26 @@ impl Zone {
             self.sets.entry(key).or_default().insert(zoneform::line(record));
         }
         Ok(more)
+    }
+
+    /// Why it may not be all that there is.
+    fn faults(&self, origin: &Name, are_any_online: bool) -> Vec<String> {
+        let sampled = self.sampled.iter();
+        let mut faults: Vec<_> = sampled
+            .map(|name| format!("{name}: its records may be more than a DNS message holds"))
+            .collect();
+        if are_any_online && self.sets.keys().all(|(name, _)| name == origin) {
+            faults.push(format!(
+                "no app has a name in {origin}: it may serve another --namespace, or have Consul's names, which are not exported"
+            ));
+        }
+        let (before, after) = self.serials;
+        if before != after {
+            faults.push(format!(
+                "{origin} went from serial {before} to {after} while it was read: export again"
+            ));
+        }
+        faults
     }
 
     /// As a zone file. The SOA record comes first, as some readers want it.
