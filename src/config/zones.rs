@@ -86,10 +86,11 @@ fn names(section: &Section<'_>) -> Names {
     let datacenter = section.get("datacenter", parsed::<Label>);
     match (&mut names, datacenter) {
         (Names::Consul(consul), Some(datacenter)) => consul.datacenter = datacenter,
-        (Names::Rollcall, Some(_)) => {
+        // Whoever writes the default says nothing that would not be so.
+        (Names::Rollcall, Some(named)) if named != Consul::default().datacenter => {
             section.report("datacenter", "only Consul's names have one: add names = \"consul\"");
         }
-        (_, None) => {}
+        _ => {}
     }
     names
 }
