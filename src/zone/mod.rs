@@ -30,7 +30,7 @@ pub mod zonefile;
 
 pub use block::{A_OCTETS, AAAA_OCTETS, Addresses, Block, Details, Node, Row, Rows, SRV_TARGET};
 pub use catalogue::{Catalogue, Compiled, Oversized};
-pub use consul::Consul;
+pub use consul::ConsulNames;
 pub use contents::Contents;
 pub use directory::{AppView, Directory, InstanceView, Rejected, State};
 pub use event::{Cause, Event};

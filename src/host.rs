@@ -1,4 +1,6 @@
-//! This host's own addresses: the one to register, and all of them for `--here` and for probing.
+//! This host: what it is called, the address to register, and all addresses that it has. Asks the system; sends nothing.
+//!
+//! Knows nothing of what is registered.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
@@ -9,9 +11,17 @@ const FAR_AWAY: [IpAddr; 2] = [
     IpAddr::V6(Ipv6Addr::new(0x2001, 0x503, 0xba3e, 0, 0, 0, 2, 0x30)),
 ];
 
+/// What this host is called; none where it is called nothing, or nothing that is text.
+#[must_use]
+pub fn name() -> Option<String> {
+    let name = nix::unistd::gethostname().ok()?.into_string().ok()?;
+    (!name.is_empty()).then_some(name)
+}
+
 /// The source address of the default route; IPv6 only where there is no such IPv4 route. None where there
 /// is no route, or where it ends at this very host.
-pub(super) fn default_source() -> Option<IpAddr> {
+#[must_use]
+pub fn default_source() -> Option<IpAddr> {
     FAR_AWAY.into_iter().find_map(source_towards)
 }
 
@@ -27,7 +37,8 @@ fn source_towards(far: IpAddr) -> Option<IpAddr> {
 }
 
 /// All addresses of this host's interfaces, loopback included. Empty where they can't be listed.
-pub(super) fn own_addresses() -> Vec<IpAddr> {
+#[must_use]
+pub fn own_addresses() -> Vec<IpAddr> {
     let Ok(interfaces) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
     let mut addresses = Vec::new();
     for address in interfaces.filter_map(|interface| interface.address) {
@@ -41,6 +52,12 @@ pub(super) fn own_addresses() -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_is_what_the_system_says() {
+        let said = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+        assert_eq!(name().unwrap_or_default(), said.trim_end());
+    }
 
     #[test]
     fn loopback_is_among_the_own_addresses() {
