@@ -124,6 +124,7 @@ const USED_ONLY_IN: &[(&str, &str)] = &[
     // A change of client, or of registry, ends at this file.
     ("etcd_client", "src/registry/etcd"),
     ("redb", "src/registry/embedded"),
+    ("hyper::client", "src/http/client"),
     ("hickory_server", "src/dns/quic"),
     ("rustls_native_certs", "src/tls"),
     ("tokio_rustls", "src/tls"),
