@@ -1,7 +1,9 @@
-//! This host: what it is called, the address to register, and all addresses that it has. Asks the system; sends nothing.
+//! This host: what it is called, the address to register, all addresses that it has, and why one of them can't be
+//! listened on. Asks the system; sends nothing.
 //!
 //! Knows nothing of what is registered.
 
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 /// Two addresses out in the internet (a root server's): connecting a datagram socket to one sends nothing,
@@ -47,6 +49,25 @@ pub fn own_addresses() -> Vec<IpAddr> {
         addresses.extend(v4.or(v6).filter(|address| !addresses.contains(address)));
     }
     addresses
+}
+
+/// Why this host has no socket for an address, and what to do about it.
+#[must_use]
+pub fn bind_advice(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::PermissionDenied => {
+            "permission denied: give rollcall CAP_NET_BIND_SERVICE (AmbientCapabilities= of a systemd unit, or setcap), or \
+             choose a port above 1023"
+                .into()
+        }
+        ErrorKind::AddrInUse => {
+            "address in use: stop the program that listens there or choose another port".into()
+        }
+        ErrorKind::AddrNotAvailable => {
+            "address not available: choose one that an interface of this machine has".into()
+        }
+        _ => format!("{error}: choose another address"),
+    }
 }
 
 #[cfg(test)]
