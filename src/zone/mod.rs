@@ -30,6 +30,7 @@ pub mod zonefile;
 
 pub use block::{A_OCTETS, AAAA_OCTETS, Addresses, Block, Details, Node, Row, Rows, SRV_TARGET};
 pub use catalogue::{Catalogue, Compiled, Oversized};
+pub use claims::labels;
 pub use consul::ConsulNames;
 pub use contents::Contents;
 pub use directory::{AppView, Directory, InstanceView, Rejected, State};
