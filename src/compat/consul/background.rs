@@ -69,14 +69,17 @@ impl Background {
                 Some(resolved) = self.resolving.join_next() => resolved.map_err(panicked)?,
                 () = sleep_until(next) => {}
             }
-            while let Some(ran) = self.runs.try_join_next() {
-                self.ran(ran.map_err(panicked)?);
-            }
             if self.save_at.is_some_and(|at| at <= Instant::now()) {
                 self.save_at = None;
                 self.save().await;
             }
             sleep_until(paced).await;
+            while let Some(ran) = self.runs.try_join_next() {
+                self.ran(ran.map_err(panicked)?);
+            }
+            while let Some(settled) = self.settling.try_join_next() {
+                settled.map_err(panicked)?;
+            }
         }
         if self.save_at.is_some() || keeper.is_unsaved() {
             self.save().await;
