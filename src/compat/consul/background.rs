@@ -105,8 +105,9 @@ impl Background {
             self.keeper.settle_soon(touched);
         }
         for one in due {
+            let resolver = self.keeper.resolver.clone();
             self.runs.spawn(async move {
-                let (status, output) = run(&one.kind).await;
+                let (status, output) = run(&one.kind, &resolver).await;
                 (one, status, output)
             });
         }
