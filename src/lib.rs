@@ -28,6 +28,8 @@ pub mod http;
 
 pub mod compat;
 
+pub mod moving;
+
 pub mod api;
 
 pub mod config;

@@ -168,6 +168,14 @@ fn zones_have_our_names_or_consuls() {
 }
 
 #[test]
+fn only_consuls_names_have_a_datacenter() {
+    one_problem(
+        "[[zone]]\nname = \"svc.\"\ndatacenter = \"eu-1\"",
+        "rollcall.toml:4: zone[0].datacenter: only Consul's names have one: add names = \"consul\"",
+    );
+}
+
+#[test]
 fn layouts_are_of_a_kind_and_have_prefixes_of_their_own() {
     one_problem(
         "[[layout]]\nkind = \"zookeeper\"\nprefix = \"/x/\"",

@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 
 /// The rooms, top to bottom: one may use those below it. `lib` and `main` stand above all of them, and
 /// `files` and `supervise` may be used by all.
-const ROOMS: [&str; 14] = [
+const ROOMS: [&str; 15] = [
     "cli",
     "serve",
     "config",
     "api",
     "compat",
+    "moving",
     "http",
     "dns",
     "tls",
@@ -33,6 +34,10 @@ const NOT_USED: &[(&str, &[&str])] = &[
     ("api", &["crate::compat", "crate::dns", "hickory_proto", "domain", "redb"]),
     // Of zones it asks what the API does: the directory, and who has a name.
     ("compat", &["crate::dns", "hickory_proto", "domain", "redb"]),
+    (
+        "moving",
+        &["crate::dns", "crate::tls", "axum", "hyper", "hickory_proto", "redb", "tokio::net"],
+    ),
     (
         "http",
         &[

@@ -6,8 +6,8 @@
 #![cfg_attr(not(test), no_main)]
 
 use bytes::Bytes;
-use rollcall::layout::{FullName, Parsed};
 use rollcall::layout::foreign::{Foreign, System};
+use rollcall::layout::{FullName, Parsed};
 use rollcall::model::{Namespace, limits};
 use rollcall::registry::{Entry, LeaseId, Origin};
 

@@ -27,7 +27,8 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest reply: a page of 1,000 apps, or an app of 10,000 instances with all they may hold.
 const REPLY_OCTETS_MAX: usize = 64 << 20;
 /// What stays as it is in a path segment or a query value (RFC 3986 section 2.3).
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(super) const UNRESERVED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Where the server is and who asks.
 #[derive(Debug, Clone, clap::Args)]

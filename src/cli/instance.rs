@@ -71,6 +71,8 @@ pub(super) struct Described {
     pub(super) instance: Instance,
     /// Its id, if we can know it without the server.
     pub(super) id: Option<Label>,
+    /// The flag that gives an address, for those whose address is refused: the server knows nothing of flags.
+    pub(super) address_flag: &'static str,
 }
 
 impl InstanceArgs {
@@ -93,7 +95,7 @@ impl InstanceArgs {
             .id
             .clone()
             .or_else(|| Some(default_id(*addresses.first()?, first_port(&instance))));
-        Ok(Described { spec, instance, id })
+        Ok(Described { spec, instance, id, address_flag: "--address" })
     }
 
     fn spec(&self, addresses: &[IpAddr]) -> Spec {

@@ -114,7 +114,7 @@ impl Keeper {
                     return Err(Lost::Taken(message));
                 }
                 Err(ClientError::Refused { message, .. }) => {
-                    let message = with_flag(message);
+                    let message = with_flag(message, self.described.address_flag);
                     if on_refusal == OnRefusal::GiveUp {
                         return Err(Lost::Refused(message));
                     }
@@ -221,9 +221,9 @@ impl Keeper {
     }
 }
 
-/// What the server says of an address, with the flag that gives another one: it knows nothing of flags.
-fn with_flag(message: String) -> String {
-    if message.starts_with("address") { format!("{message}: --address gives one") } else { message }
+/// What the server says of an address, with the flag that gives another one.
+fn with_flag(message: String, flag: &str) -> String {
+    if message.starts_with("address") { format!("{message}: {flag} gives one") } else { message }
 }
 
 /// From one renewal to the next: two may be lost before the lease ends.
@@ -252,10 +252,10 @@ mod tests {
     #[test]
     fn a_refused_address_comes_with_its_flag() {
         assert_eq!(
-            with_flag("address: is missing".into()),
+            with_flag("address: is missing".into(), "--address"),
             "address: is missing: --address gives one"
         );
-        assert_eq!(with_flag("port: is missing".into()), "port: is missing");
+        assert_eq!(with_flag("port: is missing".into(), "--address"), "port: is missing");
     }
 
     #[test]

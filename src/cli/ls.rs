@@ -131,7 +131,7 @@ async fn rejected(client: &Client, as_json: bool) -> Result<(), Error> {
 }
 
 /// All pages of a list as one reply. `list` is both the path and the field.
-async fn pages(client: &Client, list: &str) -> Result<Value, Error> {
+pub(super) async fn pages(client: &Client, list: &str) -> Result<Value, Error> {
     let mut rows = Vec::new();
     let mut target = Target::new(&[list]).with("limit", PAGE_ROWS);
     for _ in 0..PAGES_MAX {
@@ -149,7 +149,8 @@ async fn pages(client: &Client, list: &str) -> Result<Value, Error> {
     )))
 }
 
-fn field<T: DeserializeOwned>(whole: &Value, name: &str) -> Result<T, Error> {
+/// One field of a reply.
+pub(super) fn field<T: DeserializeOwned>(whole: &Value, name: &str) -> Result<T, Error> {
     read(whole.get(name).cloned().unwrap_or_default())
 }
 

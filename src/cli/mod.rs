@@ -1,19 +1,23 @@
 //! The command line: one file a command.
 //!
-//! `output` is the only place that prints, `client` the only one that speaks HTTP, on a `link`, `keeper` keeps a
-//! registration alive for `register` and `run`. Exit codes are in `error`.
+//! `output` is the only place that prints, `client` the only one that speaks HTTP to servers, on a `link`, `keeper` keeps a
+//! registration alive for `register`, `run` and `docker`. Exit codes are in `error`.
 //!
-//! Knows nothing of zones, layouts and registries: client commands see what the API shows, as anybody's would.
+//! Knows nothing of zones, and of layouts and registries only what `import` hands on: client commands see what the API
+//! shows, as anybody's would.
 
 mod check;
 mod client;
 mod completions;
 mod config;
 mod deregister;
+mod docker;
 mod error;
+mod export;
 mod heartbeat;
 mod here;
 mod hosts;
+mod import;
 mod instance;
 mod keeper;
 mod link;
@@ -72,12 +76,15 @@ enum Command {
     Run(run::Args),
     Register(register::Args),
     Heartbeat(heartbeat::Args),
+    Docker(docker::Args),
     Deregister(deregister::Args),
     Ls(ls::Args),
     Watch(watch::Args),
     Offline(mark::OfflineArgs),
     Online(mark::OnlineArgs),
     Query(query::Args),
+    Import(import::Args),
+    Export(export::Args),
     Check(check::Args),
     Config(config::Args),
     Completions(completions::Args),
@@ -107,12 +114,15 @@ fn act(command: Command) -> Outcome {
         Command::Run(args) => wait_for(run::run(args)),
         Command::Register(args) => wait_for(register::register(args)),
         Command::Heartbeat(args) => wait_for(heartbeat::heartbeat(args)),
+        Command::Docker(args) => wait_for(docker::docker(args)),
         Command::Deregister(args) => wait_for(deregister::deregister(args)),
         Command::Ls(args) => wait_for(ls::ls(args)),
         Command::Watch(args) => wait_for(watch::watch(args)),
         Command::Offline(args) => wait_for(mark::offline(args)),
         Command::Online(args) => wait_for(mark::online(args)),
         Command::Query(args) => wait_for(query::query(args)),
+        Command::Import(args) => wait_for(import::import(args)),
+        Command::Export(args) => wait_for(export::export(args)),
         Command::Check(args) => check::check(&args),
         Command::Config(args) => config::config(&args),
         Command::Completions(args) => completions::completions(&args),

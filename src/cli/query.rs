@@ -87,7 +87,8 @@ pub(super) async fn query(args: Args) -> Outcome {
     })
 }
 
-async fn lookup(server: &str) -> Result<SocketAddr, Error> {
+/// The address of a server that is given as host and port.
+pub(super) async fn lookup(server: &str) -> Result<SocketAddr, Error> {
     let mut found = lookup_host(server).await.map_err(|error| match error.kind() {
         // Nothing was looked up: it is not written as an address with port.
         io::ErrorKind::InvalidInput => Error::Usage(format!(
@@ -98,7 +99,8 @@ async fn lookup(server: &str) -> Result<SocketAddr, Error> {
     found.next().ok_or_else(|| away(server, "has no address"))
 }
 
-fn name(text: &str) -> Result<Name, Error> {
+/// A name as it is written, with or without its final dot.
+pub(super) fn name(text: &str) -> Result<Name, Error> {
     let mut name = Name::from_ascii(text).map_err(|error| {
         let why = if !text.is_ascii() {
             "must be ASCII, other letters in their form with xn--".into()
@@ -113,7 +115,8 @@ fn name(text: &str) -> Result<Name, Error> {
     Ok(name)
 }
 
-fn question(name: Name, rtype: RecordType) -> Message {
+/// A question as resolvers ask it.
+pub(super) fn question(name: Name, rtype: RecordType) -> Message {
     let mut message = Message::query();
     message.metadata.recursion_desired = true;
     message.add_query(Query::query(name, rtype));
@@ -175,7 +178,7 @@ async fn ask_tcp(server: SocketAddr, question: &Message) -> Result<Message, Erro
 }
 
 /// Servers that can't read a question leave it out of their reply.
-fn is_reply(reply: &Message, question: &Message) -> bool {
+pub(super) fn is_reply(reply: &Message, question: &Message) -> bool {
     let same = reply.queries.is_empty() || reply.queries == question.queries;
     reply.metadata.id == question.metadata.id
         && reply.metadata.message_type == hickory_proto::op::MessageType::Response
@@ -188,7 +191,8 @@ fn encode(question: &Message) -> Result<Vec<u8>, Error> {
         .map_err(|error| Error::Usage(format!("the question can't be written: {error}")))
 }
 
-fn away(server: impl std::fmt::Display, why: &str) -> Error {
+/// A server that can't be reached.
+pub(super) fn away(server: impl std::fmt::Display, why: &str) -> Error {
     Error::Unreachable(format!(
         "cannot reach the DNS server at {server}: {why}: is the server running? (rollcall serve, or set --dns / ROLLCALL_DNS)"
     ))

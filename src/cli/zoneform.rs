@@ -124,6 +124,12 @@ pub(super) fn json(answer: &Answer) -> Value {
     })
 }
 
+/// A record on one line, as zone files have it.
+pub(super) fn line(record: &Record) -> String {
+    let (name, ttl, class) = (&record.name, record.ttl, record.dns_class);
+    format!("{name} {ttl} {class} {} {}", type_text(record.record_type()), data(record))
+}
+
 /// A record's data.
 pub(super) fn data(record: &Record) -> String {
     match &record.data {

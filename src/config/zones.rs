@@ -84,8 +84,12 @@ fn names(section: &Section<'_>) -> Names {
     });
     let mut names = names.unwrap_or_default();
     let datacenter = section.get("datacenter", parsed::<Label>);
-    if let (Names::Consul(consul), Some(datacenter)) = (&mut names, datacenter) {
-        consul.datacenter = datacenter;
+    match (&mut names, datacenter) {
+        (Names::Consul(consul), Some(datacenter)) => consul.datacenter = datacenter,
+        (Names::Rollcall, Some(_)) => {
+            section.report("datacenter", "only Consul's names have one: add names = \"consul\"");
+        }
+        (_, None) => {}
     }
     names
 }

@@ -156,6 +156,27 @@ pub fn instance_value(instance: &Instance) -> Bytes {
     exact(serde_json::to_vec(&spec).expect("a spec is plain texts and numbers"))
 }
 
+/// The value of an instance that was copied from another system's key, which it names. Whoever registers it anew by our
+/// own calls writes it without that.
+///
+/// # Panics
+/// Never: a [`Spec`] has nothing that JSON can't hold.
+#[must_use]
+pub fn imported_value(instance: &Instance, from: &str) -> Bytes {
+    let spec = Spec { v: Some(VERSION), ..Spec::from(instance) };
+    exact(serde_json::to_vec(&Imported { spec, from }).expect("a spec is plain texts and numbers"))
+}
+
+/// What a value was copied from, if it was.
+#[must_use]
+pub fn imported_from(value: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct From {
+        from: String,
+    }
+    serde_json::from_slice(value).ok().map(|From { from }| from)
+}
+
 /// The value of a departure or of an offline mark.
 ///
 /// # Panics
@@ -168,6 +189,14 @@ pub fn note_value(note: &Note) -> Bytes {
 /// Octets without the room that they grew into: a registry in memory keeps them for as long as the key is there.
 fn exact(octets: Vec<u8>) -> Bytes {
     octets.into_boxed_slice().into()
+}
+
+/// An instance and where it was copied from.
+#[derive(Serialize)]
+struct Imported<'f> {
+    #[serde(flatten)]
+    spec: Spec,
+    from: &'f str,
 }
 
 /// A note with its version.

@@ -6,7 +6,7 @@
 use crate::model::AppName;
 
 /// Appends one label, which has 1 to 63 octets.
-pub(super) fn push_label(wire: &mut Vec<u8>, label: &[u8]) {
+pub fn push_label(wire: &mut Vec<u8>, label: &[u8]) {
     debug_assert!((1..=63).contains(&label.len()), "a label has 1 to 63 octets");
     wire.push(label.len() as u8);
     wire.extend_from_slice(label);

@@ -11,6 +11,7 @@ mod support;
 mod avahi;
 mod dig;
 mod dnsmasq;
+mod docker;
 mod document;
 mod forwarder;
 mod gateway;

@@ -164,6 +164,20 @@ async fn a_body_is_taken_whole_or_not_at_all() {
 }
 
 #[tokio::test]
+async fn a_name_that_a_zone_file_has_is_not_taken() {
+    let home = Home::with_config(HAUNT);
+    let file = "$TTL 60\n@ SOA ns host 1 2 3 4 5\n@ NS ns\nns A 192.0.2.54\npay A 192.0.2.80\n";
+    home.write("zones/svc.zone", file);
+    let server = home.start(&[]).await;
+    let here = at("10.9.42.107:8100");
+    let both = body(&[group(APP, here, "nova"), group("pay", here, "nova")]);
+    let reply = post(&server, "/register", &both).await;
+    assert_eq!(reply.status, 409, "{reply:?}");
+    assert!(reply.body["msg"].as_str().unwrap().contains("has static records on pay"));
+    assert_eq!(server.get("/v1/apps").await.body["apps"], json!([]));
+}
+
+#[tokio::test]
 async fn who_takes_no_calls_is_in_no_answer() {
     let server = Home::with_config(HAUNT).start(&[]).await;
     let here = at("10.9.42.107:8100");
@@ -268,7 +282,10 @@ async fn what_was_registered_survives_its_agent_and_nobody_else_does() {
     timeout(Duration::from_secs(60), gone).await.expect("its leases end");
     // Back again it goes on with those that answer. They have not registered anew.
     let agent = home.start(&flags).await;
+    let back = Instant::now();
     shows(&other, &[record(here)]).await;
+    // The other one was not there in between, to be found dead by and by.
+    assert!(back.elapsed() < Duration::from_secs(15), "{:?}", back.elapsed());
     // Stopped and started within the lease, nobody notices.
     let serial = other.serial("svc").await;
     assert_eq!(agent.stop().await, 0);

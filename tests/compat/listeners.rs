@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::http::Http;
 use crate::support::server::{Home, Server};
@@ -25,12 +25,29 @@ async fn a_listener_is_there_only_where_it_is_configured() {
     let server = home.start(&[]).await;
     let listed = server.listening("compat").as_object().unwrap();
     assert_eq!(listed.keys().collect::<Vec<_>>(), ["haunt", "tars"]);
+    let mut open = Vec::new();
     for listener in ["haunt", "tars"] {
         let address = address(&server, listener);
         assert!(address.port() != 0 && address.ip().is_loopback());
-        TcpStream::connect(address).await.unwrap();
+        open.push(TcpStream::connect(address).await.unwrap());
     }
+    // Connections that say nothing keep nobody from ending.
     assert_eq!(server.stop().await, 0);
+    let log = std::fs::read_to_string(home.path("log")).unwrap();
+    assert!(log.contains("stopped") && !log.contains("cut"), "{log}");
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named_with_what_to_do() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listen = taken.local_addr().unwrap();
+    let home = Home::with_config(&format!("[compat.consul]\nlisten = \"{listen}\""));
+    let refused = home.refuse(&[]).await;
+    assert_eq!(refused.code, 1, "{refused:?}");
+    let why = format!("cannot bind consul listener {listen}: ");
+    assert!(refused.said.contains(&why), "{refused:?}");
+    let what_to_do = "choose another address, or take [compat.consul] out";
+    assert!(refused.said.contains(what_to_do), "{refused:?}");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use super::node::{Action, Event, Life, Node, folder};
 use super::request::Request;
 use crate::registry::{Entry, Error, Listing, Registry, Revision, Stamp};
 
-/// Keys in one answer.
+/// Keys that one answer is made of.
 const KEYS_MAX: usize = 20_000;
 /// Folders read at once: each may be large.
 const LISTINGS_MAX: usize = 8;
@@ -161,11 +161,16 @@ impl Keys {
         self.shared.places.is_folder(path) || self.shared.folders.get(path).is_some()
     }
 
-    /// All keys in a folder, at any depth, by their paths; too many are refused.
+    /// All keys in a folder, at any depth, by their paths; too many are refused, at as little cost as can be.
     async fn list(&self, path: &str) -> Result<(Stamp, Vec<(String, Entry)>), Fault> {
         let below = self.shared.places.below(path);
-        if self.keys_below(&below) > KEYS_MAX {
-            // A refusal that costs as little as can be: the values are what is large.
+        let whole = |track: &Track| below.iter().any(|prefix| track.prefix.starts_with(prefix));
+        let part = |track: &Track| below.iter().any(|prefix| prefix.starts_with(&track.prefix));
+        if self.count(whole) > KEYS_MAX {
+            return Err(too_many(path));
+        }
+        if self.count(part) > KEYS_MAX {
+            // It may be in this folder that they are. The values are what is large.
             self.list_keys(path).await?;
         }
         self.list_all(path, &below, false, None).await
@@ -189,19 +194,19 @@ impl Keys {
     ) -> Result<(Stamp, Vec<(String, Entry)>), Fault> {
         let _permit = self.listings.acquire().await;
         let mut stamp: Option<Stamp> = None;
-        let mut all = Vec::new();
+        let (mut read, mut all) = (0, Vec::new());
         for prefix in below {
             let at = stamp.map(|stamp| stamp.revision).or(at);
             let listing = self.registry.list(prefix.as_bytes(), keys_only, at).await;
             let Listing { stamp: heard, entries } = listing.map_err(|error| failed(&error))?;
             stamp.get_or_insert(heard);
+            read += entries.len();
+            if read > KEYS_MAX {
+                return Err(too_many(path));
+            }
             let places = &self.shared.places;
             let entries = entries.into_iter();
             all.extend(entries.filter_map(|entry| Some((places.path(&entry.key)?, entry))));
-            if all.len() > KEYS_MAX {
-                let cause = format!("{path} has more than {KEYS_MAX} keys: ask for a folder in it");
-                return Err(Fault::new(Code::InvalidField, cause));
-            }
         }
         match stamp {
             Some(stamp) => Ok((self.heard(stamp), all)),
@@ -209,14 +214,10 @@ impl Keys {
         }
     }
 
-    /// How many keys there may be below those prefixes, as the histories have counted them.
-    fn keys_below(&self, below: &[String]) -> usize {
-        let holds = |track: &Track| {
-            below.iter().any(|prefix| {
-                prefix.starts_with(&track.prefix) || track.prefix.starts_with(prefix.as_str())
-            })
-        };
-        self.tracks.iter().filter(|track| holds(track)).map(|track| track.history().keys()).sum()
+    /// How many keys such tracks have, a moment ago.
+    fn count(&self, is_meant: impl Fn(&Track) -> bool) -> usize {
+        let meant = self.tracks.iter().filter(|track| is_meant(track));
+        meant.map(|track| track.history().keys()).sum()
     }
 
     /// Entries as nodes; how long they live is asked only for those that are shown.
@@ -256,6 +257,11 @@ impl Keys {
         let left = left.map_err(|error| failed(&error))?;
         Ok(left.get(&lease).map_or(Life::Until(now, 0), |secs| Life::of(now, *secs)))
     }
+}
+
+fn too_many(path: &str) -> Fault {
+    let cause = format!("{path} has more than {KEYS_MAX} keys: ask for a folder in it");
+    Fault::new(Code::InvalidField, cause)
 }
 
 /// What the registry's failure is to a client: 500, upon which clients ask another server, or again; or that what was

@@ -36,6 +36,8 @@ mod node;
 mod places;
 mod recall;
 pub mod request;
+#[cfg(test)]
+mod tests;
 mod wait;
 mod write;
 

@@ -44,6 +44,16 @@ struct Held {
     kept: bool,
 }
 
+/// A write that was decided upon.
+struct Put {
+    key: Bytes,
+    action: Action,
+    /// What was seen there.
+    there: Option<Entry>,
+    /// It is done whatever is there by then.
+    whatever: bool,
+}
+
 impl Keys {
     /// `PUT`.
     pub(super) async fn put(&self, request: &Request) -> Result<Answer, Fault> {
@@ -51,7 +61,7 @@ impl Keys {
             let cause = format!("ttl is above {TTL_SECS_MAX} s: leave it out for no end");
             return Err(Fault::new(Code::TtlNotANumber, cause));
         }
-        for _ in 0..TRIES_MAX {
+        for attempt in 1..=TRIES_MAX {
             let (stamp, there) = self.look(&request.path).await?;
             let action = decide::put(request, &there).map_err(|fault| fault.at(stamp.revision))?;
             let Some(key) = self.shared.places.key(&request.path) else {
@@ -64,7 +74,10 @@ impl Keys {
                 let event = Event { action, node, prev_node: None };
                 return Ok(Answer { event, index: stamp.revision });
             }
-            if let Some(answer) = self.try_put(request, key.into(), action, there, stamp).await? {
+            // What is set whatever was there is set in the end, though its prevNode may then be one write behind.
+            let whatever = action == Action::Set && !request.refresh && attempt == TRIES_MAX;
+            let write = Put { key: key.into(), action, there, whatever };
+            if let Some(answer) = self.try_put(request, write, stamp).await? {
                 return Ok(answer);
             }
         }
@@ -75,11 +88,10 @@ impl Keys {
     async fn try_put(
         &self,
         request: &Request,
-        key: Bytes,
-        action: Action,
-        there: Option<Entry>,
+        put: Put,
         stamp: Stamp,
     ) -> Result<Option<Answer>, Fault> {
+        let Put { key, action, there, whatever } = put;
         let Shared { intents, leases, clock, .. } = &*self.shared;
         let value = match &there {
             Some(entry) if request.refresh => entry.value.clone(),
@@ -106,19 +118,22 @@ impl Keys {
         {
             return Ok(Some(answer(entry.revision, stamp.revision)));
         }
-        let before = there.as_ref().map_or(0, |entry| entry.revision);
+        let seen = there.as_ref().map_or(0, |entry| entry.revision);
+        let before = if whatever { None } else { Some(seen) };
         let over = request.ttl == Some(0);
         let intent = Intent { action, quiet: request.refresh, over };
         let lease = held.map(|held| held.lease);
         let write = Write::Put { key: key.clone(), value: value.clone(), lease };
-        let Some(done) = self.commit(&key, before, write, intent).await? else { return Ok(None) };
+        let Some(done) = self.commit(&key, before, write, intent).await? else {
+            if let Some(Held { lease, kept: false }) = held {
+                self.end(lease).await;
+            }
+            return Ok(None);
+        };
         if over && let Some(lease) = lease {
             let expire = Intent { action: Action::Expire, quiet: false, over: false };
             intents.note(&key, done.revision, expire);
-            // Should that fail, it ends by itself in a moment.
-            if let Err(error) = self.registry.revoke(lease).await {
-                tracing::debug!(%error, "a key that is over is left to end by itself");
-            }
+            self.end(lease).await;
             self.shared.folders.left(&request.path, done.revision);
         }
         Ok(Some(answer(done.revision, done.revision)))
@@ -148,31 +163,42 @@ impl Keys {
         Ok(Some(Held { lease: granted.lease, kept: false }))
     }
 
-    /// Writes if the key was last written at that revision, 0: is not there. None: it was not, and nothing was done.
+    /// Ends a lease that this call has made. Best effort: it ends by itself, too.
+    async fn end(&self, lease: LeaseId) {
+        if let Err(error) = self.registry.revoke(lease).await {
+            tracing::debug!(%lease, %error, "lease left to end by itself");
+        }
+    }
+
+    /// Writes if the key was last written at that revision (0: is not there), or whatever it is. None: it was not so, and
+    /// nothing was done.
     async fn commit(
         &self,
         key: &Bytes,
-        before: Revision,
+        before: Option<Revision>,
         write: Write,
         intent: Intent,
     ) -> Result<Option<Stamp>, Fault> {
-        let precondition = match before {
+        let precondition = before.map(|before| match before {
             0 => Precondition::Absent(key.clone()),
             revision => Precondition::At(key.clone(), revision),
-        };
-        self.shared.intents.note(key, before, intent);
-        let txn = Txn { preconditions: vec![precondition], writes: vec![write] };
+        });
+        if let Some(before) = before {
+            self.shared.intents.note(key, before, intent);
+        }
+        let txn = Txn { preconditions: precondition.into_iter().collect(), writes: vec![write] };
         match self.registry.commit(txn).await {
             Ok(Committed::Done(stamp)) => Ok(Some(self.heard(stamp))),
             // The note stays: it may have been done.
             Err(error @ Error::Unknown(_)) => Err(failed(&error)),
-            Ok(Committed::Refused(_)) | Err(Error::LeaseNotFound) => {
-                self.shared.intents.forget(key, before);
-                Ok(None)
-            }
-            Err(error) => {
-                self.shared.intents.forget(key, before);
-                Err(failed(&error))
+            refused => {
+                if let Some(before) = before {
+                    self.shared.intents.forget(key, before);
+                }
+                match refused {
+                    Err(error) if error != Error::LeaseNotFound => Err(failed(&error)),
+                    _ => Ok(None),
+                }
             }
         }
     }
@@ -191,7 +217,7 @@ impl Keys {
             let (key, before) = (entry.key.clone(), entry.revision);
             let intent = Intent { action, quiet: false, over: false };
             let write = Write::Delete(key.clone());
-            if let Some(done) = self.commit(&key, before, write, intent).await? {
+            if let Some(done) = self.commit(&key, Some(before), write, intent).await? {
                 let index = done.revision;
                 self.shared.folders.left(path, before);
                 let node = Some(Node::gone(path, index, before));
@@ -239,7 +265,7 @@ impl Keys {
         let intent = Intent { action: Action::Delete, quiet: false, over: false };
         for _ in 0..TRIES_MAX {
             let write = Write::Delete(key.clone());
-            if let Some(done) = self.commit(&key, revision, write, intent).await? {
+            if let Some(done) = self.commit(&key, Some(revision), write, intent).await? {
                 return Ok(done.revision);
             }
             let (stamp, entry) = self.registry.get(&key).await.map_err(|error| failed(&error))?;

@@ -149,8 +149,7 @@ impl Found {
     }
 }
 
-/// The protocol as a service label can name it: characters that it can't have are hyphens, and what is too long is cut
-/// (RFC 6335 section 5.1).
+/// The protocol as a service label can name it.
 pub fn protocol_of(raw: &str) -> Result<Protocol, String> {
     map_protocol(raw.as_bytes()).map_err(|rule| format!("protocol {raw:?} {rule}"))
 }

@@ -193,3 +193,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_copy_says_of_what_and_is_read_as_any_other() {
+    let spec = Spec { address: Some("10.0.0.7".into()), port: Some(9000), ..Spec::default() };
+    let instance = spec.resolve(None).unwrap();
+    let from = "go-micro:/micro/registry/greeter/\"1\"";
+    let value = imported_value(&instance, from);
+    assert_eq!(imported_from(&value).as_deref(), Some(from));
+    assert_eq!(super::instance(&value), Ok(instance.clone()));
+    for other in [&*instance_value(&instance), b"", b"{}", b"[1]", br#"{"from":1}"#] {
+        assert_eq!(imported_from(other), None);
+    }
+}

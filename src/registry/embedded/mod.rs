@@ -61,6 +61,12 @@ impl EmbeddedRegistry {
         open::in_dir(dir).map(Self::start)
     }
 
+    /// Whether there is a registry in a directory. Opening makes one where there is none.
+    #[must_use]
+    pub fn is_in(dir: &Path) -> bool {
+        open::is_in(dir)
+    }
+
     /// For tests of crashes: opens the registry on storage that is no file.
     ///
     /// # Errors

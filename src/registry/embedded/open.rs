@@ -55,6 +55,11 @@ pub enum OpenError {
     },
 }
 
+/// Whether there is a registry in a directory.
+pub(super) fn is_in(dir: &Path) -> bool {
+    dir.join(FILE).is_file()
+}
+
 /// Opens the registry in a directory; makes both where there are none.
 pub(super) fn in_dir(dir: &Path) -> Result<(Store, State), OpenError> {
     let failed = |source| OpenError::Io { dir: dir.to_owned(), source };

@@ -57,6 +57,12 @@ pub(super) fn too_large(error: &etcd_client::Error) -> bool {
     status.code() == Code::OutOfRange && status.message().contains("message length too large")
 }
 
+/// The lease that was asked for by its id is there already.
+pub(super) fn lease_exists(error: &etcd_client::Error) -> bool {
+    let etcd_client::Error::GRpcStatus(status) = error else { return false };
+    status.code() == Code::FailedPrecondition && status.message().contains("lease already exists")
+}
+
 fn of_status(status: &Status) -> Failure {
     let said = status.message();
     let why = text_of(status);

@@ -17,7 +17,9 @@ mod member;
 mod watch;
 
 use async_trait::async_trait;
-use etcd_client::{Client, Compare, CompareOp, GetOptions, GetResponse, PutOptions, TxnOp};
+use etcd_client::{
+    Client, Compare, CompareOp, GetOptions, GetResponse, LeaseGrantOptions, PutOptions, TxnOp,
+};
 
 use super::{
     Committed, Entry, Error, EtcdSettings, Granted, LeaseId, Listing, Precondition, Registry,
@@ -40,6 +42,25 @@ impl EtcdRegistry {
     pub async fn connect(settings: EtcdSettings) -> Result<Self, Error> {
         let page_entries = settings.page_entries.max(1);
         Ok(Self { cluster: Cluster::new(settings).await?, page_entries })
+    }
+
+    /// A lease under the id that it had in another registry. One that is there already is left as it is.
+    ///
+    /// # Errors
+    /// As [`Registry::grant`].
+    pub async fn grant_as(&self, lease: LeaseId, ttl_secs: u32) -> Result<(), Error> {
+        self.cluster
+            .call(Repeat::Freely, |client| {
+                let mut leases = client.lease_client();
+                let options = LeaseGrantOptions::new().with_id(lease.get().cast_signed());
+                async move {
+                    match leases.grant(i64::from(ttl_secs), Some(options)).await {
+                        Err(error) if failure::lease_exists(&error) => Ok(()),
+                        granted => granted.map(drop),
+                    }
+                }
+            })
+            .await
     }
 
     /// One page of a listing; none if it is too large for one message.

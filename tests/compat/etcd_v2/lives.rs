@@ -322,3 +322,16 @@ async fn of_many_who_compare_one_writes() {
     let now = ask(at, "GET", "/v2/keys/a", "").await.json();
     assert_eq!(now["node"]["value"], winners[0].json()["node"]["value"]);
 }
+
+#[tokio::test]
+async fn all_who_set_one_key_have_set_it() {
+    let etcd = Etcd::start().await;
+    let (_server, at) = start_on(&etcd, ZAN).await;
+    let mut writers = tokio::task::JoinSet::new();
+    for n in 0..40 {
+        writers.spawn(async move { ask(at, "PUT", "/v2/keys/a", &format!("value={n}")).await });
+    }
+    for reply in writers.join_all().await {
+        assert!(matches!(reply.status, 200 | 201), "{reply:?}");
+    }
+}
