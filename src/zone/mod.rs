@@ -32,7 +32,7 @@ pub use block::{A_OCTETS, AAAA_OCTETS, Addresses, Block, Details, Node, Row, Row
 pub use catalogue::{Catalogue, Compiled, Oversized};
 pub use consul::Consul;
 pub use contents::Contents;
-pub use directory::{AppView, Directory, InstanceView, Rejected, State};
+pub use directory::{AppView, Directory, InstanceView, Part, Rejected, State};
 pub use event::{Cause, Event};
 pub use guard::{Guard, Refusal};
 pub use index::Walk;

@@ -260,6 +260,7 @@ impl Case {
             namespace: Namespace::new(namespace).map_err(|rule| rule.to_string())?,
             app: AppName::new(app).map_err(|rule| rule.to_string())?,
             id: id.map(Label::new).transpose().map_err(|rule| rule.to_string())?,
+            of: None,
             note: Note::default(),
         });
         Ok(())
