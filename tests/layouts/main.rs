@@ -94,14 +94,18 @@ async fn what_each_system_writes_is_answered_until_it_leaves() {
     }
 
     // Each record that can't be read is listed with its key and the reason, and nothing else is.
-    let listed = server.get("/v1/rejected?limit=1000").await.body;
-    let mut listed: Vec<(String, String)> = listed["rejected"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| (one["key"].as_str().unwrap().into(), one["reason"].as_str().unwrap().into()))
-        .collect();
-    for entry in goldens.iter().flat_map(|golden| &golden.entries) {
+    let entries = || goldens.iter().flat_map(|golden| &golden.entries);
+    let expected = entries().filter(|entry| entry.rejected.is_some()).count();
+    let mut listed: Vec<(String, String)> = Vec::new();
+    until("all that can't be read is listed", async || {
+        let rejected = server.get("/v1/rejected?limit=1000").await.body["rejected"].clone();
+        let text = |one: &serde_json::Value, field| one[field].as_str().unwrap().to_owned();
+        let rejected = rejected.as_array().unwrap().iter();
+        listed = rejected.map(|one| (text(one, "key"), text(one, "reason"))).collect();
+        listed.len() >= expected
+    })
+    .await;
+    for entry in entries() {
         let Some(words) = &entry.rejected else { continue };
         let at = listed.iter().position(|(key, _)| *key == entry.key);
         let (key, reason) = listed.swap_remove(at.unwrap_or_else(|| panic!("{}", entry.key)));
