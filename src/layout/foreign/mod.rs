@@ -79,7 +79,7 @@ impl Foreign {
     /// What one entry says.
     #[must_use]
     pub fn parse(&self, entry: &Entry) -> Parsed {
-        self.read(entry).unwrap_or_else(|reason| Parsed::Rejected(listed(&reason)))
+        self.read(entry).unwrap_or_else(|reason| Parsed::Rejected(reason_line(&reason).into()))
     }
 
     fn read(&self, entry: &Entry) -> Result<Parsed, String> {
@@ -103,14 +103,15 @@ impl Foreign {
     }
 }
 
-/// A reason as it is listed, in one line: what it quotes was written by anybody.
-fn listed(reason: &str) -> Arc<str> {
+/// A reason in one line, cut: what it quotes was written by anybody.
+#[must_use]
+pub fn reason_line(reason: &str) -> String {
     let mut chars = reason.chars().map(|c| if c.is_control() { ' ' } else { c });
     let mut line: String = chars.by_ref().take(REASON_CHARS_MAX).collect();
     if chars.next().is_some() {
         line.push_str("...");
     }
-    line.into()
+    line
 }
 
 impl<'a> Record<'a> {
@@ -329,7 +330,7 @@ mod tests {
         let reason = told(System::Url, "/x/", "/x/b/a", &value);
         let reason = reason.strip_prefix("rejected: ").unwrap();
         assert_eq!(reason.len(), REASON_CHARS_MAX + "...".len());
-        assert_eq!(&*listed("field a\nb"), "field a b");
-        assert_eq!(&*listed(&"ü".repeat(REASON_CHARS_MAX)), "ü".repeat(REASON_CHARS_MAX));
+        assert_eq!(reason_line("field a\nb"), "field a b");
+        assert_eq!(reason_line(&"ü".repeat(REASON_CHARS_MAX)), "ü".repeat(REASON_CHARS_MAX));
     }
 }
