@@ -140,8 +140,8 @@ async fn what_each_system_writes_is_answered_until_it_leaves() {
 
 /// One Zan server, and how a Kratos service at the same place says the same.
 const NOVA: (&str, &str) = (
-    "/nova:d/shop/10.0.0.7:8100",
-    r#"{"Namespace":"d","SrvName":"shop","IP":"10.0.0.7","Port":8100,"Protocol":"nova","Status":1,"Weight":7,"ExtData":"[]"}"#,
+    "/nova:com.youzan.service/shop/10.0.0.7:8100",
+    r#"{"Namespace":"com.youzan.service","SrvName":"shop","IP":"10.0.0.7","Port":8100,"Protocol":"nova","Status":1,"Weight":7,"ExtData":"[]"}"#,
 );
 const KRATOS: (&str, &str) = (
     "/microservices/shop/k1",
