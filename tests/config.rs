@@ -168,6 +168,41 @@ fn zones_have_our_names_or_consuls() {
 }
 
 #[test]
+fn what_would_read_nothing_is_warned_of() {
+    let warnings = |text: &str| -> Vec<String> {
+        let text = format!("version = 1\n{text}");
+        let loaded = Config::parse(Path::new("rollcall.toml"), &text, &Overrides::default());
+        loaded.unwrap().warnings.iter().map(ToString::to_string).collect()
+    };
+    let etcd = "[etcd]\nendpoints = [\"http://127.0.0.1:2379\"]\n";
+    let kratos = "[[layout]]\nkind = \"kratos\"\n";
+    assert_eq!(
+        warnings(kratos),
+        [
+            "rollcall.toml:2: layout: nobody but this server writes to its embedded registry: name the etcd that the others \
+             write to ([etcd] endpoints, or --etcd), or add [compat.etcd_v2]"
+        ]
+    );
+    for written in [etcd, "[compat.etcd_v2]\n"] {
+        assert_eq!(warnings(&format!("{kratos}{written}")), [] as [&str; 0]);
+    }
+    assert_eq!(
+        warnings(&format!("{kratos}prefix = \"microservices/\"\n{etcd}")),
+        [
+            "rollcall.toml:2: layout[0]: prefix \"microservices/\" has no slash in front, and the keys of kratos begin with \
+             /microservices/: add it"
+        ]
+    );
+    assert_eq!(
+        warnings("[compat.tars]\n"),
+        [
+            "rollcall.toml:2: compat.tars: there is no [[compat.tars.adapter]], and keep-alives say no address: add the \
+             servers that call here, each with its object and endpoints"
+        ]
+    );
+}
+
+#[test]
 fn only_consuls_names_have_a_datacenter() {
     one_problem(
         "[[zone]]\nname = \"svc.\"\ndatacenter = \"eu-1\"",
@@ -206,6 +241,12 @@ fn layouts_are_of_a_kind_and_have_prefixes_of_their_own() {
     one_problem(
         "[[layout]]\nkind = \"url\"\nprefix = \"/rollcall/\"",
         "rollcall.toml:4: layout[0].prefix: \"/rollcall/\" overlaps with our own layout's, \"/rollcall/v1/\"",
+    );
+    // Any other reader of everything would list what all others have there.
+    one_problem(
+        "[[layout]]\nkind = \"url\"\nprefix = \"/\"",
+        "rollcall.toml:4: layout[0].prefix: \"/\" is all that there is, and of that only Zan's keys can be told from others: \
+         name the folder that the keys of url are in",
     );
     // Zan's reader of everything knows its own keys, and names that only begin alike are apart.
     let fine = "version = 1\n[[layout]]\nkind = \"nova\"\nprefix = \"/\"\n[[layout]]\nkind = \"go-micro\"\n\

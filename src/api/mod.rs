@@ -60,6 +60,8 @@ pub struct Api {
     pub shared_registry: bool,
     /// How keys are written.
     pub keys: Keys,
+    /// The names of the layouts that are read besides ours, in the order of their numbers.
+    pub layouts: Vec<&'static str>,
     /// Where reads come from.
     pub published: Arc<Published>,
     /// What zones have to say about a registration.

@@ -75,7 +75,7 @@ pub(super) async fn app(
         let message = format!("app {app} is not known in namespace {namespace}");
         Problem::new(StatusCode::NOT_FOUND, message)
     })?;
-    Ok(Json(AppJson::new(view, snapshot.revision)).into_response())
+    Ok(Json(AppJson::new(view, snapshot.revision, &shared.api.layouts)).into_response())
 }
 
 /// `GET /v1/apps/{app}/instances/{id}`
@@ -92,7 +92,7 @@ pub(super) async fn instance(
         let message = format!("instance {id} of app {app} is not known in namespace {namespace}");
         Problem::new(StatusCode::NOT_FOUND, message)
     })?;
-    let mut json = InstanceJson::new(&view);
+    let mut json = InstanceJson::new(&view, &shared.api.layouts);
     if let Some(lease) = view.lease {
         let store = Store::new(&shared);
         json.lease_left = match timeout(LEASE_TIMEOUT, store.time_left(lease)).await {

@@ -96,6 +96,9 @@ pub(super) struct InstanceJson<'a> {
     #[serde(flatten)]
     registered: Registered<'a>,
     label: Option<&'a str>,
+    /// Whose layout it is registered in, if not in ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layout: Option<&'static str>,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
@@ -106,7 +109,9 @@ pub(super) struct InstanceJson<'a> {
 }
 
 impl<'a> InstanceJson<'a> {
-    pub(super) fn new(view: &'a InstanceView) -> Self {
+    pub(super) fn new(view: &'a InstanceView, layouts: &[&'static str]) -> Self {
+        let number = view.registration.origin.index();
+        let layout = number.checked_sub(1).and_then(|place| layouts.get(place)).copied();
         let (state, reason, offline) = match &view.state {
             State::Online => ("online", None, None),
             State::Offline(mark) => ("offline", Some(&*mark.note.reason), Some(&mark.note)),
@@ -117,6 +122,7 @@ impl<'a> InstanceJson<'a> {
         Self {
             registered: Registered::new(&view.registration, view.lease, view.revision),
             label: view.label.as_ref().map(|label| label.as_str()),
+            layout,
             state,
             reason,
             offline,
@@ -144,7 +150,11 @@ struct MarkJson<'a> {
 }
 
 impl<'a> AppJson<'a> {
-    pub(super) fn new(view: &'a AppView, revision: Revision) -> Self {
+    pub(super) fn new(
+        view: &'a AppView,
+        revision: Revision,
+        layouts: &[&'static str],
+    ) -> Self {
         let mark = |mark: &'a Arc<OfflineMark>| MarkJson {
             id: mark.id.as_ref().map(|id| id.as_str()),
             offline: &mark.note,
@@ -155,7 +165,7 @@ impl<'a> AppJson<'a> {
             app: view.app.as_str(),
             pinned: view.pinned,
             offline: view.offline.as_ref().map(|mark| &mark.note),
-            instances: view.instances.iter().map(|one| InstanceJson::new(one)).collect(),
+            instances: view.instances.iter().map(|one| InstanceJson::new(one, layouts)).collect(),
             absent_marks: view.absent_marks.iter().map(mark).collect(),
         }
     }

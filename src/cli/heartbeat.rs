@@ -43,7 +43,16 @@ pub(super) async fn heartbeat(args: Args) -> Outcome {
         None => {
             let app = find(&client, &args.app).await?;
             let app = app.ok_or_else(|| gone(&args.app, None))?;
-            here(&client, &args.app, &app.instances).await?
+            // Those that other systems registered are theirs to renew.
+            let (own, others): (Vec<_>, Vec<_>) =
+                app.instances.into_iter().partition(|instance| instance.layout.is_none());
+            if own.is_empty() && !others.is_empty() {
+                return Err(Error::Refused(format!(
+                    "{} was registered by another system, which alone can renew it",
+                    args.app
+                )));
+            }
+            here(&client, &args.app, &own).await?
         }
     };
     let mut renewed = Vec::with_capacity(ids.len());

@@ -22,7 +22,7 @@ pub(super) async fn find(client: &Client, app: &str) -> Result<Option<App>, Erro
     }
 }
 
-/// The ids of the instances with an address of this host. Loopback counts only where the server is on this
+/// What commands call the instances with an address of this host. Loopback counts only where the server is on this
 /// host too: in another's registry it is the other's.
 pub(super) async fn here(
     client: &Client,
@@ -38,7 +38,7 @@ pub(super) async fn here(
         instance.addresses.iter().chain(endpoints).any(is_own)
     };
     let ids: Vec<_> =
-        instances.iter().filter(is_here).map(|instance| instance.id.clone()).collect();
+        instances.iter().filter(is_here).map(|instance| instance.name().to_owned()).collect();
     if ids.is_empty() {
         let own: Vec<_> = own.iter().map(ToString::to_string).collect();
         let own = own.join(", ");

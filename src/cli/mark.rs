@@ -58,7 +58,7 @@ pub(super) struct OnlineArgs {
 struct MarkArgs {
     /// The app
     app: String,
-    /// The instance's id, as `rollcall ls APP` shows it
+    /// The instance's id, as `rollcall ls APP` shows it; what stands in brackets there, if anything does
     id: Option<String>,
     /// The instances that have an address of this host
     #[arg(long)]
@@ -158,7 +158,7 @@ fn refuse_the_last(
 ) -> Result<(), Error> {
     let online = || instances.iter().filter(|instance| instance.state == "online");
     let hit = |instance: &&Instance| {
-        targets.iter().any(|target| target.as_ref().is_none_or(|id| *id == instance.id))
+        targets.iter().any(|target| target.as_ref().is_none_or(|id| *id == instance.name()))
     };
     let lost = online().filter(hit).count();
     if lost == 0 || lost < online().count() {

@@ -98,6 +98,8 @@ pub(super) struct Instance {
     pub(super) id: String,
     /// What it is called in DNS; none where it is not served.
     pub(super) label: Option<String>,
+    /// Whose layout it is registered in, if not in ours.
+    pub(super) layout: Option<String>,
     #[serde(default)]
     pub(super) state: String,
     #[serde(default)]
@@ -173,6 +175,14 @@ pub(super) struct Change {
 }
 
 impl Instance {
+    /// What commands call it: its id, which in other layouts need be no label.
+    pub(super) fn name(&self) -> &str {
+        match (&self.layout, &self.label) {
+            (Some(_), Some(label)) => label,
+            _ => &self.id,
+        }
+    }
+
     /// Its id, and behind it the label that commands and DNS know it by, where that is another.
     pub(super) fn id_text(&self) -> String {
         match &self.label {

@@ -47,7 +47,7 @@ pub(super) fn compat(
     listen(&section, &mut consul.at);
     namespace(&section, &mut consul.at, zones);
     section.finish();
-    let tars = tars(compat.section("tars"), zones);
+    let tars = tars(compat.section("tars"), zones, warnings);
     let settings = Settings {
         haunt: compat.has("haunt").then_some(haunt),
         etcd_v2: compat.has("etcd_v2").then_some(etcd_v2),
@@ -83,7 +83,7 @@ fn namespace(section: &Section<'_>, at: &mut Listen, zones: &[ZoneSettings]) {
     }
 }
 
-fn tars(section: Section<'_>, zones: &[ZoneSettings]) -> Tars {
+fn tars(section: Section<'_>, zones: &[ZoneSettings], warnings: &mut Vec<Problem>) -> Tars {
     let mut tars = Tars::default();
     listen(&section, &mut tars.at);
     namespace(&section, &mut tars.at, zones);
@@ -101,6 +101,11 @@ fn tars(section: Section<'_>, zones: &[ZoneSettings]) -> Tars {
     for section in adapters.into_iter().take(ADAPTERS_MAX) {
         adapter(&section, &mut tars.adapters);
         section.finish();
+    }
+    if section.is_there() && tars.adapters.is_empty() {
+        let message = "there is no [[compat.tars.adapter]], and keep-alives say no address: add the servers that call here, \
+                       each with its object and endpoints";
+        warnings.push(section.warning(message));
     }
     section.finish();
     tars

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 
 use super::problem::Problem;
 use super::reader::Section;
-use super::{Config, Overrides};
+use super::{Config, Overrides, RegistryChoice};
 use crate::dns::forward::Upstreams;
 use crate::dns::forward::own::is_own;
 
@@ -27,6 +27,7 @@ pub(super) fn find(
     conflicts.listeners(listeners(root, config, overrides));
     conflicts.upstreams(config, overrides);
     warnings.extend(absent_resolv_conf(root, config, overrides));
+    warnings.extend(unwritten_layouts(root, config));
     conflicts.elsewhere
 }
 
@@ -193,6 +194,18 @@ fn listeners(root: &Section<'_>, config: &Config, overrides: &Overrides) -> Vec<
         all.push(Listener { place, address: at.listen, carriers: TCP });
     }
     all
+}
+
+/// What other systems write is in an etcd, unless they write it by our listener.
+fn unwritten_layouts(root: &Section<'_>, config: &Config) -> Option<Problem> {
+    let unwritten = !config.layouts.is_empty()
+        && config.registry == RegistryChoice::Embedded
+        && config.compat.etcd_v2.is_none();
+    unwritten.then(|| {
+        let message = "layout: nobody but this server writes to its embedded registry: name the etcd that the others write \
+                       to ([etcd] endpoints, or --etcd), or add [compat.etcd_v2]";
+        root.problem(root.line_at(&["layout"], 0), message.to_owned())
+    })
 }
 
 /// A file that names servers and is not there. It may come, as on a machine that has no network yet.

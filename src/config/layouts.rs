@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of how their keys are read.
 
+use super::problem::Problem;
 use super::reader::Section;
 use super::values::{parsed, text};
 use crate::layout::foreign::{Foreign, System};
@@ -12,14 +13,20 @@ use crate::zone::ZoneSettings;
 const LAYOUTS_MAX: usize = 64;
 
 /// Reads all of them; `native` is the prefix of our own layout.
-pub(super) fn layouts(root: &Section<'_>, zones: &[ZoneSettings], native: &str) -> Vec<Foreign> {
+pub(super) fn layouts(
+    root: &Section<'_>,
+    zones: &[ZoneSettings],
+    native: &str,
+    warnings: &mut Vec<Problem>,
+) -> Vec<Foreign> {
     let mut layouts: Vec<Foreign> = Vec::new();
     for (section, number) in root.sections("layout").into_iter().zip(1_u16..) {
         let system: Option<System> = section.need("kind", "\"go-micro\"", parsed);
-        let usual = system.and_then(System::prefix_default);
-        let prefix = match usual {
-            Some(usual) => section.get("prefix", text).or_else(|| Some(usual.to_owned())),
-            None => section.need("prefix", "\"/services/\"", text),
+        let prefix = match system.map(System::prefix_default) {
+            Some(Some(usual)) => Some(section.get("prefix", text).unwrap_or(usual.to_owned())),
+            Some(None) => section.need("prefix", "\"/services/\"", text),
+            // Whether it needs one is not known.
+            None => section.get("prefix", text),
         };
         let namespace = section.get("namespace", parsed).unwrap_or_default();
         if !zones.iter().any(|zone| zone.namespace.as_ref() == Some(&namespace)) {
@@ -32,8 +39,15 @@ pub(super) fn layouts(root: &Section<'_>, zones: &[ZoneSettings], native: &str) 
         }
         if let (Some(system), Some(prefix)) = (system, prefix) {
             let prefix = system.whole_prefix(&prefix);
-            if let Some(clash) = clash(&prefix, &layouts, native) {
+            if let Some(clash) = clash(system, &prefix, &layouts, native) {
                 section.report("prefix", clash);
+            }
+            let usual = system.prefix_default().unwrap_or_default();
+            if usual.starts_with('/') && !prefix.starts_with('/') {
+                let message = format!(
+                    "prefix {prefix:?} has no slash in front, and the keys of {system} begin with {usual}: add it"
+                );
+                warnings.push(section.warning(&message));
             }
             let origin = Origin(number);
             layouts.push(Foreign { origin, system, prefix: prefix.into(), namespace });
@@ -44,10 +58,17 @@ pub(super) fn layouts(root: &Section<'_>, zones: &[ZoneSettings], native: &str) 
 }
 
 /// Who else reads what is under a prefix: of one key there would be two accounts.
-fn clash(prefix: &str, layouts: &[Foreign], native: &str) -> Option<String> {
+fn clash(system: System, prefix: &str, layouts: &[Foreign], native: &str) -> Option<String> {
     let nested = |one: &str, other: &str| one.starts_with(other) || other.starts_with(one);
-    // What reads everything knows its own keys and leaves the others alone.
+    // Zan's keys are told from all others wherever they are. What is not its own is left alone; any other reader would
+    // list all that anybody has in there as unreadable.
     let reads_all = |prefix: &str| matches!(prefix, "" | "/");
+    if reads_all(prefix) && system != System::Nova {
+        return Some(format!(
+            "{prefix:?} is all that there is, and of that only Zan's keys can be told from others: name the folder \
+             that the keys of {system} are in"
+        ));
+    }
     let clashes = |other: &str| {
         other == prefix || !reads_all(prefix) && !reads_all(other) && nested(prefix, other)
     };

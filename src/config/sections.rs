@@ -55,7 +55,7 @@ pub(super) fn read(
     let zones_dir = zones_dir(root);
     config.zones = zones::zones(root, &zones_dir, &mut config.zone_files);
     zones::reverse_zones(root, &zones_dir, &mut config.zones, &mut config.zone_files);
-    config.layouts = layouts::layouts(root, &config.zones, &config.prefix);
+    config.layouts = layouts::layouts(root, &config.zones, &config.prefix, warnings);
     config.pins = zones::pins(root, &config.zones);
     config.dns.forward = forward(root, overrides, &config.zones);
     config.compat = compat(root, &config.zones, &config.layouts, warnings);

@@ -242,6 +242,7 @@ impl Parts {
             registry,
             shared_registry,
             keys,
+            layouts: config.layouts.iter().map(|layout| layout.system.as_str()).collect(),
             published: published.clone(),
             guard,
             history: history.clone(),

@@ -79,6 +79,7 @@ impl Setup {
             registry: registry.clone(),
             shared_registry: self.shared_registry,
             keys: Keys::new(PREFIX_DEFAULT),
+            layouts: Vec::new(),
             published: published.clone(),
             guard: guard(),
             history: history.clone(),

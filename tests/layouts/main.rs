@@ -200,7 +200,9 @@ async fn what_others_registered_is_taken_out_by_a_mark_and_away_by_them_alone() 
             .contains("rollcall offline shop 10-0-0-7-8100"),
         "{refused:?}"
     );
-    server.cli(&["offline", "shop", "10-0-0-7-8100"]).await.done();
+    let last = server.cli(&["offline", "shop", "10-0-0-7-8100"]).await;
+    assert!(last.code == 1 && last.err.contains("nothing of shop would be left online"), "{last:?}");
+    server.cli(&["offline", "shop", "10-0-0-7-8100", "--force"]).await.done();
     assert_eq!(server.addresses("shop.svc").await, [] as [&str; 0]);
     server.cli(&["online", "shop", "10-0-0-7-8100"]).await.done();
     assert_eq!(server.addresses("shop.svc").await, there);
@@ -251,4 +253,27 @@ async fn watchers_are_told_of_what_others_register_and_not_of_their_heartbeats()
         .map(|cause| (cause.to_owned(), "10.0.0.7:8100".to_owned()));
     until("all was told", async || own(&watch).len() >= expected.len()).await;
     assert_eq!(own(&watch), expected);
+}
+
+#[tokio::test]
+async fn what_others_registered_on_this_host_is_taken_out_and_back_by_that() {
+    let etcd = Etcd::start().await;
+    let server = Home::with_config(BOTH).start(&["--etcd", &etcd.url()]).await;
+    let lease = lease(&etcd, 600).await;
+    for (ip, port) in [("127.0.0.1", 8100), ("10.0.0.7", 8100)] {
+        let value = NOVA.1.replace("10.0.0.7", ip);
+        let key = format!("/nova:d/shop/{ip}:{port}");
+        etcd.ctl(&["put", "--lease", &lease, "--", &key, &value]).await;
+    }
+    let both = ["shop.svc. A 10.0.0.7", "shop.svc. A 127.0.0.1"];
+    until("both are there", async || server.addresses("shop.svc").await == both).await;
+    let shown = server.get("/v1/apps/shop/instances/127-0-0-1-8100").await.body;
+    assert_eq!((&shown["layout"], &shown["id"]), (&"nova".into(), &"127.0.0.1:8100".into()));
+    server.cli(&["offline", "shop", "--here"]).await.done();
+    assert_eq!(server.addresses("shop.svc").await, both[..1]);
+    server.cli(&["online", "shop", "--here"]).await.done();
+    assert_eq!(server.addresses("shop.svc").await, both);
+    // Their leases are theirs to renew.
+    let beat = server.cli(&["heartbeat", "shop"]).await;
+    assert!(beat.code == 1 && beat.err.contains("by another system"), "{beat:?}");
 }

@@ -15,9 +15,11 @@ use super::keeper::Keeper;
 use super::run::run;
 
 /// Checks that are run at once.
-const RUNS_MAX: usize = 64;
+const RUNS_MAX: usize = 128;
 /// Services that are settled at once.
 const SETTLING_MAX: usize = 32;
+/// A turn looks at every check: those that come together have one.
+const PACE: Duration = Duration::from_millis(10);
 /// A change that nobody waits for is saved that much later, with those that came meanwhile.
 const SAVE_DELAY: Duration = Duration::from_secs(1);
 /// Host names are resolved anew that often.
@@ -58,6 +60,7 @@ impl Background {
         }
         while !keeper.stop.is_cancelled() {
             let next = self.turn();
+            let paced = Instant::now() + PACE;
             tokio::select! {
                 () = keeper.stop.cancelled() => {}
                 () = keeper.wake.notified() => {}
@@ -69,6 +72,13 @@ impl Background {
             if self.save_at.is_some_and(|at| at <= Instant::now()) {
                 self.save_at = None;
                 self.save().await;
+            }
+            sleep_until(paced).await;
+            while let Some(ran) = self.runs.try_join_next() {
+                self.ran(ran.map_err(panicked)?);
+            }
+            while let Some(settled) = self.settling.try_join_next() {
+                settled.map_err(panicked)?;
             }
         }
         if self.save_at.is_some() || keeper.is_unsaved() {
@@ -95,8 +105,9 @@ impl Background {
             self.keeper.settle_soon(touched);
         }
         for one in due {
+            let resolver = self.keeper.resolver.clone();
             self.runs.spawn(async move {
-                let (status, output) = run(&one.kind).await;
+                let (status, output) = run(&one.kind, &resolver).await;
                 (one, status, output)
             });
         }

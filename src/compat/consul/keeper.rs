@@ -19,15 +19,15 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use tokio::net::lookup_host;
 use tokio::sync::{Notify, Semaphore, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::agent::Agent;
 use super::agent::saved::Saved as SavedAgent;
 use super::definition::ServiceDefinition;
 use super::instance::{host_names, instance};
+use super::resolver::Resolver;
 use crate::compat::hold::{Hold, HoldError, Saved, Target};
 use crate::compat::{Compat, Room, StartError};
 use crate::model::{Instance, Namespace, limits};
@@ -37,7 +37,7 @@ use crate::registry::Revision;
 const STRIPES: usize = 64;
 /// Calls that wait for a change at once.
 const WAITERS_MAX: usize = 512;
-/// How long a host name may take to resolve while somebody waits.
+/// How long host names may take to resolve while somebody waits.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a call waits until answers of DNS show what was done.
@@ -56,6 +56,7 @@ pub(super) struct Keeper {
     pub(super) node: String,
     pub(super) address: IpAddr,
     pub(super) waiters: Arc<Semaphore>,
+    pub(super) resolver: Resolver,
     pub(super) stop: CancellationToken,
     /// What indexes begin with: no later run of this server gives those of an earlier one for something else.
     pub(super) began: u64,
@@ -88,6 +89,7 @@ impl Keeper {
             node: node_name(),
             address: address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             waiters: Arc::new(Semaphore::new(WAITERS_MAX)),
+            resolver: Resolver::default(),
             stop: room.stop.clone(),
             began: u64::try_from(began.as_millis()).unwrap_or(1),
             version: watch::Sender::new(agent.version()),
@@ -290,25 +292,19 @@ impl Keeper {
         &self,
         service: &ServiceDefinition,
     ) -> BTreeMap<String, Vec<IpAddr>> {
+        let deadline = Instant::now() + RESOLVE_TIMEOUT;
         let mut found = BTreeMap::new();
         for name in host_names(service) {
-            let addresses = timeout(RESOLVE_TIMEOUT, addresses_of(&name)).await;
-            if let Ok(Some(addresses)) = addresses {
+            let resolved = timeout_at(deadline, self.resolver.addresses(&name)).await;
+            if let Ok(Ok(mut addresses)) = resolved {
+                addresses.sort_unstable();
+                addresses.dedup();
+                addresses.truncate(limits::ADDRESSES_MAX);
                 found.insert(name, addresses);
             }
         }
         found
     }
-}
-
-/// The addresses that a host name has, as many as an instance may have.
-async fn addresses_of(name: &str) -> Option<Vec<IpAddr>> {
-    let resolved = lookup_host((name, 0)).await.ok()?;
-    let mut addresses: Vec<_> = resolved.map(|address| address.ip().to_canonical()).collect();
-    addresses.sort_unstable();
-    addresses.dedup();
-    addresses.truncate(limits::ADDRESSES_MAX);
-    Some(addresses)
 }
 
 /// What this host is called.

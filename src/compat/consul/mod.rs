@@ -24,6 +24,7 @@ mod keeper;
 mod listener;
 mod query;
 mod read;
+mod resolver;
 mod run;
 mod tags;
 mod view;

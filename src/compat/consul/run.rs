@@ -12,23 +12,25 @@ use hyper::header::{HOST, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::definition::{HttpCheck, Kind, Status};
+use super::resolver::Resolver;
 use crate::tls::Connector;
 
 /// Octets of a reply's body that are read, and shown.
 const BODY_OCTETS_MAX: usize = 4 * 1024;
 
 /// Runs a check within its time. Gives the status, and what to show of it.
-pub(super) async fn run(kind: &Kind) -> (Status, String) {
+pub(super) async fn run(kind: &Kind, resolver: &Resolver) -> (Status, String) {
     let (limit, result) = match kind {
-        Kind::Http(check, pace) => (pace.timeout, timeout(pace.timeout, http(check)).await),
+        Kind::Http(check, pace) => {
+            (pace.timeout, timeout(pace.timeout, http(check, resolver)).await)
+        }
         Kind::Tcp { target, instead_of, pace } => {
-            let connecting = connect(target, instead_of.as_deref());
+            let connecting = connect(target, instead_of.as_deref(), resolver);
             (pace.timeout, timeout(pace.timeout, connecting).await)
         }
         // These are not run.
@@ -41,9 +43,13 @@ pub(super) async fn run(kind: &Kind) -> (Status, String) {
     }
 }
 
-async fn connect(target: &str, instead_of: Option<&str>) -> Result<(Status, String), String> {
+async fn connect(
+    target: &str,
+    instead_of: Option<&str>,
+    resolver: &Resolver,
+) -> Result<(Status, String), String> {
     let refused = |error| format!("dial tcp {target}: {error}");
-    TcpStream::connect(target).await.map_err(refused)?;
+    resolver.connect(target).await.map_err(refused)?;
     let note = match instead_of {
         Some(what) => format!(" (only the connection was checked, {what} was not asked)"),
         None => String::new(),
@@ -51,7 +57,7 @@ async fn connect(target: &str, instead_of: Option<&str>) -> Result<(Status, Stri
     Ok((Status::Passing, format!("TCP connect {target}: Success{note}")))
 }
 
-async fn http(check: &HttpCheck) -> Result<(Status, String), String> {
+async fn http(check: &HttpCheck, resolver: &Resolver) -> Result<(Status, String), String> {
     let failed = |error: &dyn std::fmt::Display| format!("{} {}: {error}", check.method, check.url);
     let request = request(check).ok_or_else(|| failed(&"is no request"))?;
     let authority = request.uri().authority().map_or("", |authority| authority.as_str());
@@ -62,7 +68,7 @@ async fn http(check: &HttpCheck) -> Result<(Status, String), String> {
         (None, false) => format!("{host}:80"),
         (None, true) => format!("{host}:443"),
     };
-    let stream = TcpStream::connect(&place).await.map_err(|error| failed(&error))?;
+    let stream = resolver.connect(&place).await.map_err(|error| failed(&error))?;
     if !tls {
         return exchange(check, request, stream).await.map_err(|error| failed(&error));
     }
@@ -179,7 +185,7 @@ mod tests {
             let _ = stream.write_all(reply.as_bytes()).await;
             String::from_utf8_lossy(&request[..octets]).into_owned()
         });
-        let result = run(&Kind::Http(check(address), PACE)).await;
+        let result = run(&Kind::Http(check(address), PACE), &Resolver::default()).await;
         let request = match reply {
             "" => String::new(),
             _ => server.join_next().await.unwrap().unwrap(),
@@ -259,13 +265,13 @@ mod tests {
         let target = listener.local_addr().unwrap().to_string();
         let instead_of = Some("gRPC".to_owned());
         let check = Kind::Tcp { target: target.clone(), instead_of, pace: PACE };
-        let (status, output) = run(&check).await;
+        let (status, output) = run(&check, &Resolver::default()).await;
         let shown = format!(
             "TCP connect {target}: Success (only the connection was checked, gRPC was not asked)"
         );
         assert_eq!((status, output), (Status::Passing, shown));
         drop(listener);
-        let (status, output) = run(&check).await;
+        let (status, output) = run(&check, &Resolver::default()).await;
         assert_eq!(status, Status::Critical);
         assert!(output.starts_with(&format!("dial tcp {target}: ")), "{output}");
     }

@@ -25,6 +25,9 @@ use crate::http::Peer;
 /// Largest body. Those of go-micro list all methods of a server.
 const BODY_OCTETS_MAX: usize = 128 * 1024;
 
+/// Services that are settled before an answer: a check may go from one to another. What concerns the node concerns all.
+const SETTLED_MAX: usize = 2;
+
 type Kept = State<Arc<Keeper>>;
 
 /// `PUT /v1/agent/service/register`
@@ -161,7 +164,7 @@ async fn done(keeper: &Arc<Keeper>, touched: Touched, defined: bool) -> Answer {
     } else if !touched.is_empty() {
         keeper.save_soon();
     }
-    if touched.len() > 2 {
+    if touched.len() > SETTLED_MAX {
         keeper.settle_soon(touched);
         return Ok(StatusCode::OK.into_response());
     }

@@ -336,3 +336,17 @@ async fn what_cannot_be_done_is_refused_with_a_reason() {
     }
     assert_eq!(world.get("/v1/agent/services").await, json!({}));
 }
+
+#[tokio::test]
+async fn a_service_without_an_address_is_where_it_calls_from_and_names_are_resolved() {
+    let world = World::new().await;
+    world.register(json!({"Name": "here", "Port": 80})).await;
+    assert_eq!(world.a("here.svc").await, ["here.svc. A 127.0.0.1"]);
+    world.register(json!({"ID": "n", "Name": "named", "Port": 80, "Address": "localhost"})).await;
+    assert_eq!(world.a("n.named.svc").await, ["n.named.svc. A 127.0.0.1"]);
+    // One that has none is kept, and in no answer.
+    world.register(json!({"Name": "lost", "Port": 80, "Address": "nobody.invalid"})).await;
+    assert_eq!(world.a("lost.svc").await, [""; 0]);
+    let listed = world.get("/v1/health/service/lost").await;
+    assert_eq!(listed[0]["Service"]["Address"], "nobody.invalid", "{listed}");
+}

@@ -103,18 +103,18 @@ impl Check {
 
     /// When something of it is due next.
     pub(super) fn due_at(&self) -> Option<Instant> {
-        let run = self.next_run.filter(|_| self.running.is_none());
-        [self.deadline, run, self.given_up_at()].into_iter().flatten().min()
+        [self.deadline, self.run_at(), self.given_up_at()].into_iter().flatten().min()
     }
 
-    /// Begins a run of that number, if one is due.
-    pub(super) fn begin(&mut self, number: u64, now: Instant) -> bool {
-        let due = self.running.is_none() && self.next_run.is_some_and(|at| at <= now);
-        if due {
-            self.running = Some(number);
-            self.next_run = self.pace().map(|pace| now + pace.interval);
-        }
-        due
+    /// When it is to be run next, unless that is under way.
+    pub(super) fn run_at(&self) -> Option<Instant> {
+        self.next_run.filter(|_| self.running.is_none())
+    }
+
+    /// Begins a run of that number.
+    pub(super) fn begin(&mut self, number: u64, now: Instant) {
+        self.running = Some(number);
+        self.next_run = self.pace().map(|pace| now + pace.interval);
     }
 
     /// Takes the result of the run of that number. One that was begun for another definition is passed over. Says whether

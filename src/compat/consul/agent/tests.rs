@@ -269,7 +269,13 @@ fn checks_are_run_one_at_a_time_each() {
     // TTL checks are not run, and what is run is not for owners to tell.
     assert_eq!(world.told("service:web", Status::Passing), None);
     world.register(&json!({"Name": "more", "Port": 80, "Check": check}));
-    assert_eq!(world.agent.due(1, world.now).len(), 1, "so many and no more");
+    // So many and no more; those that have waited longest come first.
+    let runs = world.agent.due(1, world.now);
+    assert_eq!(runs.iter().map(|run| &*run.check).collect::<Vec<_>>(), ["service:more"]);
+    world.pass(10);
+    world.agent.ran(&runs[0], Status::Passing, "", world.now);
+    let order: Vec<_> = world.agent.due(2, world.now).into_iter().map(|run| run.check).collect();
+    assert_eq!(order, ["service:web", "service:more"]);
 }
 
 #[test]

@@ -46,20 +46,20 @@ impl Agent {
         checks.chain(self.leaving.next_at()).min()
     }
 
-    /// Begins checks that are to be run now, so many at most.
+    /// Begins checks that are to be run now, so many at most: where there are more, those that have waited longest.
     pub(in crate::compat::consul) fn due(&mut self, max: usize, now: Instant) -> Vec<Run> {
-        let mut number = self.runs;
+        let waiting = |(id, check): (&String, &mut Check)| Some((check.run_at()?, id.clone()));
+        let mut waiting: Vec<(Instant, String)> =
+            self.checks_mut().filter_map(waiting).filter(|(at, _)| *at <= now).collect();
+        waiting.sort_unstable();
         let mut runs = Vec::new();
-        for (id, check) in self.checks_mut() {
-            if runs.len() >= max {
-                break;
-            }
-            if check.begin(number + 1, now) {
-                number += 1;
-                runs.push(Run { check: id.clone(), kind: check.definition.kind.clone(), number });
-            }
+        for (_, check) in waiting.into_iter().take(max) {
+            let number = self.runs + 1;
+            let Some(begun) = self.check_mut(&check) else { continue };
+            begun.begin(number, now);
+            runs.push(Run { kind: begun.definition.kind.clone(), check, number });
+            self.runs = number;
         }
-        self.runs = number;
         runs
     }
 

@@ -19,6 +19,8 @@ use crate::compat::consul::GoDuration;
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// Checks that say nothing of it are given that long (agent/checks/check.go).
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// And no longer than that: checks wait for each other's end.
+const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 /// Nobody is deregistered sooner (agent/agent.go).
 const DEREGISTER_AFTER_MIN: Duration = Duration::from_secs(60);
 /// What is longer than that never comes, and clocks can be added to it.
@@ -177,6 +179,7 @@ impl WrittenCheck {
             return Err("TTL must be > 0 for TTL checks".to_owned());
         }
         let timeout = if self.timeout.is_zero() { TIMEOUT_DEFAULT } else { self.timeout };
+        let timeout = timeout.min(TIMEOUT_MAX);
         let pace = Pace { interval: self.interval.max(INTERVAL_MIN), timeout };
         if !self.http.is_empty() {
             return self.http_check().map(|check| Kind::Http(check, pace));
