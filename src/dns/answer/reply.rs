@@ -3,6 +3,8 @@
 //! Records are written whole or not at all. Room for the OPT record is kept from the start, so that it is
 //! never what does not fit (RFC 6891 section 7).
 
+use std::ops::Range;
+
 use super::cookie::COOKIE_OCTETS;
 use super::query::{HEADER_OCTETS, OPTION_COOKIE, OPTION_PADDING, TYPE_OPT};
 
@@ -239,11 +241,7 @@ impl<'o> Reply<'o> {
         if let Some(pointer) = pointer(place) {
             return self.put(&pointer);
         }
-        let mut end = place;
-        while let Some(length @ 1..) = self.octets.get(end).copied() {
-            end += 1 + usize::from(length);
-        }
-        let name = place..end + 1;
+        let name = self.name_place(place);
         let behind = self.at + name.len();
         if behind > self.end || behind > self.octets.len() || name.end > self.at {
             return Err(Full);
@@ -251,6 +249,20 @@ impl<'o> Reply<'o> {
         self.octets.copy_within(name, self.at);
         self.at = behind;
         Ok(())
+    }
+
+    /// The name that is written out at that place of the message.
+    #[must_use]
+    pub fn name(&self, place: usize) -> &[u8] {
+        self.octets.get(self.name_place(place)).unwrap_or_default()
+    }
+
+    fn name_place(&self, place: usize) -> Range<usize> {
+        let mut end = place;
+        while let Some(length @ 1..) = self.octets.get(end).copied() {
+            end += 1 + usize::from(length);
+        }
+        place..end + 1
     }
 
     /// Writes the OPT record and the header, and gives the reply's length.
