@@ -30,13 +30,17 @@ pub(super) fn plan(layout: &Foreign, entries: &[Entry], keys: &Keys, permanent: 
             Parsed::Plain(_) | Parsed::Offline(_) | Parsed::Departed(_) | Parsed::Bookkeeping => {}
         }
     }
-    let labels = ids::labels(found.iter().map(|(_, one)| (&one.app, &one.id)));
+    let labels = ids::labels(found.iter().map(|(_, one)| &**one));
     let mut written: BTreeMap<_, &Entry> = BTreeMap::new();
     for (entry, registration) in &found {
         let Registration { namespace, app, id, instance, .. } = &**registration;
-        let Some(label) = labels.get(&(app, id)) else {
-            plan.skip(entry, format!("instance id {id:?} has no letter and no digit"));
-            continue;
+        let label = match labels.get(&(app, id)) {
+            Some(Ok(label)) => label,
+            Some(Err(why)) => {
+                plan.skip(entry, &**why);
+                continue;
+            }
+            None => continue,
         };
         let key = keys.instance(namespace, app, label);
         if let Some(first) = written.get(&key) {
@@ -158,7 +162,7 @@ mod tests {
             [
                 "registrator:/s/web/a.b -> /r/default/instances/web/a-b 7",
                 "/s/Web/a.b: it has the id \"a.b\" of web, and so has /s/web/a.b",
-                "/s/web/::: instance id \"::\" has no letter and no digit",
+                "/s/web/::: instance id \"::\" must not be empty",
             ]
         );
     }

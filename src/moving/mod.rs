@@ -12,7 +12,7 @@
 //! renews both with one heartbeat, and both end together. Leases of an embedded registry are made in etcd under the ids
 //! that they had, so that programs that hold an incarnation go on with it.
 //!
-//! Knows nothing of servers and of DNS.
+//! Knows nothing of servers, and of how DNS writes names and records.
 
 mod copy;
 mod foreign;

@@ -82,6 +82,15 @@ pub(super) fn decide<'a>(
     claims
 }
 
+/// The label that each instance of an app has, or why it has none, in a zone where nothing that comes before instances wants
+/// one: no static or plain record, no app below this one. `registrations` as for the claims.
+pub fn labels<'a>(
+    registrations: impl ExactSizeIterator<Item = &'a Registration> + Clone,
+) -> Vec<Result<Label, Arc<str>>> {
+    let claims = decide(registrations, |_| None);
+    claims.instances.into_iter().map(|held| held.map(|held| held.label)).collect()
+}
+
 impl Claims {
     /// Takes in the tags whose names nobody has, and notes the others.
     fn decide_tags<'a>(

@@ -49,7 +49,7 @@ use rollcall::layout::{Note, OfflineMark, Parsed, Registration};
 use rollcall::model::{AppName, Label, Namespace, Nets, Protocol, Spec, Transport, net};
 use rollcall::registry::{Entry, Origin};
 use rollcall::zone::zonefile::ZoneFile;
-use rollcall::zone::{Consul, Names, Network, Pin, ZoneName, ZoneSettings};
+use rollcall::zone::{ConsulNames, Names, Network, Pin, ZoneName, ZoneSettings};
 
 use crate::wire::{Query, unhex};
 
@@ -318,10 +318,10 @@ fn zone(text: &str) -> Result<ZoneSettings, String> {
             ("scale", _) => {
                 zone.srv_weight_scale = number()?.try_into().map_err(|_| "too large")?;
             }
-            ("names", "consul") => zone.names = Names::Consul(Consul::default()),
+            ("names", "consul") => zone.names = Names::Consul(ConsulNames::default()),
             ("datacenter", name) => {
                 let datacenter = Label::new(name).map_err(|rule| rule.to_string())?;
-                zone.names = Names::Consul(Consul { datacenter });
+                zone.names = Names::Consul(ConsulNames { datacenter });
             }
             _ => return Err("unknown setting".into()),
         }

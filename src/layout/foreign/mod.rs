@@ -80,11 +80,10 @@ impl Foreign {
     #[must_use]
     pub fn parse(&self, entry: &Entry) -> Parsed {
         self.read(entry).unwrap_or_else(|reason| match self.system {
-            // Zan's keys have a form of their own, by which it has already let be what others have there.
-            System::Nova => Parsed::Rejected(listed(&reason)),
-            // What can't be read is somebody else's, and not to be quoted.
-            _ if is_everything(&self.prefix) => Parsed::Bookkeeping,
-            _ => Parsed::Rejected(listed(&reason)),
+            // What can't be read is somebody else's, and not to be quoted. Zan's keys have a form of their own, by which
+            // what others have there has been let be already.
+            system if is_everything(&self.prefix) && system != System::Nova => Parsed::Bookkeeping,
+            _ => Parsed::Rejected(reason_line(&reason).into()),
         })
     }
 
@@ -114,14 +113,15 @@ pub fn is_everything(prefix: &str) -> bool {
     matches!(prefix, "" | "/")
 }
 
-/// A reason as it is listed, in one line: what it quotes was written by anybody.
-fn listed(reason: &str) -> Arc<str> {
+/// A reason in one line, cut: what it quotes was written by anybody.
+#[must_use]
+pub fn reason_line(reason: &str) -> String {
     let mut chars = reason.chars().map(|c| if c.is_control() { ' ' } else { c });
     let mut line: String = chars.by_ref().take(REASON_CHARS_MAX).collect();
     if chars.next().is_some() {
         line.push_str("...");
     }
-    line.into()
+    line
 }
 
 impl<'a> Record<'a> {
@@ -401,7 +401,7 @@ mod tests {
         let reason = told(System::Url, "/x/", "/x/b/a", &value);
         let reason = reason.strip_prefix("rejected: ").unwrap();
         assert_eq!(reason.len(), REASON_CHARS_MAX + "...".len());
-        assert_eq!(&*listed("field a\nb"), "field a b");
-        assert_eq!(&*listed(&"ü".repeat(REASON_CHARS_MAX)), "ü".repeat(REASON_CHARS_MAX));
+        assert_eq!(reason_line("field a\nb"), "field a b");
+        assert_eq!(reason_line(&"ü".repeat(REASON_CHARS_MAX)), "ü".repeat(REASON_CHARS_MAX));
     }
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::zone::plain::Plain;
 use crate::zone::reverse::Pointers;
-use crate::zone::{Consul, Names, State};
+use crate::zone::{ConsulNames, Names, State};
 
 /// All answers of a snapshot that don't depend on chance, serials apart.
 fn answers(snapshot: &Snapshot) -> impl PartialEq + std::fmt::Debug + use<> {
@@ -175,7 +175,7 @@ fn check_targets(snapshot: &Snapshot) -> Result<(), TestCaseError> {
 
 /// The usual zone, one with Consul's names, and reverse zones of which one lies in another.
 fn zones() -> Vec<ZoneSettings> {
-    let consul = ZoneSettings { names: Names::Consul(Consul::default()), ..zone("consul.") };
+    let consul = ZoneSettings { names: Names::Consul(ConsulNames::default()), ..zone("consul.") };
     let reverse = ["10.0.0.0/8", "10.0.1.0/24", "fd00::/16"]
         .map(|network| ZoneSettings::reverse(network.parse().unwrap(), None));
     [ZoneSettings::default(), consul].into_iter().chain(reverse).collect()
