@@ -3,8 +3,6 @@
 //! Records are written whole or not at all. Room for the OPT record is kept from the start, so that it is
 //! never what does not fit (RFC 6891 section 7).
 
-use std::ops::Range;
-
 use super::cookie::COOKIE_OCTETS;
 use super::query::{HEADER_OCTETS, OPTION_COOKIE, OPTION_PADDING, TYPE_OPT};
 
@@ -241,9 +239,10 @@ impl<'o> Reply<'o> {
         if let Some(pointer) = pointer(place) {
             return self.put(&pointer);
         }
-        let name = self.name_place(place);
+        let name = place..place + self.name(place).len();
         let behind = self.at + name.len();
-        if behind > self.end || behind > self.octets.len() || name.end > self.at {
+        let is_there = !name.is_empty() && name.end <= self.at;
+        if !is_there || behind > self.end || behind > self.octets.len() {
             return Err(Full);
         }
         self.octets.copy_within(name, self.at);
@@ -254,15 +253,11 @@ impl<'o> Reply<'o> {
     /// The name that is written out at that place of the message.
     #[must_use]
     pub fn name(&self, place: usize) -> &[u8] {
-        self.octets.get(self.name_place(place)).unwrap_or_default()
-    }
-
-    fn name_place(&self, place: usize) -> Range<usize> {
         let mut end = place;
         while let Some(length @ 1..) = self.octets.get(end).copied() {
             end += 1 + usize::from(length);
         }
-        place..end + 1
+        self.octets.get(place..=end).unwrap_or_default()
     }
 
     /// Writes the OPT record and the header, and gives the reply's length.
