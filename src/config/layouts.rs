@@ -23,7 +23,9 @@ pub(super) fn layouts(
     for (section, number) in root.sections("layout").into_iter().zip(1_u16..) {
         let system: Option<System> = section.need("kind", "\"go-micro\"", parsed);
         let prefix = match system.map(System::prefix_default) {
-            Some(Some(usual)) => Some(section.get("prefix", text).unwrap_or(usual.to_owned())),
+            Some(Some(usual)) => {
+                Some(section.get("prefix", text).unwrap_or_else(|| usual.to_owned()))
+            }
             Some(None) => section.need("prefix", "\"/services/\"", text),
             // Whether it needs one is not known.
             None => section.get("prefix", text),

@@ -120,10 +120,9 @@ fn join(first: &mut Instance, more: &Instance) -> bool {
             && one.addresses == other.addresses
     };
     let is_new = |one: &&Endpoint| !first.endpoints.iter().any(|other| same(one, other));
-    let weighed = |endpoint: &Endpoint| Endpoint {
-        weight: endpoint.weight.or(Some(more.weight).filter(|weight| *weight != first.weight)),
-        ..endpoint.clone()
-    };
+    let weight = (more.weight != first.weight).then_some(more.weight);
+    let weighed =
+        |endpoint: &Endpoint| Endpoint { weight: endpoint.weight.or(weight), ..endpoint.clone() };
     let rest: Vec<Endpoint> = more.endpoints.iter().filter(is_new).map(weighed).collect();
     let fits = first.endpoints.len() + rest.len() <= limits::ENDPOINTS_MAX;
     if fits {
