@@ -82,12 +82,13 @@ pub(super) fn decide<'a>(
     claims
 }
 
-/// The label that each instance of an app has, or why it has none, in a zone where nothing that comes before instances wants
-/// one: no static or plain record, no app below this one. `registrations` as for the claims.
+/// The label that each instance of an app has, or why it has none, in a zone where nobody but `taken` comes before instances:
+/// no static or plain record, no app below this one. `registrations` as for the claims.
 pub fn labels<'a>(
     registrations: impl ExactSizeIterator<Item = &'a Registration> + Clone,
+    taken: impl Fn(&Label) -> bool,
 ) -> Vec<Result<Label, Arc<str>>> {
-    let claims = decide(registrations, |_| None);
+    let claims = decide(registrations, |label| taken(label).then(String::new));
     claims.instances.into_iter().map(|held| held.map(|held| held.label)).collect()
 }
 
