@@ -6,31 +6,34 @@
 //!
 //! Knows nothing of what the ids stand for.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::layout::Registration;
-use crate::model::{AppName, Label, RawId};
+use crate::model::{AppName, Label};
 use crate::zone;
 
-/// The labels of all ids of each app, or why one has none.
+/// The label of each, in the order given, or why it has none. None is one that is `taken` in its app.
 pub(super) fn labels<'a>(
     registrations: impl IntoIterator<Item = &'a Registration>,
-) -> BTreeMap<(&'a AppName, &'a RawId), Result<Label, Arc<str>>> {
-    // In the order of ids, and each once: of those with one id, one is copied.
-    let registrations: BTreeMap<_, _> =
-        registrations.into_iter().map(|one| ((&one.app, &one.id), one)).collect();
-    let all: Vec<_> = registrations.into_iter().collect();
-    let mut labels = BTreeMap::new();
-    for app in all.chunk_by(|((one, _), _), ((other, _), _)| one == other) {
-        let found = zone::labels(app.iter().map(|(_, registration)| *registration));
-        labels.extend(app.iter().map(|(id, _)| *id).zip(found));
+    taken: impl Fn(&AppName, &Label) -> bool,
+) -> Vec<Result<Label, Arc<str>>> {
+    let mut all: Vec<_> = registrations.into_iter().enumerate().collect();
+    all.sort_by_key(|(place, one)| (&one.app, &one.id, *place));
+    let mut labels = Vec::with_capacity(all.len());
+    for of_app in all.chunk_by(|(_, one), (_, other)| one.app == other.app) {
+        let registrations = of_app.iter().map(|(_, one)| *one);
+        let app = registrations.clone().next().map(|one| &one.app);
+        let found = zone::labels(registrations, |label| app.is_some_and(|app| taken(app, label)));
+        labels.extend(of_app.iter().map(|(place, _)| *place).zip(found));
     }
-    labels
+    labels.sort_by_key(|(place, _)| *place);
+    labels.into_iter().map(|(_, label)| label).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::model::{Namespace, Spec};
     use crate::registry::Origin;
@@ -51,12 +54,14 @@ mod tests {
     fn labels_are_those_of_answers_whatever_the_order() {
         let of = |ids: &[(&str, &str)]| -> Vec<String> {
             let all: Vec<_> = ids.iter().map(registration).collect();
-            let labels = labels(&all).into_iter();
-            let told = labels.map(|((app, id), label)| match label {
-                Ok(label) => format!("{app} {id} {label}"),
-                Err(why) => format!("{app}: {why}"),
-            });
-            told.collect()
+            let told =
+                ids.iter().zip(labels(&all, |_, _| false)).map(|((app, id), label)| match label {
+                    Ok(label) => format!("{app} {id} {label}"),
+                    Err(why) => format!("{app}: {why}"),
+                });
+            let mut told: Vec<String> = told.collect();
+            told.sort_unstable();
+            told
         };
         // That of a_b is a-b-msh2tm where that is free.
         let ids = [
@@ -71,9 +76,9 @@ mod tests {
             "a a-b a-b",
             "a a-b-msh2tm a-b-msh2tm",
             "a a_b a-b-",
-            "b: instance id \"::\" must not be empty",
             "b a-b a-b",
             "b a_b a-b-msh2tm",
+            "b: instance id \"::\" must not be empty",
         ];
         let forward = of(&ids);
         assert_eq!(forward.len(), expected.len(), "{forward:?}");
@@ -84,5 +89,18 @@ mod tests {
         let mut back = ids;
         back.reverse();
         assert_eq!(of(&back), forward);
+    }
+
+    #[test]
+    fn a_label_that_is_taken_is_nobody_elses() {
+        let all =
+            [("a", "a-b"), ("a", "a_b"), ("a", "a_b"), ("b", "a-b")].map(|one| registration(&one));
+        let a_b = |app: &AppName, label: &Label| app.as_str() == "a" && label.as_str() == "a-b";
+        let labels: BTreeSet<String> =
+            labels(&all, a_b).into_iter().map(|label| label.unwrap().to_string()).collect();
+        // Three that are derived, each another, and that of the other app.
+        assert_eq!(labels.len(), 4, "{labels:?}");
+        assert!(labels.contains("a-b"), "{labels:?}");
+        assert!(labels.iter().all(|label| label.starts_with("a-b")), "{labels:?}");
     }
 }

@@ -71,15 +71,16 @@ pub enum Permanent {
 }
 
 impl Plan {
-    /// For the entries of another system's tree.
+    /// For the entries of another system's tree; `there` is what our own layout holds already.
     #[must_use]
     pub fn of_foreign(
         layout: &Foreign,
         entries: &[Entry],
+        there: &[Entry],
         keys: &Keys,
         permanent: Permanent,
     ) -> Self {
-        foreign::plan(layout, entries, keys, permanent)
+        foreign::plan(layout, entries, there, keys, permanent)
     }
 
     /// For the entries of a registry in our own layout.

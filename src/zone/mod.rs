@@ -34,7 +34,7 @@ pub use catalogue::{Catalogue, Compiled, Oversized};
 pub use claims::labels;
 pub use consul::ConsulNames;
 pub use contents::Contents;
-pub use directory::{AppView, Directory, InstanceView, Rejected, State};
+pub use directory::{AppView, Directory, InstanceView, Part, Rejected, State};
 pub use event::{Cause, Event};
 pub use excerpt::excerpt;
 pub use guard::{Guard, Refusal};

@@ -21,7 +21,18 @@ fn answers(snapshot: &Snapshot) -> impl PartialEq + std::fmt::Debug + use<> {
             (zone.name.clone(), zone.app_labels, zone.ready, apps, own)
         })
         .collect();
-    let directory: Vec<_> = snapshot.directory.apps.values().cloned().collect();
+    // Which of several equal writes of another system an instance is of is nobody's business.
+    let apps = snapshot.directory.apps.values().map(|app| {
+        let mut app = crate::zone::AppView::clone(app);
+        let foreign =
+            |one: &&mut Arc<crate::zone::InstanceView>| one.registration.origin != Origin::NATIVE;
+        for one in app.instances.iter_mut().filter(foreign) {
+            let one = Arc::make_mut(one);
+            (one.revision, one.lease) = (0, None);
+        }
+        app
+    });
+    let directory: Vec<_> = apps.collect();
     let rejected: Vec<_> = snapshot.directory.rejected(None).collect();
     (snapshot.revision, zones, directory, rejected)
 }
