@@ -138,7 +138,7 @@ impl Waiter {
         let Told { revision, path, mut action, now, mut was, lease, at } = told;
         // A watch doesn't say why a key went. Its lease does: it ends with what was over, and outlives what was deleted.
         if let Some(lease) = lease
-            && let Some(secs) = self.left(lease).await
+            && let Some(secs) = self.outlived(lease).await
         {
             action = Action::Delete;
             was = was.map(|was| was.living(Life::of(at, secs)));
@@ -172,5 +172,11 @@ impl Waiter {
         let Keys { shared, registry, .. } = &self.keys;
         let left = shared.leases.left(&**registry, HashSet::from([lease])).await;
         left.ok()?.remove(&lease)
+    }
+
+    /// The same, of a lease whose key has gone: what was heard of it before that says nothing.
+    async fn outlived(&self, lease: LeaseId) -> Option<u64> {
+        let Keys { shared, registry, .. } = &self.keys;
+        shared.leases.ask(&**registry, lease).await.ok()?
     }
 }
