@@ -107,7 +107,7 @@ impl Background {
             self.keeper.settle_soon(touched);
         }
         for one in due {
-            let resolver = self.keeper.resolver.clone();
+            let resolver = self.keeper.resolver_for(one.afar).clone();
             self.runs.spawn(async move {
                 let (status, output) = run(&one.kind, &resolver).await;
                 (one, status, output)
