@@ -6,6 +6,7 @@
 //!
 //! Knows nothing of clients.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -23,7 +24,7 @@ use super::leases::Leases;
 use super::node::{Action, Life, Node};
 use super::places::Places;
 use crate::registry::mirror::{Arrived, Delta, Kept, Mirror, News, Pacing, Statuses};
-use crate::registry::{Entry, LeaseId, Registry};
+use crate::registry::{Entry, LeaseId, Registry, Revision, Stamp};
 use crate::supervise::Tasks;
 
 /// Steps between the mirror and the history; more wait in the registry.
@@ -42,8 +43,40 @@ pub(super) struct Shared {
     pub(super) leases: Leases,
     /// Folders without keys.
     pub(super) folders: Folders,
+    /// What the registry said of itself last.
+    pub(super) heard: Heard,
     /// The time of day.
     pub(super) clock: fn() -> SystemTime,
+}
+
+/// Whose registry it is and where it stood, as last heard; 0 before.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    cluster: AtomicU64,
+    revision: AtomicU64,
+}
+
+impl Heard {
+    /// It answered so. Answers overtake each other: this may be a little older than the one before.
+    pub(super) fn answer(&self, stamp: Stamp) {
+        self.cluster.store(stamp.cluster, Ordering::Relaxed);
+        self.revision.store(stamp.revision, Ordering::Relaxed);
+    }
+
+    /// Its history broke, and goes on from there.
+    fn broke(&self, revision: Revision) {
+        self.revision.store(revision, Ordering::Relaxed);
+    }
+
+    /// The cluster's id.
+    pub(super) fn cluster(&self) -> u64 {
+        self.cluster.load(Ordering::Relaxed)
+    }
+
+    /// Where it stood.
+    pub(super) fn revision(&self) -> Revision {
+        self.revision.load(Ordering::Relaxed)
+    }
 }
 
 /// The history of one prefix.
@@ -101,6 +134,12 @@ impl Track {
         self.asked.send_if_modified(|asked| !std::mem::replace(asked, true));
     }
 
+    /// Has it followed, and returns once there is a history, or after a while.
+    pub(super) async fn begun(&self) {
+        self.ask();
+        let _ = timeout(VIEW_TIMEOUT, self.ready()).await;
+    }
+
     /// Returns once there is a history.
     async fn ready(&self) {
         let mut changes = self.changes();
@@ -148,6 +187,9 @@ impl Track {
         let mut history = self.history();
         if *epoch != Some(delta.epoch) {
             // Of another registry's history, revisions mean nothing.
+            if epoch.is_some() {
+                shared.heard.broke(delta.revision);
+            }
             let keys = history.keys() + came;
             history.begin(delta.revision, keys.saturating_sub(went));
             *epoch = Some(delta.epoch);
@@ -186,9 +228,7 @@ impl Keys {
 
     /// The same, and returns once that is so, unless it takes too long.
     pub(super) async fn follow(&self, path: &str) {
-        self.ask(path);
-        let ready = join_all(self.tracks(path).map(|track| track.ready()));
-        let _ = timeout(VIEW_TIMEOUT, ready).await;
+        join_all(self.tracks(path).map(|track| track.begun())).await;
     }
 }
 

@@ -111,6 +111,11 @@ impl History {
         self.start > 0
     }
 
+    /// How far it is known; 0 before the first view.
+    pub(super) fn last(&self) -> Revision {
+        self.last
+    }
+
     /// How many keys there are below the prefix, a moment ago.
     pub(super) fn keys(&self) -> usize {
         self.keys

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::fault::{Code, Fault};
 use super::folders::Folders;
-use super::follow::{Shared, Track};
+use super::follow::{Heard, Shared, Track};
 use super::intents::Intents;
 use super::keys::{Answer, Keys};
 use super::leases::Leases;
@@ -51,6 +51,7 @@ pub(in crate::compat) fn router(settings: &EtcdV2, room: &Room<'_>) -> Result<Ro
         intents: Intents::default(),
         leases: Leases::default(),
         folders: Folders::default(),
+        heard: Heard::default(),
         clock: compat.wall_clock,
     });
     let tracks = shared.places.watched().into_iter();
@@ -140,7 +141,9 @@ async fn call(
     let answered = match asked {
         Ok(request) if request.wait => {
             let waiting = timeout(BUDGET, keys.wait(&request)).await;
-            waiting.unwrap_or_else(|_| Err(silent())).map(|(waiter, index)| {
+            let waiting = waiting.unwrap_or_else(|_| Err(silent()));
+            let waiting = waiting.map_err(|fault| fault.unheard(keys.seen(&request)));
+            waiting.map(|(waiter, index)| {
                 // Its one piece comes when it comes, the head goes out now.
                 let event = waiter.event().map(Ok::<_, std::convert::Infallible>);
                 let body = Body::from_stream(event.into_stream());
@@ -151,7 +154,9 @@ async fn call(
         }
         Ok(request) => {
             let done = timeout(BUDGET, run(&keys, &request)).await;
-            done.unwrap_or_else(|_| Err(silent())).map(|answer| written(answer, &request))
+            let done = done.unwrap_or_else(|_| Err(silent()));
+            let done = done.map_err(|fault| fault.unheard(keys.index()));
+            done.map(|answer| written(answer, &request))
         }
         Err(fault) => Err(fault),
     };

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fault::Fault;
 use super::folders::Folders;
-use super::follow::{Shared, Track};
+use super::follow::{Heard, Shared, Track};
 use super::history::Found;
 use super::intents::Intents;
 use super::keys::{Answer, Keys};
@@ -16,6 +16,7 @@ use super::node::Node;
 use super::places::Places;
 use super::recall::Recalled;
 use super::request::{Method, Request};
+use super::wait::Waiter;
 use crate::registry::memory::MemoryRegistry;
 use crate::registry::mirror::Statuses;
 use crate::registry::{Committed, Registry, Revision, Txn, Write};
@@ -38,6 +39,7 @@ impl World {
             intents: Intents::default(),
             leases: Leases::default(),
             folders: Folders::default(),
+            heard: Heard::default(),
             clock: || SystemTime::UNIX_EPOCH,
         });
         let followed = Statuses::default();
@@ -81,6 +83,12 @@ impl World {
             }
         };
         tokio::time::timeout(Duration::from_secs(30), following).await.unwrap();
+    }
+
+    /// Waits for what comes from an index on.
+    async fn wait(&self, path: &str, from: Revision) -> Result<(Waiter, Revision), Fault> {
+        let query = format!("wait=1&recursive=1&waitIndex={from}");
+        self.keys.wait(&Request::parse(Method::Get, path, &query, b"").unwrap()).await
     }
 
     async fn get(&self, path: &str, query: &str) -> Result<Node, Fault> {
@@ -213,4 +221,46 @@ async fn a_prefix_is_followed_once_a_client_asks_for_something_in_it() {
     assert!(world.get("/c/1", "").await.is_err());
     world.keys.follow("/c/1").await;
     assert_eq!(followed(), ["/a/", "/b/", "/c/"]);
+}
+
+/// etcd itself takes waits when it has no leader.
+#[tokio::test]
+async fn whoever_waits_where_history_is_known_does_so_without_the_registry() {
+    let world = World::new(&["/"], 9);
+    let first = world.put(["/a/1".to_owned()]).await;
+    world.follows(first).await;
+    let second = world.put(["/a/2".to_owned()]).await;
+    world.follows(second).await;
+    world.registry.set_available(false);
+    let told = async |waiter: Waiter| String::from_utf8(waiter.event().await.to_vec()).unwrap();
+    let (waiter, index) = world.wait("/a", second).await.unwrap();
+    assert_eq!(index, second);
+    let told_of = told(waiter).await;
+    assert!(told_of.contains("/a/2"), "{told_of}");
+    let waiting = [world.wait("/a", 0).await.unwrap(), world.wait("/a", second + 1).await.unwrap()];
+    world.registry.set_available(true);
+    world.put(["/a/3".to_owned()]).await;
+    for (waiter, index) in waiting {
+        assert_eq!(index, second);
+        let told_of = told(waiter).await;
+        assert!(told_of.contains("/a/3"), "{told_of}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_looked_at_a_moment_ago_is_over_all_the_same() {
+    let world = World::new(&["/"], 9);
+    let lease = world.registry.grant(60).await.unwrap().lease;
+    let put =
+        |key: &'static str| Write::Put { key: key.into(), value: "v".into(), lease: Some(lease) };
+    let set = world.commit(vec![put("/a/over"), put("/b/deleted")]).await;
+    world.follows(set).await;
+    world.get("/a/over", "").await.unwrap();
+    let told = async |waiter: Waiter| String::from_utf8(waiter.event().await.to_vec()).unwrap();
+    let deleted = world.delete("/b/deleted").await;
+    let told_of = told(world.wait("/b", deleted).await.unwrap().0).await;
+    assert!(told_of.starts_with("{\"action\":\"delete\""), "{told_of}");
+    let over = world.registry.revoke(lease).await.unwrap().revision;
+    let told_of = told(world.wait("/a", over).await.unwrap().0).await;
+    assert!(told_of.starts_with("{\"action\":\"expire\""), "{told_of}");
 }
