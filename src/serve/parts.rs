@@ -30,6 +30,7 @@ use crate::layout::native::Keys;
 use crate::registry::Registry;
 use crate::registry::embedded::EmbeddedRegistry;
 use crate::registry::etcd::EtcdRegistry;
+use crate::registry::mirror::Statuses;
 use crate::supervise::Tasks;
 use crate::tls;
 use crate::zone::{Catalogue, Guard, Published};
@@ -205,9 +206,11 @@ impl Parts {
         let measures = Measures::default();
         let stats = Arc::new(dns::Stats::default());
         let shared_registry = matches!(config.registry, RegistryChoice::Etcd(_));
+        let followed = Statuses::default();
         let health = Health {
             registry: if shared_registry { "etcd" } else { "embedded" },
             sources: sources.statuses(),
+            followed: followed.clone(),
             published: published.clone(),
             draining,
         };
@@ -236,6 +239,7 @@ impl Parts {
             allow_loopback: config.http.allow_loopback,
             files: data.clone(),
             metrics: compat::Metrics::new(&mut exposition),
+            followed,
             wall_clock: wall_time,
         };
         let api = Api {
