@@ -285,6 +285,7 @@ async fn ids_are_those_of_an_agent_however_fast_another_one_has_the_same() {
         one.put(&format!("/v1/agent/service/deregister/web-{n}"), Value::Null).await;
     }
     one.has("web.svc", 8).await;
+    other.has("web.svc", 8).await;
     assert!(other.a("web.svc").await.iter().all(|record| record.ends_with(".2")));
 }
 
