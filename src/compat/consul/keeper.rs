@@ -11,6 +11,8 @@
 //!
 //! Knows nothing of paths and bodies.
 
+mod names;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -19,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +31,7 @@ use super::definition::{CheckDefinition, ServiceDefinition};
 use super::instance::{host_names, instance};
 use super::reach::{self, Reach};
 use super::resolver::Resolver;
-use crate::compat::hold::{Hold, HoldError, Saved, Target};
+use crate::compat::hold::{Hold, HoldError, Lost, Over, Reason, Saved, Target, is_same_place};
 use crate::compat::{Compat, Room, StartError};
 use crate::host;
 use crate::model::{Instance, Namespace, limits};
@@ -81,8 +83,8 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Resumes what was saved.
-    pub(super) fn start(room: &Room<'_>) -> Result<Arc<Self>, StartError> {
+    /// Resumes what was saved; gives also what is lost of what is held.
+    pub(super) fn start(room: &Room<'_>) -> Result<(Arc<Self>, mpsc::Receiver<Lost>), StartError> {
         let (saved, before) = Saved::open::<SavedAgent>(room)?;
         let draw = |within: Duration| within.mul_f64(fastrand::f64());
         let agent = Agent::resume(&before, clocks(&room.compat), draw);
@@ -91,7 +93,8 @@ impl Keeper {
         let elsewhere = room.compat.shared_registry || room.compat.dns_is_open;
         let address = if elsewhere { host::default_source() } else { None };
         let resolver = Resolver::default();
-        Ok(Arc::new(Self {
+        let (hold, lost) = Hold::start(room);
+        let keeper = Self {
             compat: room.compat.clone(),
             namespace: room.namespace.clone(),
             node: host::name().unwrap_or_else(|| "rollcall".to_owned()),
@@ -103,7 +106,7 @@ impl Keeper {
             began: u64::try_from(began.as_millis()).unwrap_or(1),
             version: watch::Sender::new(agent.version()),
             agent: Mutex::new(agent),
-            hold: Hold::start(room),
+            hold,
             saved,
             held: std::array::from_fn(|_| tokio::sync::Mutex::default()),
             hasher: RandomState::new(),
@@ -111,7 +114,8 @@ impl Keeper {
             unsaved: AtomicBool::new(false),
             told: AtomicBool::new(false),
             wake: Notify::new(),
-        }))
+        };
+        Ok((Arc::new(keeper), lost))
     }
 
     /// The agent, to read.
@@ -207,15 +211,28 @@ impl Keeper {
     async fn write(&self, id: &str) -> Result<Option<Revision>, HoldError> {
         let mut held = self.stripe(id).lock().await;
         let before = held.get(id).cloned();
-        let Some((target, wanted)) = self.wanted(id, before.as_ref()) else {
+        let Some((mut target, mut wanted)) = self.wanted(id, before.as_ref()) else {
             let Some((target, instance)) = held.remove(id) else { return Ok(None) };
-            return self.hold.remove(target, instance, "its agent took it out").await.map(Some);
+            let registered = self.agent().service(id).is_some();
+            let reason = if registered { Reason::Critical } else { Reason::Deregistered };
+            return self.hold.remove(target, instance, reason).await.map(Some);
         };
         if before.as_ref() == Some(&(target.clone(), wanted.clone())) {
             return Ok(None);
         }
-        let put = self.hold.put(target.clone(), wanted.clone()).await;
-        if matches!(put, Ok(_) | Err(HoldError::Pending(_))) {
+        let put = async |target: &Target, wanted: &Instance| {
+            self.hold.put(target.clone(), wanted.clone(), Over::SamePlace).await
+        };
+        let mut written = put(&target, &wanted).await;
+        if written == Err(HoldError::Others)
+            && let Some((own, instance)) = self.renamed(id)
+        {
+            // Another agent was faster with that name. What waits for it is to wait no more.
+            self.hold.let_go(target, wanted, Reason::Changed).await;
+            (target, wanted) = (own, instance);
+            written = put(&target, &wanted).await;
+        }
+        if matches!(written, Ok(_) | Err(HoldError::Pending(_) | HoldError::Others)) {
             held.insert(id.to_owned(), (target.clone(), wanted));
         } else {
             held.remove(id);
@@ -223,9 +240,9 @@ impl Keeper {
         // What it was before goes last, so that it never has no name at all.
         let kept = held.get(id).map(|(target, _)| target);
         if let Some((old, instance)) = before.filter(|(old, _)| Some(old) != kept) {
-            return self.hold.remove(old, instance, "its agent changed it").await.map(Some);
+            return self.hold.remove(old, instance, Reason::Changed).await.map(Some);
         }
-        put.map(Some)
+        written.map(Some)
     }
 
     /// Waits until it is known what others have registered, so that names which they took meanwhile are left to them;
@@ -280,7 +297,7 @@ impl Keeper {
                     .and_then(|service| Some((self.target(service), self.there(service)?)))
             };
             if let Some((target, instance)) = stale {
-                self.hold.let_go(target, instance, "its checks do not pass").await;
+                self.hold.let_go(target, instance, Reason::Critical).await;
             }
         }
     }
@@ -299,40 +316,6 @@ impl Keeper {
         let stripe = self.hasher.hash_one(id) % STRIPES as u64;
         // Never beyond the end, and no panic if it were.
         self.held.get(usize::try_from(stripe).unwrap_or(0)).unwrap_or(&self.held[0])
-    }
-
-    /// What is to be in answers of a service. Where its name is another's by now, it gets one of its own.
-    fn wanted(&self, id: &str, before: Option<&(Target, Instance)>) -> Option<(Target, Instance)> {
-        let (target, wanted) = self.wish(id)?;
-        if before.is_some_and(|(held, _)| *held == target) || !self.is_anothers(&target, &wanted) {
-            return Some((target, wanted));
-        }
-        self.change(|agent, _| agent.relabel(id)).then(|| self.save_soon());
-        self.wish(id)
-    }
-
-    fn wish(&self, id: &str) -> Option<(Target, Instance)> {
-        let agent = self.agent();
-        let service = agent.service(id)?;
-        let instance = instance(service, agent.weight(service)?)?;
-        // As it is written, so that it can be compared with what is there.
-        let ttl = Some(limits::TTL_SECS_DEFAULT);
-        Some((self.target(service), Instance { ttl, ..instance }))
-    }
-
-    fn target(&self, service: &Service) -> Target {
-        let (app, id) = (service.app.clone(), service.label.clone());
-        Target { namespace: self.namespace.clone(), app, id }
-    }
-
-    /// Whether an instance that is somewhere else has the name.
-    fn is_anothers(&self, target: &Target, wanted: &Instance) -> bool {
-        let Target { namespace, app, id } = target;
-        let snapshot = self.compat.published.load();
-        snapshot.directory.registered(namespace, app, id).is_some_and(|view| {
-            let other = &view.registration.instance;
-            !is_same_place(other, wanted)
-        })
     }
 
     /// Where a service is that says nothing of it: where the call came from, or where this host is.
@@ -382,10 +365,6 @@ impl Keeper {
         }
         found
     }
-}
-
-fn is_same_place(one: &Instance, other: &Instance) -> bool {
-    one.addresses == other.addresses && one.endpoints == other.endpoints
 }
 
 fn clocks(compat: &Compat) -> Clocks {
