@@ -79,7 +79,7 @@ async fn offline(
     let Some(stamp) = store.commit(None, writes, None).await? else {
         return Err(Problem::unavailable("the registry refused a mark without saying why"));
     };
-    let visible = store.visible(stamp.revision).await;
+    let visible = store.visible(&namespace, stamp.revision).await;
     Ok(Json(Written::at(stamp.revision, Some(visible))))
 }
 
@@ -109,7 +109,7 @@ async fn online(
         let precondition = Precondition::At(key.clone(), mark.revision);
         let writes = vec![Write::Delete(key.clone())];
         let Some(stamp) = store.commit(Some(precondition), writes, None).await? else { continue };
-        let visible = store.visible(stamp.revision).await;
+        let visible = store.visible(&namespace, stamp.revision).await;
         let written = Written::at(stamp.revision, Some(visible));
         return Ok(Json(Written { changed: Some(true), ..written }));
     }

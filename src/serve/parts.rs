@@ -210,6 +210,7 @@ impl Parts {
             sources: sources.statuses(),
             published: published.clone(),
             draining,
+            was_ready: Arc::default(),
         };
         let guard = Guard::new(&config.zones);
         let reload = Reload {

@@ -226,7 +226,8 @@ impl Catalogue {
         let snapshot = Arc::new(Snapshot {
             revision,
             epoch: self.epoch,
-            ready: layouts.iter().all(|read| read.whole),
+            ready: layouts.first().is_some_and(|own| own.whole),
+            unread: unread(layouts).collect(),
             directory: self.directory.clone(),
             zones: self.zones.iter().map(|zone| zone.view(knows(layouts, zone))).collect(),
         });
@@ -337,6 +338,12 @@ impl Catalogue {
     fn zone_indexes(&self, namespace: &Namespace) -> impl Iterator<Item = usize> {
         (0..self.zones.len()).filter(|at| self.zones[*at].namespace() == Some(namespace))
     }
+}
+
+/// The layouts of other systems that have not been read whole yet.
+fn unread(layouts: &[Read]) -> impl Iterator<Item = (Origin, Namespace)> {
+    let unread = layouts.iter().enumerate().filter(|(_, read)| !read.whole);
+    unread.filter_map(|(at, read)| Some((Origin(u16::try_from(at).ok()?), read.namespace.clone()?)))
 }
 
 /// Whether all that a zone shows has been read.
