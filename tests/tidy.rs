@@ -10,8 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms, top to bottom: one may use those below it. `lib` and `main` stand above all of them, and
-/// `files` and `supervise` may be used by all.
-const ROOMS: [&str; 15] = [
+/// `clients`, `files` and `supervise` may be used by all.
+const ROOMS: [&str; 16] = [
     "cli",
     "serve",
     "config",
@@ -25,6 +25,7 @@ const ROOMS: [&str; 15] = [
     "layout",
     "registry",
     "model",
+    "clients",
     "files",
     "supervise",
 ];
@@ -93,6 +94,7 @@ const NOT_USED: &[(&str, &[&str])] = &[
         "model",
         &["tokio", "axum", "redb", "hickory_proto", "domain", "std::fs", "crate::files", "tracing"],
     ),
+    ("clients", &["tokio::net", "axum", "redb", "hickory_proto", "domain", "std::fs"]),
     ("files", &["axum", "redb", "hickory_proto", "domain"]),
     ("supervise", &["axum", "redb", "hickory_proto", "domain", "std::fs"]),
 ];

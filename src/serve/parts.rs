@@ -235,6 +235,7 @@ impl Parts {
             guard: guard.clone(),
             published: published.clone(),
             allow_loopback: config.http.allow_loopback,
+            hosts: own_names(&config.http.hosts),
             files: data.clone(),
             metrics: compat::Metrics::new(&mut exposition),
             wall_clock: wall_time,
@@ -283,6 +284,12 @@ impl Parts {
         tasks.spawn("serials", serials::keep(data, saved, stop()));
         write_and_watch(api, http, sources, tasks)
     }
+}
+
+/// The names in `http.hosts`, and the one that this host has.
+fn own_names(listed: &[String]) -> Vec<String> {
+    let own = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    listed.iter().cloned().chain(own).collect()
 }
 
 /// What answers come from: the snapshot that is published, and other servers if the configuration names some.

@@ -61,6 +61,7 @@ impl World {
             keys: Keys::new("/r/"),
             guard: Guard::new(&zones),
             published: Arc::new(Published::new(first)),
+            hosts: Vec::new(),
             allow_loopback: false,
             files: Arc::new(Disk::default()),
             metrics: Metrics::new(&mut prometheus_client::registry::Registry::default()),
