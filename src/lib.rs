@@ -42,4 +42,6 @@ pub mod clients;
 
 pub mod files;
 
+pub mod host;
+
 pub mod supervise;

@@ -40,6 +40,7 @@ use crate::layout::Note;
 use crate::layout::native::Keys;
 use crate::model::Namespace;
 use crate::registry::Registry;
+use crate::registry::mirror::Statuses;
 use crate::supervise::Tasks;
 use crate::zone::{Guard, Published};
 
@@ -63,6 +64,8 @@ pub struct Compat {
     pub files: Arc<dyn Files>,
     /// What is counted.
     pub metrics: Metrics,
+    /// Where it is told of what listeners read of the registry besides what all read.
+    pub followed: Statuses,
     /// The time written into notes.
     pub wall_clock: fn() -> SystemTime,
 }

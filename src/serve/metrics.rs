@@ -14,12 +14,11 @@ use prometheus_client::registry::{Registry, Unit};
 use super::compiler::Measures;
 use super::readiness::Health;
 use super::reload;
-use super::sources::SourceStatus;
 use crate::dns::forward::stats as forward;
 use crate::dns::stats::kinds::{Limited, Qtype, Rcode};
 use crate::dns::stats::{Totals, TransportTotals};
 use crate::dns::{Stats, Transport};
-use crate::registry::mirror::Facts;
+use crate::registry::mirror::{Facts, Status};
 
 /// Registers everything; the API adds its own.
 pub(super) fn registry(
@@ -250,15 +249,14 @@ impl Measured {
     }
 }
 
-/// How the watches on the registry are, one for each layout.
-fn sources(
+/// How the watches on the registry are: one for each layout, and those of listeners.
+fn sources<'s>(
     encoder: &mut DescriptorEncoder<'_>,
-    sources: &[SourceStatus],
+    sources: impl Iterator<Item = &'s Arc<Status>>,
 ) -> Result<(), std::fmt::Error> {
     let sources: Vec<Measured> = sources
-        .iter()
-        .map(|SourceStatus { layout, mirror }| Measured {
-            layout,
+        .map(|mirror| Measured {
+            layout: mirror.reader(),
             prefix: mirror.prefix().to_owned(),
             facts: mirror.facts(),
         })
@@ -336,7 +334,7 @@ impl Collector for View {
         let rejected = snapshot.directory.rejected_count() as f64;
         gauge(encoder, "rollcall_rejected_keys", "Keys that are not served as written", rejected)?;
         gauge(encoder, "rollcall_apps", "Apps known", snapshot.directory.app_count() as f64)?;
-        sources(encoder, &self.health.sources)?;
+        sources(encoder, self.health.sources.iter().chain(&self.health.followed.all()))?;
         let help = "The zone's SOA serial";
         let mut metric =
             encoder.encode_descriptor("rollcall_zone_serial", help, None, MetricType::Gauge)?;

@@ -30,6 +30,7 @@ use crate::layout::native::Keys;
 use crate::registry::Registry;
 use crate::registry::embedded::EmbeddedRegistry;
 use crate::registry::etcd::EtcdRegistry;
+use crate::registry::mirror::Statuses;
 use crate::supervise::Tasks;
 use crate::tls;
 use crate::zone::{Catalogue, Guard, Published};
@@ -205,9 +206,11 @@ impl Parts {
         let measures = Measures::default();
         let stats = Arc::new(dns::Stats::default());
         let shared_registry = matches!(config.registry, RegistryChoice::Etcd(_));
+        let followed = Statuses::default();
         let health = Health {
             registry: if shared_registry { "etcd" } else { "embedded" },
             sources: sources.statuses(),
+            followed: followed.clone(),
             published: published.clone(),
             draining,
             was_ready: Arc::default(),
@@ -238,6 +241,7 @@ impl Parts {
             hosts: own_names(&config.http.hosts),
             files: data.clone(),
             metrics: compat::Metrics::new(&mut exposition),
+            followed,
             wall_clock: wall_time,
         };
         let api = Api {
@@ -288,8 +292,7 @@ impl Parts {
 
 /// The names in `http.hosts`, and the one that this host has.
 fn own_names(listed: &[String]) -> Vec<String> {
-    let own = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-    listed.iter().cloned().chain(own).collect()
+    listed.iter().cloned().chain(crate::host::name()).collect()
 }
 
 /// What answers come from: the snapshot that is published, and other servers if the configuration names some.

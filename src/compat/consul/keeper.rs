@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
@@ -24,12 +24,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::agent::Agent;
-use super::agent::saved::Saved as SavedAgent;
+use super::agent::saved::SavedAgent;
 use super::definition::ServiceDefinition;
 use super::instance::{host_names, instance};
 use super::resolver::Resolver;
 use crate::compat::hold::{Hold, HoldError, Saved, Target};
 use crate::compat::{Compat, Room, StartError};
+use crate::host;
 use crate::model::{Instance, Namespace, limits};
 use crate::registry::Revision;
 
@@ -82,11 +83,11 @@ impl Keeper {
         let agent = Agent::resume(&before, Instant::now(), draw);
         let unsettled = agent.services().map(|service| service.definition.id.clone()).collect();
         let began = (room.compat.wall_clock)().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let address = if room.compat.shared_registry { own_address() } else { None };
+        let address = if room.compat.shared_registry { host::default_source() } else { None };
         Ok(Arc::new(Self {
             compat: room.compat.clone(),
             namespace: room.namespace.clone(),
-            node: node_name(),
+            node: host::name().unwrap_or_else(|| "rollcall".to_owned()),
             address: address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             waiters: Arc::new(Semaphore::new(WAITERS_MAX)),
             resolver: Resolver::default(),
@@ -305,25 +306,4 @@ impl Keeper {
         }
         found
     }
-}
-
-/// What this host is called.
-fn node_name() -> String {
-    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "rollcall".to_owned())
-}
-
-/// The address that this host has for others: the one that it would send from. Nothing is sent.
-fn own_address() -> Option<IpAddr> {
-    // Of networks for documentation (RFC 5737, RFC 3849): what is not near takes the way to all that is far.
-    for (own, far) in [("0.0.0.0:0", "192.0.2.1:9"), ("[::]:0", "[2001:db8::1]:9")] {
-        let far: SocketAddr = far.parse().ok()?;
-        let socket = UdpSocket::bind(own).and_then(|socket| socket.connect(far).map(|()| socket));
-        let address =
-            socket.and_then(|socket| socket.local_addr()).ok().map(|address| address.ip());
-        if let Some(address) = address.filter(|address| !address.is_unspecified()) {
-            return Some(address);
-        }
-    }
-    None
 }

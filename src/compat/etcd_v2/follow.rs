@@ -1,26 +1,35 @@
-//! Follows one prefix of the registry: what a mirror tells becomes the history that waiting clients read.
+//! Follows one prefix of the registry, once a client has asked for something in it: what a mirror tells becomes the history
+//! that waiting clients read.
+//!
+//! The mirror that answers of DNS come from is of no use here, since it keeps no values as they were written. So a layout
+//! that no client of this listener asks for has no second one.
 //!
 //! Knows nothing of clients.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::folders::Folders;
 use super::history::{History, Told, Written};
 use super::intents::{Intent, Intents};
+use super::keys::Keys;
 use super::leases::Leases;
 use super::node::{Action, Life, Node};
 use super::places::Places;
-use crate::registry::mirror::{Arrived, Delta, Kept, Mirror, News, Pacing};
+use crate::registry::mirror::{Arrived, Delta, Kept, Mirror, News, Pacing, Statuses};
 use crate::registry::{Entry, LeaseId, Registry};
 use crate::supervise::Tasks;
 
 /// Steps between the mirror and the history; more wait in the registry.
 const STEPS_MAX: usize = 16;
+/// How long the first who writes or waits below a prefix waits for its first view; what is not told then is recalled.
+const VIEW_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What all tracks of a listener share.
 #[derive(Debug)]
@@ -43,20 +52,27 @@ pub(super) struct Track {
     /// The prefix.
     pub(super) prefix: String,
     history: Mutex<History>,
+    /// Whether a client has asked for something below it.
+    asked: watch::Sender<bool>,
     /// Counts the changes of the history.
     changed: watch::Sender<u64>,
 }
 
 impl Track {
-    /// Follows a prefix for as long as these tasks run.
+    /// Follows a prefix from when it is asked for, for as long as these tasks run. `followed` is told then.
     pub(super) fn start(
         prefix: String,
         registry: Arc<dyn Registry>,
         shared: Arc<Shared>,
+        followed: Statuses,
         tasks: &Tasks,
     ) -> Arc<Self> {
-        let track =
-            Arc::new(Self { prefix, history: Mutex::default(), changed: watch::Sender::new(0) });
+        let track = Arc::new(Self {
+            prefix,
+            history: Mutex::default(),
+            asked: watch::Sender::new(false),
+            changed: watch::Sender::new(0),
+        });
         let (deltas, arrived) = mpsc::channel(STEPS_MAX);
         let places = shared.places.clone();
         // Our own keys are in no history: nothing of them need be kept.
@@ -65,11 +81,34 @@ impl Track {
         };
         let prefix = track.prefix.clone().into_bytes();
         let mirror = Mirror::new(registry, prefix, Arc::new(parse), deltas, Pacing::default());
-        let stop = tasks.stop_token();
-        tasks.spawn(format!("etcd_v2 mirror of {:?}", track.prefix), mirror.run(stop.clone()));
+        let mirror = mirror.read_by("etcd_v2");
+        let (mut asked, stop) = (track.asked.subscribe(), tasks.stop_token());
+        let until = stop.clone();
+        tasks.spawn(format!("etcd_v2 mirror of {:?}", track.prefix), async move {
+            tokio::select! {
+                () = until.cancelled() => return Ok(()),
+                _ = asked.wait_for(|asked| *asked) => followed.add(mirror.status()),
+            }
+            mirror.run(until).await
+        });
         let name = format!("etcd_v2 history of {:?}", track.prefix);
         tasks.spawn(name, track.clone().follow(arrived, shared, stop));
         track
+    }
+
+    /// Has it followed from now on.
+    pub(super) fn ask(&self) {
+        self.asked.send_if_modified(|asked| !std::mem::replace(asked, true));
+    }
+
+    /// Returns once there is a history.
+    async fn ready(&self) {
+        let mut changes = self.changes();
+        while !self.history().is_ready() {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// The history as it is now.
@@ -123,6 +162,33 @@ impl Track {
             history.push(told);
         }
         history.reached(revision, came, went);
+    }
+}
+
+impl Keys {
+    /// Who follows what a path is in, or what is below it.
+    pub(super) fn tracks(&self, path: &str) -> impl Iterator<Item = &Arc<Track>> {
+        let key = self.shared.places.key(path);
+        let below = self.shared.places.below(path);
+        self.tracks.iter().filter(move |track| {
+            let holds = |key: &String| {
+                key.starts_with(&track.prefix) || track.prefix.starts_with(key.as_str())
+            };
+            key.as_ref().is_some_and(|key| key.starts_with(&track.prefix))
+                || below.iter().any(holds)
+        })
+    }
+
+    /// Has a path followed from now on, so that what happens there is told to who waits next.
+    pub(super) fn ask(&self, path: &str) {
+        self.tracks(path).for_each(|track| track.ask());
+    }
+
+    /// The same, and returns once that is so, unless it takes too long.
+    pub(super) async fn follow(&self, path: &str) {
+        self.ask(path);
+        let ready = join_all(self.tracks(path).map(|track| track.ready()));
+        let _ = timeout(VIEW_TIMEOUT, ready).await;
     }
 }
 

@@ -106,6 +106,11 @@ impl History {
         self.keys = (self.keys + came).saturating_sub(went);
     }
 
+    /// Whether there has been a first view.
+    pub(super) fn is_ready(&self) -> bool {
+        self.start > 0
+    }
+
     /// How many keys there are below the prefix, a moment ago.
     pub(super) fn keys(&self) -> usize {
         self.keys
@@ -113,7 +118,7 @@ impl History {
 
     /// The first event of a key, or of all in a folder, from that index on.
     pub(super) fn find(&self, path: &str, recursive: bool, from: Revision) -> Found<'_> {
-        if self.start == 0 {
+        if !self.is_ready() {
             return Found::Unready;
         }
         if from < self.start {

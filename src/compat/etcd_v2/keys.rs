@@ -91,6 +91,8 @@ impl Keys {
     /// `GET` of a key or folder.
     pub(super) async fn read(&self, request: &Request) -> Result<Answer, Fault> {
         let path = request.path.as_str();
+        // Who reads waits next.
+        self.ask(path);
         let (stamp, entries) = self.list(path).await?;
         if !entries.is_empty() {
             let files = self.files(path, entries, request.recursive).await?;

@@ -54,9 +54,11 @@ pub(in crate::compat) fn router(settings: &EtcdV2, room: &Room<'_>) -> Result<Ro
         clock: compat.wall_clock,
     });
     let tracks = shared.places.watched().into_iter();
-    let tracks = tracks
-        .map(|prefix| Track::start(prefix, compat.registry.clone(), shared.clone(), room.tasks))
-        .collect();
+    let start = |prefix| {
+        let (registry, followed) = (compat.registry.clone(), compat.followed.clone());
+        Track::start(prefix, registry, shared.clone(), followed, room.tasks)
+    };
+    let tracks = tracks.map(start).collect();
     let registry = compat.registry.clone();
     Ok(routes(Keys::new(registry, shared, tracks, WAITERS_MAX, room.stop.clone())))
 }

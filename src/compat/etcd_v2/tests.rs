@@ -17,12 +17,14 @@ use super::places::Places;
 use super::recall::Recalled;
 use super::request::{Method, Request};
 use crate::registry::memory::MemoryRegistry;
+use crate::registry::mirror::Statuses;
 use crate::registry::{Committed, Registry, Revision, Txn, Write};
 use crate::supervise::Tasks;
 
 struct World {
     registry: Arc<MemoryRegistry>,
     keys: Keys,
+    followed: Statuses,
     _tasks: Tasks,
 }
 
@@ -38,11 +40,14 @@ impl World {
             folders: Folders::default(),
             clock: || SystemTime::UNIX_EPOCH,
         });
-        let start = |prefix| Track::start(prefix, registry.clone(), shared.clone(), &tasks);
+        let followed = Statuses::default();
+        let start = |prefix| {
+            Track::start(prefix, registry.clone(), shared.clone(), followed.clone(), &tasks)
+        };
         let tracks = shared.places.watched().into_iter().map(start).collect();
         let keys =
             Keys::new(registry.clone(), shared.clone(), tracks, waiters_max, tasks.stop_token());
-        Self { registry, keys, _tasks: tasks }
+        Self { registry, keys, followed, _tasks: tasks }
     }
 
     /// Writes keys as a client of the registry does, at one revision.
@@ -64,6 +69,7 @@ impl World {
 
     /// Waits until the history has got as far as that.
     async fn follows(&self, revision: Revision) {
+        self.keys.tracks[0].ask();
         let mut changes = self.keys.tracks[0].changes();
         let reached = || match self.keys.tracks[0].history().find("/none", false, revision) {
             Found::Nothing(next) => next > revision,
@@ -181,4 +187,30 @@ async fn the_past_is_told_in_order_as_far_as_it_can_be() {
     assert_eq!(recall("/c", last, last).await, format!("{last} Delete /c/39"));
     world.registry.forget_history();
     assert_eq!(recall("/c", last, last).await, "unknown");
+}
+
+#[tokio::test]
+async fn a_prefix_is_followed_once_a_client_asks_for_something_in_it() {
+    let world = World::new(&["/a/", "/b/", "/c/", "/d/"], 1);
+    let followed = || -> Vec<String> {
+        world.followed.all().iter().map(|status| status.prefix().to_owned()).collect()
+    };
+    // What others write is no reason.
+    let first = world.put(["/a/1".to_owned(), "/b/1".to_owned()]).await;
+    assert_eq!(followed(), [] as [&str; 0]);
+    let put = Request::parse(Method::Put, "/a/2", "", b"value=new&prevExist=false").unwrap();
+    assert_eq!(world.keys.put(&put).await.unwrap().index, first + 1);
+    assert_eq!(followed(), ["/a/"]);
+    assert_eq!(world.followed.all()[0].reader(), "etcd_v2");
+    // The first write is in the history: who waits from it on is told what was meant by it.
+    let wait = format!("wait=1&waitIndex={}", first + 1);
+    let wait = Request::parse(Method::Get, "/a/2", &wait, b"").unwrap();
+    let told = world.keys.wait(&wait).await.unwrap().0.event().await;
+    assert!(told.starts_with(b"{\"action\":\"create\""), "{told:?}");
+    let wait = Request::parse(Method::Get, "/b", "wait=1&recursive=1", b"").unwrap();
+    drop(world.keys.wait(&wait).await.unwrap());
+    assert_eq!(followed(), ["/a/", "/b/"]);
+    assert!(world.get("/c/1", "").await.is_err());
+    world.keys.follow("/c/1").await;
+    assert_eq!(followed(), ["/a/", "/b/", "/c/"]);
 }

@@ -42,6 +42,7 @@ impl Keys {
         let permit = self.waiters.clone().try_acquire_owned().map_err(|_| {
             Fault::new(Code::Registry, "as many clients wait here as may: try another server")
         })?;
+        self.follow(&request.path).await;
         let index = self.stand().await?.revision;
         let track = self.track(&request.path).map_err(|fault| fault.at(index))?;
         let mut from = if request.wait_index == 0 { index + 1 } else { request.wait_index };
@@ -78,15 +79,7 @@ impl Keys {
 
     /// Who follows what a path is in. Of several, events would come in no order.
     fn track(&self, path: &str) -> Result<Arc<Track>, Fault> {
-        let key = self.shared.places.key(path);
-        let below = self.shared.places.below(path);
-        let mut tracks = self.tracks.iter().filter(|track| {
-            let holds = |key: &String| {
-                key.starts_with(&track.prefix) || track.prefix.starts_with(key.as_str())
-            };
-            key.as_ref().is_some_and(|key| key.starts_with(&track.prefix))
-                || below.iter().any(holds)
-        });
+        let mut tracks = self.tracks(path);
         match (tracks.next(), tracks.next()) {
             (Some(track), None) => Ok(track.clone()),
             (Some(_), Some(_)) => {

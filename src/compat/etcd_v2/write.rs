@@ -61,6 +61,8 @@ impl Keys {
             let cause = format!("ttl is above {TTL_SECS_MAX} s: leave it out for no end");
             return Err(Fault::new(Code::TtlNotANumber, cause));
         }
+        // What is meant by a write is told only by who saw it happen.
+        self.follow(&request.path).await;
         for attempt in 1..=TRIES_MAX {
             let (stamp, there) = self.look(&request.path).await?;
             let action = decide::put(request, &there).map_err(|fault| fault.at(stamp.revision))?;
@@ -206,6 +208,7 @@ impl Keys {
     /// `DELETE`.
     pub(super) async fn delete(&self, request: &Request) -> Result<Answer, Fault> {
         let path = request.path.as_str();
+        self.follow(path).await;
         for _ in 0..TRIES_MAX {
             let (stamp, there) = self.look(path).await?;
             let action =

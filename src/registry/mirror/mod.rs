@@ -49,7 +49,7 @@ use pacing::Backoff;
 use table::Table;
 
 pub use pacing::Pacing;
-pub use status::{Facts, Status};
+pub use status::{Facts, Status, Statuses};
 
 /// What a mirror keeps of one key: never the raw value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,7 +155,7 @@ impl<P: Clone + Send + Sync> Mirror<P> {
         pacing: Pacing,
     ) -> Self {
         let prefix = prefix.into();
-        let status = Arc::new(Status::new(&prefix));
+        let status = Arc::new(Status::new("", &prefix));
         Self {
             registry,
             origin: Origin::NATIVE,
@@ -176,6 +176,12 @@ impl<P: Clone + Send + Sync> Mirror<P> {
     #[must_use]
     pub fn numbered(self, origin: Origin) -> Self {
         Self { origin, ..self }
+    }
+
+    /// It mirrors for that reader, whose name stands in its log lines.
+    #[must_use]
+    pub fn read_by(self, reader: &'static str) -> Self {
+        Self { status: Arc::new(Status::new(reader, &self.prefix)), ..self }
     }
 
     /// How it stands; stays valid while the mirror runs.
@@ -211,7 +217,8 @@ impl<P: Clone + Send + Sync> Mirror<P> {
                 Err(Trouble::Unread) => return,
                 Err(Trouble::Failed(error @ Error::Compacted { .. })) => {
                     // Not a loss: the registry is there, only our place in it is gone.
-                    tracing::debug!(prefix = self.status.prefix(), %error, "listing again");
+                    let (reader, prefix) = (self.status.reader(), self.status.prefix());
+                    tracing::debug!(reader, prefix, %error, "listing again");
                     self.status.lost(error.to_string());
                     self.pause().await;
                     Step::List
@@ -224,22 +231,23 @@ impl<P: Clone + Send + Sync> Mirror<P> {
 
     /// Notes a failure and waits a little. What had to be listed still has to be.
     async fn retreat(&mut self, from: Step, why: String) -> Step {
-        let prefix = self.status.prefix();
+        let (reader, prefix) = (self.status.reader(), self.status.prefix());
         if self.lost.is_none() {
             self.lost = Some(Instant::now());
             let revision = self.history.applied();
             if self.status.facts().has_view {
                 tracing::warn!(
+                    reader,
                     prefix,
                     revision,
                     error = why,
                     "registry lost, serving what is known"
                 );
             } else {
-                tracing::warn!(prefix, error = why, "registry not reached yet, trying on");
+                tracing::warn!(reader, prefix, error = why, "registry not reached yet, trying on");
             }
         } else {
-            tracing::debug!(prefix, error = why, "registry still lost");
+            tracing::debug!(reader, prefix, error = why, "registry still lost");
         }
         self.status.lost(why);
         self.pause().await;
@@ -260,8 +268,10 @@ impl<P: Clone + Send + Sync> Mirror<P> {
             Verdict::Doubtful(why) => return Err(Trouble::Doubted(why)),
             Verdict::Broken(why) => {
                 self.epoch += 1;
-                let (prefix, epoch, revision) = (self.status.prefix(), self.epoch, stamp.revision);
+                let (reader, prefix) = (self.status.reader(), self.status.prefix());
+                let (epoch, revision) = (self.epoch, stamp.revision);
                 tracing::warn!(
+                    reader,
                     prefix,
                     revision,
                     epoch,
@@ -274,8 +284,9 @@ impl<P: Clone + Send + Sync> Mirror<P> {
         let first = self.history.adopt(stamp);
         let news = self.table.replace(listing.entries, continues, &*self.parse);
         if first {
-            let prefix = self.status.prefix();
+            let (reader, prefix) = (self.status.reader(), self.status.prefix());
             tracing::info!(
+                reader,
                 prefix,
                 keys = news.len(),
                 revision = stamp.revision,
@@ -338,8 +349,9 @@ impl<P: Clone + Send + Sync> Mirror<P> {
     fn found(&mut self) {
         self.status.found();
         if let Some(since) = self.lost.take() {
-            let (prefix, revision) = (self.status.prefix(), self.history.applied());
-            tracing::info!(prefix, revision, away = ?since.elapsed(), "registry back");
+            let (reader, prefix) = (self.status.reader(), self.status.prefix());
+            let revision = self.history.applied();
+            tracing::info!(reader, prefix, revision, away = ?since.elapsed(), "registry back");
         }
     }
 

@@ -16,7 +16,7 @@ use crate::model::{Label, map_app};
 
 /// All of it.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::compat::consul) struct Saved {
+pub(in crate::compat::consul) struct SavedAgent {
     services: Vec<SavedService>,
     node_checks: Vec<SavedCheck>,
 }
@@ -62,7 +62,7 @@ impl SavedCheck {
 
 impl Agent {
     /// What of it outlives its server.
-    pub(in crate::compat::consul) fn save(&self) -> Saved {
+    pub(in crate::compat::consul) fn save(&self) -> SavedAgent {
         let services = self.services.values().map(|service| SavedService {
             definition: service.definition.clone(),
             node: service.node,
@@ -71,12 +71,12 @@ impl Agent {
             checks: service.checks.iter().map(SavedCheck::new).collect(),
         });
         let node_checks = self.node.iter().map(SavedCheck::new).collect();
-        Saved { services: services.collect(), node_checks }
+        SavedAgent { services: services.collect(), node_checks }
     }
 
     /// The agent that it was; `draw` gives a moment within a duration.
     pub(in crate::compat::consul) fn resume(
-        saved: &Saved,
+        saved: &SavedAgent,
         now: Instant,
         mut draw: impl FnMut(Duration) -> Duration,
     ) -> Self {

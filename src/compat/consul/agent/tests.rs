@@ -311,7 +311,7 @@ fn what_is_saved_is_resumed_with_clocks_begun_anew() {
     world.check(&json!({"Name": "disk", "TTL": "60s", "Status": "passing"})).unwrap();
     world.pass(59);
     let text = serde_json::to_string(&world.agent.save()).unwrap();
-    let saved: saved::Saved = serde_json::from_str(&text).unwrap();
+    let saved: saved::SavedAgent = serde_json::from_str(&text).unwrap();
     let agent = Agent::resume(&saved, world.now, |within| within / 2);
     assert_eq!(agent.save(), saved);
     let mut world = World { agent, now: world.now };
