@@ -1,35 +1,31 @@
-//! Follows one prefix of the registry, once a client has asked for something in it: what a mirror tells becomes the history
-//! that waiting clients read.
-//!
-//! The mirror that answers of DNS come from is of no use here, since it keeps no values as they were written. So a layout
-//! that no client of this listener asks for has no second one.
+//! Follows one prefix of the registry, from when that is first asked for: what a mirror tells becomes the history that
+//! waiting clients read. The catalogue's own mirror of the same prefix keeps no values; and most layouts are written and
+//! watched by clients of etcd 3 alone, so that nobody asks for this one.
 //!
 //! Knows nothing of clients.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
-use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::folders::Folders;
 use super::history::{History, Told, Written};
 use super::intents::{Intent, Intents};
-use super::keys::Keys;
 use super::leases::Leases;
 use super::node::{Action, Life, Node};
 use super::places::Places;
 use crate::registry::mirror::{Arrived, Delta, Kept, Mirror, News, Pacing, Statuses};
-use crate::registry::{Entry, LeaseId, Registry};
+use crate::registry::{Entry, LeaseId, Registry, Revision, Stamp};
 use crate::supervise::Tasks;
 
+/// Who follows, for people.
+const READER: &str = "etcd_v2";
 /// Steps between the mirror and the history; more wait in the registry.
 const STEPS_MAX: usize = 16;
-/// How long the first who writes or waits below a prefix waits for its first view; what is not told then is recalled.
-const VIEW_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What all tracks of a listener share.
 #[derive(Debug)]
@@ -42,8 +38,40 @@ pub(super) struct Shared {
     pub(super) leases: Leases,
     /// Folders without keys.
     pub(super) folders: Folders,
+    /// What the registry said of itself last.
+    pub(super) heard: Heard,
     /// The time of day.
     pub(super) clock: fn() -> SystemTime,
+}
+
+/// Whose registry it is and where it stood, as last heard; 0 before.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    cluster: AtomicU64,
+    revision: AtomicU64,
+}
+
+impl Heard {
+    /// It answered so. Answers overtake each other: this may be a little older than the one before.
+    pub(super) fn answer(&self, stamp: Stamp) {
+        self.cluster.store(stamp.cluster, Ordering::Relaxed);
+        self.revision.store(stamp.revision, Ordering::Relaxed);
+    }
+
+    /// Its history broke, and goes on from there.
+    fn broke(&self, revision: Revision) {
+        self.revision.store(revision, Ordering::Relaxed);
+    }
+
+    /// The cluster's id.
+    pub(super) fn cluster(&self) -> u64 {
+        self.cluster.load(Ordering::Relaxed)
+    }
+
+    /// Where it stood.
+    pub(super) fn revision(&self) -> Revision {
+        self.revision.load(Ordering::Relaxed)
+    }
 }
 
 /// The history of one prefix.
@@ -52,14 +80,14 @@ pub(super) struct Track {
     /// The prefix.
     pub(super) prefix: String,
     history: Mutex<History>,
-    /// Whether a client has asked for something below it.
-    asked: watch::Sender<bool>,
     /// Counts the changes of the history.
     changed: watch::Sender<u64>,
+    /// Somebody asks for it.
+    asked: Notify,
 }
 
 impl Track {
-    /// Follows a prefix from when it is asked for, for as long as these tasks run. `followed` is told then.
+    /// Follows a prefix from when it is asked for, for as long as these tasks run.
     pub(super) fn start(
         prefix: String,
         registry: Arc<dyn Registry>,
@@ -70,8 +98,8 @@ impl Track {
         let track = Arc::new(Self {
             prefix,
             history: Mutex::default(),
-            asked: watch::Sender::new(false),
             changed: watch::Sender::new(0),
+            asked: Notify::new(),
         });
         let (deltas, arrived) = mpsc::channel(STEPS_MAX);
         let places = shared.places.clone();
@@ -81,34 +109,32 @@ impl Track {
         };
         let prefix = track.prefix.clone().into_bytes();
         let mirror = Mirror::new(registry, prefix, Arc::new(parse), deltas, Pacing::default());
-        let mirror = mirror.read_by("etcd_v2");
-        let (mut asked, stop) = (track.asked.subscribe(), tasks.stop_token());
-        let until = stop.clone();
-        tasks.spawn(format!("etcd_v2 mirror of {:?}", track.prefix), async move {
+        let mirror = mirror.read_by(READER);
+        let stop = tasks.stop_token();
+        let (lazy, stopped) = (track.clone(), stop.clone());
+        tasks.spawn(format!("{READER} mirror of {:?}", track.prefix), async move {
             tokio::select! {
-                () = until.cancelled() => return Ok(()),
-                _ = asked.wait_for(|asked| *asked) => followed.add(mirror.status()),
+                () = stopped.cancelled() => return Ok(()),
+                () = lazy.asked.notified() => {}
             }
-            mirror.run(until).await
+            followed.add(mirror.status());
+            mirror.run(stopped).await
         });
-        let name = format!("etcd_v2 history of {:?}", track.prefix);
+        let name = format!("{READER} history of {:?}", track.prefix);
         tasks.spawn(name, track.clone().follow(arrived, shared, stop));
         track
     }
 
-    /// Has it followed from now on.
+    /// Begins to follow, if that has not begun.
     pub(super) fn ask(&self) {
-        self.asked.send_if_modified(|asked| !std::mem::replace(asked, true));
+        self.asked.notify_one();
     }
 
-    /// Returns once there is a history.
-    async fn ready(&self) {
+    /// Follows, and waits for the first view.
+    pub(super) async fn viewed(&self) {
+        self.ask();
         let mut changes = self.changes();
-        while !self.history().is_ready() {
-            if changes.changed().await.is_err() {
-                return;
-            }
-        }
+        while self.history().last().is_none() && changes.changed().await.is_ok() {}
     }
 
     /// The history as it is now.
@@ -148,6 +174,9 @@ impl Track {
         let mut history = self.history();
         if *epoch != Some(delta.epoch) {
             // Of another registry's history, revisions mean nothing.
+            if epoch.is_some() {
+                shared.heard.broke(delta.revision);
+            }
             let keys = history.keys() + came;
             history.begin(delta.revision, keys.saturating_sub(went));
             *epoch = Some(delta.epoch);
@@ -162,33 +191,6 @@ impl Track {
             history.push(told);
         }
         history.reached(revision, came, went);
-    }
-}
-
-impl Keys {
-    /// Who follows what a path is in, or what is below it.
-    pub(super) fn tracks(&self, path: &str) -> impl Iterator<Item = &Arc<Track>> {
-        let key = self.shared.places.key(path);
-        let below = self.shared.places.below(path);
-        self.tracks.iter().filter(move |track| {
-            let holds = |key: &String| {
-                key.starts_with(&track.prefix) || track.prefix.starts_with(key.as_str())
-            };
-            key.as_ref().is_some_and(|key| key.starts_with(&track.prefix))
-                || below.iter().any(holds)
-        })
-    }
-
-    /// Has a path followed from now on, so that what happens there is told to who waits next.
-    pub(super) fn ask(&self, path: &str) {
-        self.tracks(path).for_each(|track| track.ask());
-    }
-
-    /// The same, and returns once that is so, unless it takes too long.
-    pub(super) async fn follow(&self, path: &str) {
-        self.ask(path);
-        let ready = join_all(self.tracks(path).map(|track| track.ready()));
-        let _ = timeout(VIEW_TIMEOUT, ready).await;
     }
 }
 

@@ -106,19 +106,19 @@ impl History {
         self.keys = (self.keys + came).saturating_sub(went);
     }
 
-    /// Whether there has been a first view.
-    pub(super) fn is_ready(&self) -> bool {
-        self.start > 0
+    /// How far all is known; none before the first view.
+    pub(super) fn last(&self) -> Option<Revision> {
+        (self.start > 0).then_some(self.last)
     }
 
-    /// How many keys there are below the prefix, a moment ago.
+    /// How many keys there are below the prefix, a moment ago; 0 before the first view.
     pub(super) fn keys(&self) -> usize {
         self.keys
     }
 
     /// The first event of a key, or of all in a folder, from that index on.
     pub(super) fn find(&self, path: &str, recursive: bool, from: Revision) -> Found<'_> {
-        if !self.is_ready() {
+        if self.start == 0 {
             return Found::Unready;
         }
         if from < self.start {

@@ -61,8 +61,6 @@ impl Keys {
             let cause = format!("ttl is above {TTL_SECS_MAX} s: leave it out for no end");
             return Err(Fault::new(Code::TtlNotANumber, cause));
         }
-        // What is meant by a write is told only by who saw it happen.
-        self.follow(&request.path).await;
         for attempt in 1..=TRIES_MAX {
             let (stamp, there) = self.look(&request.path).await?;
             let action = decide::put(request, &there).map_err(|fault| fault.at(stamp.revision))?;
@@ -185,7 +183,9 @@ impl Keys {
             0 => Precondition::Absent(key.clone()),
             revision => Precondition::At(key.clone(), revision),
         });
-        if let Some(before) = before {
+        let followed = self.follow(key);
+        // In the first view it would be one key of many, and its note would be left over.
+        if let Some(before) = before.filter(|_| followed) {
             self.shared.intents.note(key, before, intent);
         }
         let txn = Txn { preconditions: precondition.into_iter().collect(), writes: vec![write] };
@@ -205,10 +205,19 @@ impl Keys {
         }
     }
 
+    /// Has a key's changes followed from now on; whether they were already.
+    fn follow(&self, key: &Bytes) -> bool {
+        let mut tracks = self.tracks.iter();
+        let track = tracks.find(|track| key.starts_with(track.prefix.as_bytes()));
+        track.is_some_and(|track| {
+            track.ask();
+            track.history().last().is_some()
+        })
+    }
+
     /// `DELETE`.
     pub(super) async fn delete(&self, request: &Request) -> Result<Answer, Fault> {
         let path = request.path.as_str();
-        self.follow(path).await;
         for _ in 0..TRIES_MAX {
             let (stamp, there) = self.look(path).await?;
             let action =
