@@ -252,7 +252,7 @@ impl Keeper {
         let ready = async {
             loop {
                 let edition = published.edition();
-                if published.load().ready {
+                if published.load().knows(&self.namespace) {
                     return;
                 }
                 published.changed(edition).await;
