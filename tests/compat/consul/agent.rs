@@ -443,7 +443,7 @@ async fn a_service_without_an_address_is_where_others_find_it_if_they_may_ask() 
     let home = Home::with_config(CONFIG);
     let world = World::start(home, &["--dns", "0.0.0.0:0"]).await;
     world.register(json!({"Name": "here", "Port": 80})).await;
-    let address = own_address().unwrap_or([127, 0, 0, 1].into());
+    let address = own_address().unwrap_or_else(|| [127, 0, 0, 1].into());
     assert_eq!(world.a("here.svc").await, [format!("here.svc. A {address}")]);
 }
 
