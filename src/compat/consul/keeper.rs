@@ -11,6 +11,8 @@
 //!
 //! Knows nothing of paths and bodies.
 
+mod resume;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -19,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +31,9 @@ use super::definition::{CheckDefinition, ServiceDefinition};
 use super::instance::{host_names, instance};
 use super::reach::{self, Reach};
 use super::resolver::Resolver;
-use crate::compat::hold::{Hold, HoldError, Saved, Target};
+use crate::compat::hold::{
+    Hold, HoldError, Loss, Lost, Over, Reason, Saved, Target, is_same_place,
+};
 use crate::compat::{Compat, Room, StartError};
 use crate::host;
 use crate::model::{Instance, Namespace, limits};
@@ -44,8 +48,6 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a call waits until answers of DNS show what was done.
 const VISIBLE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a start waits for the first view of the registry: leases are longer.
-const READY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is held of a service.
 type Held = HashMap<String, (Target, Instance)>;
@@ -81,8 +83,8 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Resumes what was saved.
-    pub(super) fn start(room: &Room<'_>) -> Result<Arc<Self>, StartError> {
+    /// Resumes what was saved; gives also what is lost of what is held.
+    pub(super) fn start(room: &Room<'_>) -> Result<(Arc<Self>, mpsc::Receiver<Lost>), StartError> {
         let (saved, before) = Saved::open::<SavedAgent>(room)?;
         let draw = |within: Duration| within.mul_f64(fastrand::f64());
         let agent = Agent::resume(&before, clocks(&room.compat), draw);
@@ -91,7 +93,8 @@ impl Keeper {
         let elsewhere = room.compat.shared_registry || room.compat.dns_is_open;
         let address = if elsewhere { host::default_source() } else { None };
         let resolver = Resolver::default();
-        Ok(Arc::new(Self {
+        let (hold, lost) = Hold::start(room);
+        let keeper = Self {
             compat: room.compat.clone(),
             namespace: room.namespace.clone(),
             node: host::name().unwrap_or_else(|| "rollcall".to_owned()),
@@ -103,7 +106,7 @@ impl Keeper {
             began: u64::try_from(began.as_millis()).unwrap_or(1),
             version: watch::Sender::new(agent.version()),
             agent: Mutex::new(agent),
-            hold: Hold::start(room),
+            hold,
             saved,
             held: std::array::from_fn(|_| tokio::sync::Mutex::default()),
             hasher: RandomState::new(),
@@ -111,7 +114,8 @@ impl Keeper {
             unsaved: AtomicBool::new(false),
             told: AtomicBool::new(false),
             wake: Notify::new(),
-        }))
+        };
+        Ok((Arc::new(keeper), lost))
     }
 
     /// The agent, to read.
@@ -207,15 +211,28 @@ impl Keeper {
     async fn write(&self, id: &str) -> Result<Option<Revision>, HoldError> {
         let mut held = self.stripe(id).lock().await;
         let before = held.get(id).cloned();
-        let Some((target, wanted)) = self.wanted(id, before.as_ref()) else {
+        let Some((mut target, mut wanted)) = self.wanted(id, before.as_ref()) else {
             let Some((target, instance)) = held.remove(id) else { return Ok(None) };
-            return self.hold.remove(target, instance, "its agent took it out").await.map(Some);
+            let registered = self.agent().service(id).is_some();
+            let reason = if registered { Reason::Critical } else { Reason::Deregistered };
+            return self.hold.remove(target, instance, reason).await.map(Some);
         };
         if before.as_ref() == Some(&(target.clone(), wanted.clone())) {
             return Ok(None);
         }
-        let put = self.hold.put(target.clone(), wanted.clone()).await;
-        if matches!(put, Ok(_) | Err(HoldError::Pending(_))) {
+        let put = async |target: &Target, wanted: &Instance| {
+            self.hold.put(target.clone(), wanted.clone(), Over::SamePlace).await
+        };
+        let mut written = put(&target, &wanted).await;
+        if written == Err(HoldError::Others)
+            && let Some((own, instance)) = self.renamed(id)
+        {
+            // Another agent was faster with that name. What waits for it is to wait no more.
+            self.hold.let_go(target, wanted, Reason::Changed).await;
+            (target, wanted) = (own, instance);
+            written = put(&target, &wanted).await;
+        }
+        if matches!(written, Ok(_) | Err(HoldError::Pending(_) | HoldError::Others)) {
             held.insert(id.to_owned(), (target.clone(), wanted));
         } else {
             held.remove(id);
@@ -223,76 +240,9 @@ impl Keeper {
         // What it was before goes last, so that it never has no name at all.
         let kept = held.get(id).map(|(target, _)| target);
         if let Some((old, instance)) = before.filter(|(old, _)| Some(old) != kept) {
-            return self.hold.remove(old, instance, "its agent changed it").await.map(Some);
+            return self.hold.remove(old, instance, Reason::Changed).await.map(Some);
         }
-        put.map(Some)
-    }
-
-    /// Waits until it is known what others have registered, so that names which they took meanwhile are left to them;
-    /// but not for long, as leases go on.
-    pub(super) async fn seen(&self) {
-        let published = &self.compat.published;
-        let ready = async {
-            loop {
-                let edition = published.edition();
-                if published.load().ready {
-                    return;
-                }
-                published.changed(edition).await;
-            }
-        };
-        tokio::select! {
-            _ = timeout(READY_TIMEOUT, ready) => {}
-            () = self.stop.cancelled() => {}
-        }
-    }
-
-    /// Believes what was saved of the services that the registry still has: there was no time in which their end could have
-    /// been missed.
-    pub(super) fn vouch(&self) {
-        let ids: Vec<String> = {
-            let agent = self.agent();
-            let there = agent.services().filter(|service| self.there(service).is_some());
-            there.map(|service| service.definition.id.clone()).collect()
-        };
-        self.change(|agent, now| ids.iter().for_each(|id| agent.vouch(id, now)));
-    }
-
-    /// Holds on to a service that was held before a restart, if it is still to be.
-    pub(super) async fn resume(&self, id: &str) {
-        let mut held = self.stripe(id).lock().await;
-        if held.contains_key(id) {
-            // A call was faster.
-            return;
-        }
-        if let Some((target, instance)) = self.wanted(id, None) {
-            self.hold.resume(target.clone(), instance.clone()).await;
-            if self.hold.check(&target, &instance).is_ok() {
-                held.insert(id.to_owned(), (target, instance));
-            }
-        } else if !self.compat.shared_registry {
-            // Leases of a registry of our own began anew with us. In another's they went on, and what is there by now may be
-            // held by the server that its client went to meanwhile.
-            let stale = {
-                let agent = self.agent();
-                agent
-                    .service(id)
-                    .and_then(|service| Some((self.target(service), self.there(service)?)))
-            };
-            if let Some((target, instance)) = stale {
-                self.hold.let_go(target, instance, "its checks do not pass").await;
-            }
-        }
-    }
-
-    /// What the registry has of a service, where that is.
-    fn there(&self, service: &Service) -> Option<Instance> {
-        let wanted = instance(service, service.definition.weights.passing)?;
-        let Target { namespace, app, id } = self.target(service);
-        let snapshot = self.compat.published.load();
-        let view = snapshot.directory.registered(&namespace, &app, &id)?;
-        let there = &view.registration.instance;
-        is_same_place(there, &wanted).then(|| there.clone())
+        written.map(Some)
     }
 
     fn stripe(&self, id: &str) -> &tokio::sync::Mutex<Held> {
@@ -307,8 +257,41 @@ impl Keeper {
         if before.is_some_and(|(held, _)| *held == target) || !self.is_anothers(&target, &wanted) {
             return Some((target, wanted));
         }
-        self.change(|agent, _| agent.relabel(id)).then(|| self.save_soon());
+        self.renamed(id).or_else(|| self.wish(id))
+    }
+
+    /// What is to be in answers of a service that gets a name of its own; none if it has that already.
+    fn renamed(&self, id: &str) -> Option<(Target, Instance)> {
+        if !self.change(|agent, _| agent.relabel(id)) {
+            return None;
+        }
+        self.save_soon();
         self.wish(id)
+    }
+
+    /// Does what is to be done about a service that others took out of the registry.
+    pub(super) async fn lost(&self, Lost { target, why }: Lost) {
+        let named = |service: &&Service| self.target(service) == target;
+        let id = self.agent().services().find(named).map(|service| service.definition.id.clone());
+        let Some(id) = id else { return };
+        let mut held = self.stripe(&id).lock().await;
+        if held.get(&id).is_none_or(|(held, _)| *held != target) {
+            return;
+        }
+        match why {
+            Loss::Taken => {
+                drop(held);
+                if self.renamed(&id).is_some() {
+                    self.settle_soon([id]);
+                }
+            }
+            // It stays away until it is registered again, or stands otherwise. That may have been by now.
+            Loss::Dismissed => {
+                if !self.hold.holds(&target).await {
+                    held.remove(&id);
+                }
+            }
+        }
     }
 
     fn wish(&self, id: &str) -> Option<(Target, Instance)> {
@@ -329,10 +312,10 @@ impl Keeper {
     fn is_anothers(&self, target: &Target, wanted: &Instance) -> bool {
         let Target { namespace, app, id } = target;
         let snapshot = self.compat.published.load();
-        snapshot.directory.registered(namespace, app, id).is_some_and(|view| {
-            let other = &view.registration.instance;
-            !is_same_place(other, wanted)
-        })
+        snapshot
+            .directory
+            .registered(namespace, app, id)
+            .is_some_and(|view| !is_same_place(&view.registration.instance, wanted))
     }
 
     /// Where a service is that says nothing of it: where the call came from, or where this host is.
@@ -382,10 +365,6 @@ impl Keeper {
         }
         found
     }
-}
-
-fn is_same_place(one: &Instance, other: &Instance) -> bool {
-    one.addresses == other.addresses && one.endpoints == other.endpoints
 }
 
 fn clocks(compat: &Compat) -> Clocks {

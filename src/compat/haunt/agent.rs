@@ -14,13 +14,11 @@ use tokio::sync::mpsc;
 
 use super::book::{Book, Change, SavedGroup, port};
 use super::call::Group;
-use crate::compat::hold::{HELD_MAX, Hold, HoldError, Pending, Probed, Prober, Saved, Target};
+use crate::compat::hold::{
+    HELD_MAX, Hold, HoldError, Loss, Lost, Pending, Probed, Prober, Reason, Saved, Target,
+};
 use crate::compat::{Room, StartError};
 use crate::model::{Instance, Namespace};
-
-/// What the note of a departure says.
-const UNREGISTERED: &str = "unregistered";
-const SILENT: &str = "its port does not answer";
 
 /// The agent. Cloning gives the same.
 #[derive(Clone)]
@@ -60,15 +58,16 @@ impl Agent {
         }
         let (prober, probe, changes) = Prober::new(room.stop.clone());
         room.tasks.spawn(format!("{} probes", room.name), probe);
+        let (hold, lost) = Hold::start(room);
         let agent = Self {
             namespace: room.namespace.clone(),
-            hold: Hold::start(room),
+            hold,
             prober,
             saved,
             book: Arc::new(Mutex::new(book)),
             turn: Arc::default(),
         };
-        let (follow, stop) = (agent.clone().follow(changes), room.stop.clone());
+        let (follow, stop) = (agent.clone().follow(changes, lost), room.stop.clone());
         room.tasks.spawn(format!("{} agent", room.name), async move {
             tokio::select! {
                 () = follow => {}
@@ -110,10 +109,7 @@ impl Agent {
             });
         }
         drop(turn);
-        let book = self.book.clone();
-        let saved =
-            self.saved.save(move || book.lock().unwrap_or_else(PoisonError::into_inner).saved());
-        let (saved, written) = tokio::join!(saved, join_all(pending));
+        let (saved, written) = tokio::join!(self.save(), join_all(pending));
         written.into_iter().collect::<Result<Vec<_>, _>>()?;
         saved.map_err(CallError::Save)
     }
@@ -141,13 +137,17 @@ impl Agent {
             }
             Change::Remove(instance) => {
                 self.prober.forget(target.clone()).await;
-                self.hold.begin_remove(target.clone(), instance, UNREGISTERED).await
+                self.hold.begin_remove(target.clone(), instance, Reason::Unregistered).await
             }
         }
     }
 
-    /// Has all that was saved probed, and does what probes find.
-    async fn follow(self, mut changes: mpsc::Receiver<Probed<Target>>) {
+    /// Has all that was saved probed, and does what probes find, and what others did.
+    async fn follow(
+        self,
+        mut changes: mpsc::Receiver<Probed<Target>>,
+        mut lost: mpsc::Receiver<Lost>,
+    ) {
         let saved = self.book.lock().unwrap_or_else(PoisonError::into_inner).ports();
         for (target, port) in saved {
             let turn = self.turn.lock().await;
@@ -161,20 +161,49 @@ impl Agent {
             }
             drop(turn);
         }
-        while let Some(Probed { key: target, up }) = changes.recv().await {
-            let _turn = self.turn.lock().await;
-            let instance: Option<Instance> = {
-                let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
-                book.heard(&target, up)
-            };
-            match instance {
-                Some(instance) if up => self.hold.resume(target, instance).await,
-                Some(instance) => {
-                    tracing::debug!(%target, "not held while {SILENT}");
-                    self.hold.let_go(target, instance, SILENT).await;
-                }
-                None => {}
+        loop {
+            tokio::select! {
+                Some(probed) = changes.recv() => self.probed(probed).await,
+                Some(lost) = lost.recv() => self.lost(lost).await,
+                else => return,
             }
         }
+    }
+
+    async fn probed(&self, Probed { key: target, up }: Probed<Target>) {
+        let _turn = self.turn.lock().await;
+        let instance: Option<Instance> = {
+            let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+            book.heard(&target, up)
+        };
+        match instance {
+            Some(instance) if up => self.hold.resume(target, instance).await,
+            Some(instance) => {
+                tracing::debug!(%target, "not held while its port does not answer");
+                self.hold.let_go(target, instance, Reason::Closed).await;
+            }
+            None => {}
+        }
+    }
+
+    /// What was deregistered elsewhere is to stay away until its client registers again.
+    async fn lost(&self, Lost { target, why }: Lost) {
+        let turn = self.turn.lock().await;
+        // It may have registered again by now.
+        if why != Loss::Dismissed || self.hold.holds(&target).await {
+            return;
+        }
+        self.book.lock().unwrap_or_else(PoisonError::into_inner).strike(&target);
+        self.prober.forget(target).await;
+        drop(turn);
+        if let Err(error) = self.save().await {
+            // It is only tried once more to be held, at the next start, and found gone.
+            tracing::debug!(%error, "cannot save what was deregistered elsewhere");
+        }
+    }
+
+    async fn save(&self) -> io::Result<()> {
+        let book = self.book.clone();
+        self.saved.save(move || book.lock().unwrap_or_else(PoisonError::into_inner).saved()).await
     }
 }
