@@ -12,6 +12,7 @@
 //! Knows nothing of paths and bodies.
 
 mod names;
+mod resume;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
@@ -25,13 +26,13 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::agent::Agent;
 use super::agent::saved::{Clocks, SavedAgent};
-use super::agent::{Agent, Service};
 use super::definition::{CheckDefinition, ServiceDefinition};
 use super::instance::{host_names, instance};
 use super::reach::{self, Reach};
 use super::resolver::Resolver;
-use crate::compat::hold::{Hold, HoldError, Lost, Over, Reason, Saved, Target, is_same_place};
+use crate::compat::hold::{Hold, HoldError, Lost, Over, Reason, Saved, Target};
 use crate::compat::{Compat, Room, StartError};
 use crate::host;
 use crate::model::{Instance, Namespace, limits};
@@ -46,8 +47,6 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a call waits until answers of DNS show what was done.
 const VISIBLE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a start waits for the first view of the registry: leases are longer.
-const READY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is held of a service.
 type Held = HashMap<String, (Target, Instance)>;
@@ -243,73 +242,6 @@ impl Keeper {
             return self.hold.remove(old, instance, Reason::Changed).await.map(Some);
         }
         written.map(Some)
-    }
-
-    /// Waits until it is known what others have registered, so that names which they took meanwhile are left to them;
-    /// but not for long, as leases go on.
-    pub(super) async fn seen(&self) {
-        let published = &self.compat.published;
-        let ready = async {
-            loop {
-                let edition = published.edition();
-                if published.load().knows(&self.namespace) {
-                    return;
-                }
-                published.changed(edition).await;
-            }
-        };
-        tokio::select! {
-            _ = timeout(READY_TIMEOUT, ready) => {}
-            () = self.stop.cancelled() => {}
-        }
-    }
-
-    /// Believes what was saved of the services that the registry still has: there was no time in which their end could have
-    /// been missed.
-    pub(super) fn vouch(&self) {
-        let ids: Vec<String> = {
-            let agent = self.agent();
-            let there = agent.services().filter(|service| self.there(service).is_some());
-            there.map(|service| service.definition.id.clone()).collect()
-        };
-        self.change(|agent, now| ids.iter().for_each(|id| agent.vouch(id, now)));
-    }
-
-    /// Holds on to a service that was held before a restart, if it is still to be.
-    pub(super) async fn resume(&self, id: &str) {
-        let mut held = self.stripe(id).lock().await;
-        if held.contains_key(id) {
-            // A call was faster.
-            return;
-        }
-        if let Some((target, instance)) = self.wanted(id, None) {
-            self.hold.resume(target.clone(), instance.clone()).await;
-            if self.hold.check(&target, &instance).is_ok() {
-                held.insert(id.to_owned(), (target, instance));
-            }
-        } else if !self.compat.shared_registry {
-            // Leases of a registry of our own began anew with us. In another's they went on, and what is there by now may be
-            // held by the server that its client went to meanwhile.
-            let stale = {
-                let agent = self.agent();
-                agent
-                    .service(id)
-                    .and_then(|service| Some((self.target(service), self.there(service)?)))
-            };
-            if let Some((target, instance)) = stale {
-                self.hold.let_go(target, instance, Reason::Critical).await;
-            }
-        }
-    }
-
-    /// What the registry has of a service, where that is.
-    fn there(&self, service: &Service) -> Option<Instance> {
-        let wanted = instance(service, service.definition.weights.passing)?;
-        let Target { namespace, app, id } = self.target(service);
-        let snapshot = self.compat.published.load();
-        let view = snapshot.directory.registered(&namespace, &app, &id)?;
-        let there = &view.registration.instance;
-        is_same_place(there, &wanted).then(|| there.clone())
     }
 
     fn stripe(&self, id: &str) -> &tokio::sync::Mutex<Held> {
