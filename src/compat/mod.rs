@@ -16,6 +16,7 @@
 
 pub mod consul;
 pub mod etcd_v2;
+mod followed;
 mod gate;
 pub mod haunt;
 mod hold;
@@ -24,6 +25,7 @@ mod metrics;
 pub mod settings;
 pub mod tars;
 
+pub use followed::Followed;
 pub use hold::SavedError;
 pub use listen::{BindError, Bound, CONNECTIONS_MAX, StartError, bind, open_to_all};
 pub use metrics::Metrics;
@@ -61,6 +63,8 @@ pub struct Compat {
     pub files: Arc<dyn Files>,
     /// What is counted.
     pub metrics: Metrics,
+    /// What listeners follow of the registry on their own.
+    pub followed: Followed,
     /// The time written into notes.
     pub wall_clock: fn() -> SystemTime,
 }

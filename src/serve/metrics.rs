@@ -15,6 +15,7 @@ use super::compiler::Measures;
 use super::readiness::Health;
 use super::reload;
 use super::sources::SourceStatus;
+use crate::compat::Followed;
 use crate::dns::forward::stats as forward;
 use crate::dns::stats::kinds::{Limited, Qtype, Rcode};
 use crate::dns::stats::{Totals, TransportTotals};
@@ -26,6 +27,7 @@ pub(super) fn registry(
     stats: Arc<Stats>,
     forwarded: Arc<forward::Stats>,
     health: Health,
+    followed: Followed,
     measures: &Measures,
     reload: &reload::Measures,
 ) -> Registry {
@@ -62,7 +64,7 @@ pub(super) fn registry(
     );
     registry.register_collector(Box::new(Dns { stats }));
     registry.register_collector(Box::new(Forward { stats: forwarded }));
-    registry.register_collector(Box::new(View { health }));
+    registry.register_collector(Box::new(View { health, followed }));
     registry
 }
 
@@ -250,7 +252,7 @@ impl Measured {
     }
 }
 
-/// How the watches on the registry are, one for each layout.
+/// How the watches on the registry are: one for each layout, and those of listeners.
 fn sources(
     encoder: &mut DescriptorEncoder<'_>,
     sources: &[SourceStatus],
@@ -308,6 +310,8 @@ fn sources(
 /// What is shown, and how old it is.
 struct View {
     health: Health,
+    /// What listeners read besides.
+    followed: Followed,
 }
 
 impl std::fmt::Debug for View {
@@ -332,7 +336,10 @@ impl Collector for View {
         let rejected = snapshot.directory.rejected_count() as f64;
         gauge(encoder, "rollcall_rejected_keys", "Keys that are not served as written", rejected)?;
         gauge(encoder, "rollcall_apps", "Apps known", snapshot.directory.app_count() as f64)?;
-        sources(encoder, &self.health.sources)?;
+        let followed = self.followed.mirrors().into_iter();
+        let followed = followed.map(|(layout, mirror)| SourceStatus { layout, mirror });
+        let all: Vec<_> = self.health.sources.iter().cloned().chain(followed).collect();
+        sources(encoder, &all)?;
         let help = "The zone's SOA serial";
         let mut metric =
             encoder.encode_descriptor("rollcall_zone_serial", help, None, MetricType::Gauge)?;

@@ -219,10 +219,12 @@ impl Parts {
             wall_clock: wall_time,
         };
         let forwarded = Arc::default();
+        let followed = compat::Followed::default();
         let mut exposition = metrics::registry(
             stats.clone(),
             Arc::clone(&forwarded),
             health.clone(),
+            followed.clone(),
             &measures,
             &reload.measures,
         );
@@ -236,6 +238,7 @@ impl Parts {
             allow_loopback: config.http.allow_loopback,
             files: data.clone(),
             metrics: compat::Metrics::new(&mut exposition),
+            followed,
             wall_clock: wall_time,
         };
         let api = Api {

@@ -102,6 +102,13 @@ impl Fault {
         Self { index, ..self }
     }
 
+    /// The same; where the registry failed, of that index, which is the last that was heard of. etcd 2 says 0 then, for
+    /// which clients wait for what comes next, and so miss what they have not been told.
+    #[must_use]
+    pub fn unheard(self, index: u64) -> Self {
+        if self.code == Code::Registry { self.at(index) } else { self }
+    }
+
     /// What is wrong.
     #[must_use]
     pub fn code(&self) -> Code {

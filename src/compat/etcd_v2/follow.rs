@@ -1,12 +1,15 @@
-//! Follows one prefix of the registry: what a mirror tells becomes the history that waiting clients read.
+//! Follows one prefix of the registry, from when that is first asked for: what a mirror tells becomes the history that
+//! waiting clients read. The catalogue's own mirror of the same prefix keeps no values; and most layouts are written and
+//! watched by clients of etcd 3 alone, so that nobody asks for this one.
 //!
 //! Knows nothing of clients.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::folders::Folders;
@@ -15,10 +18,13 @@ use super::intents::{Intent, Intents};
 use super::leases::Leases;
 use super::node::{Action, Life, Node};
 use super::places::Places;
+use crate::compat::Followed;
 use crate::registry::mirror::{Arrived, Delta, Kept, Mirror, News, Pacing};
-use crate::registry::{Entry, LeaseId, Registry};
+use crate::registry::{Entry, LeaseId, Registry, Revision, Stamp};
 use crate::supervise::Tasks;
 
+/// Who follows, for people.
+const READER: &str = "etcd_v2";
 /// Steps between the mirror and the history; more wait in the registry.
 const STEPS_MAX: usize = 16;
 
@@ -33,8 +39,40 @@ pub(super) struct Shared {
     pub(super) leases: Leases,
     /// Folders without keys.
     pub(super) folders: Folders,
+    /// What the registry said of itself last.
+    pub(super) heard: Heard,
     /// The time of day.
     pub(super) clock: fn() -> SystemTime,
+}
+
+/// Whose registry it is and where it stood, as last heard; 0 before.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    cluster: AtomicU64,
+    revision: AtomicU64,
+}
+
+impl Heard {
+    /// It answered so. Answers overtake each other: this may be a little older than the one before.
+    pub(super) fn answer(&self, stamp: Stamp) {
+        self.cluster.store(stamp.cluster, Ordering::Relaxed);
+        self.revision.store(stamp.revision, Ordering::Relaxed);
+    }
+
+    /// Its history broke, and goes on from there.
+    fn broke(&self, revision: Revision) {
+        self.revision.store(revision, Ordering::Relaxed);
+    }
+
+    /// The cluster's id.
+    pub(super) fn cluster(&self) -> u64 {
+        self.cluster.load(Ordering::Relaxed)
+    }
+
+    /// Where it stood.
+    pub(super) fn revision(&self) -> Revision {
+        self.revision.load(Ordering::Relaxed)
+    }
 }
 
 /// The history of one prefix.
@@ -45,18 +83,25 @@ pub(super) struct Track {
     history: Mutex<History>,
     /// Counts the changes of the history.
     changed: watch::Sender<u64>,
+    /// Somebody asks for it.
+    asked: Notify,
 }
 
 impl Track {
-    /// Follows a prefix for as long as these tasks run.
+    /// Follows a prefix from when it is asked for, for as long as these tasks run.
     pub(super) fn start(
         prefix: String,
         registry: Arc<dyn Registry>,
         shared: Arc<Shared>,
+        followed: Followed,
         tasks: &Tasks,
     ) -> Arc<Self> {
-        let track =
-            Arc::new(Self { prefix, history: Mutex::default(), changed: watch::Sender::new(0) });
+        let track = Arc::new(Self {
+            prefix,
+            history: Mutex::default(),
+            changed: watch::Sender::new(0),
+            asked: Notify::new(),
+        });
         let (deltas, arrived) = mpsc::channel(STEPS_MAX);
         let places = shared.places.clone();
         // Our own keys are in no history: nothing of them need be kept.
@@ -65,11 +110,32 @@ impl Track {
         };
         let prefix = track.prefix.clone().into_bytes();
         let mirror = Mirror::new(registry, prefix, Arc::new(parse), deltas, Pacing::default());
+        let mirror = mirror.read_by(READER);
         let stop = tasks.stop_token();
-        tasks.spawn(format!("etcd_v2 mirror of {:?}", track.prefix), mirror.run(stop.clone()));
-        let name = format!("etcd_v2 history of {:?}", track.prefix);
+        let (lazy, stopped) = (track.clone(), stop.clone());
+        tasks.spawn(format!("{READER} mirror of {:?}", track.prefix), async move {
+            tokio::select! {
+                () = stopped.cancelled() => return Ok(()),
+                () = lazy.asked.notified() => {}
+            }
+            followed.add(READER, mirror.status());
+            mirror.run(stopped).await
+        });
+        let name = format!("{READER} history of {:?}", track.prefix);
         tasks.spawn(name, track.clone().follow(arrived, shared, stop));
         track
+    }
+
+    /// Begins to follow, if that has not begun.
+    pub(super) fn ask(&self) {
+        self.asked.notify_one();
+    }
+
+    /// Follows, and waits for the first view.
+    pub(super) async fn viewed(&self) {
+        self.ask();
+        let mut changes = self.changes();
+        while self.history().last().is_none() && changes.changed().await.is_ok() {}
     }
 
     /// The history as it is now.
@@ -109,6 +175,9 @@ impl Track {
         let mut history = self.history();
         if *epoch != Some(delta.epoch) {
             // Of another registry's history, revisions mean nothing.
+            if epoch.is_some() {
+                shared.heard.broke(delta.revision);
+            }
             let keys = history.keys() + came;
             history.begin(delta.revision, keys.saturating_sub(went));
             *epoch = Some(delta.epoch);

@@ -106,7 +106,12 @@ impl History {
         self.keys = (self.keys + came).saturating_sub(went);
     }
 
-    /// How many keys there are below the prefix, a moment ago.
+    /// How far all is known; none before the first view.
+    pub(super) fn last(&self) -> Option<Revision> {
+        (self.start > 0).then_some(self.last)
+    }
+
+    /// How many keys there are below the prefix, a moment ago; 0 before the first view.
     pub(super) fn keys(&self) -> usize {
         self.keys
     }

@@ -4,7 +4,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::try_join_all;
 use tokio::sync::Semaphore;
@@ -31,8 +30,6 @@ pub(super) struct Keys {
     /// Places for those who wait.
     pub(super) waiters: Arc<Semaphore>,
     listings: Arc<Semaphore>,
-    /// Whose registry it is, as last heard.
-    cluster: Arc<AtomicU64>,
     pub(super) stop: CancellationToken,
 }
 
@@ -67,14 +64,18 @@ impl Keys {
             tracks: tracks.into(),
             waiters: Arc::new(Semaphore::new(waiters_max)),
             listings: Arc::new(Semaphore::new(LISTINGS_MAX)),
-            cluster: Arc::default(),
             stop,
         }
     }
 
     /// The cluster's id, as last heard; 0 before.
     pub(super) fn cluster(&self) -> u64 {
-        self.cluster.load(Ordering::Relaxed)
+        self.shared.heard.cluster()
+    }
+
+    /// Where the registry stood, as last heard; 0 before.
+    pub(super) fn index(&self) -> Revision {
+        self.shared.heard.revision()
     }
 
     /// Where the registry stands.
@@ -84,7 +85,7 @@ impl Keys {
     }
 
     pub(super) fn heard(&self, stamp: Stamp) -> Stamp {
-        self.cluster.store(stamp.cluster, Ordering::Relaxed);
+        self.shared.heard.answer(stamp);
         stamp
     }
 
@@ -173,7 +174,12 @@ impl Keys {
             // It may be in this folder that they are. The values are what is large.
             self.list_keys(path).await?;
         }
-        self.list_all(path, &below, false, None).await
+        let listed = self.list_all(path, &below, false, None).await;
+        if matches!(&listed, Err(fault) if fault.code() == Code::InvalidField) {
+            // So many are not to be read again: who follows them knows their number.
+            self.tracks.iter().filter(|track| whole(track) || part(track)).for_each(|t| t.ask());
+        }
+        listed
     }
 
     /// The same without values.

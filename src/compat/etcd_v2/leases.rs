@@ -80,21 +80,35 @@ impl Leases {
             }
         }
         let mut answers = stream::iter(asked)
-            .map(|lease| async move { (lease, registry.time_left(lease).await) })
+            .map(|lease| async move { (lease, self.ask(registry, lease).await) })
             .buffer_unordered(ASKED_AT_ONCE);
         while let Some((lease, answer)) = answers.next().await {
-            match answer {
-                Ok(secs) => {
-                    // Whole seconds, rounded down; and it has not ended.
-                    let secs = u64::from(secs).max(1);
-                    self.learn(lease, secs);
-                    left.insert(lease, secs);
-                }
-                Err(Error::LeaseNotFound) => {}
-                Err(error) => return Err(error),
+            if let Some(secs) = answer? {
+                left.insert(lease, secs);
             }
         }
         Ok(left)
+    }
+
+    /// Seconds that a lease still has by the registry's own word, at least 1; none if it has ended.
+    ///
+    /// # Errors
+    /// The registry does not say.
+    pub(super) async fn ask(
+        &self,
+        registry: &dyn Registry,
+        lease: LeaseId,
+    ) -> Result<Option<u64>, Error> {
+        match registry.time_left(lease).await {
+            Ok(secs) => {
+                // Whole seconds, rounded down; and it has not ended.
+                let secs = u64::from(secs).max(1);
+                self.learn(lease, secs);
+                Ok(Some(secs))
+            }
+            Err(Error::LeaseNotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 

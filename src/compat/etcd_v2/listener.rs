@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::fault::{Code, Fault};
 use super::folders::Folders;
-use super::follow::{Shared, Track};
+use super::follow::{Heard, Shared, Track};
 use super::intents::Intents;
 use super::keys::{Answer, Keys};
 use super::leases::Leases;
@@ -51,11 +51,16 @@ pub(in crate::compat) fn router(settings: &EtcdV2, room: &Room<'_>) -> Result<Ro
         intents: Intents::default(),
         leases: Leases::default(),
         folders: Folders::default(),
+        heard: Heard::default(),
         clock: compat.wall_clock,
     });
     let tracks = shared.places.watched().into_iter();
+    let followed = &compat.followed;
     let tracks = tracks
-        .map(|prefix| Track::start(prefix, compat.registry.clone(), shared.clone(), room.tasks))
+        .map(|prefix| {
+            let (registry, shared) = (compat.registry.clone(), shared.clone());
+            Track::start(prefix, registry, shared, followed.clone(), room.tasks)
+        })
         .collect();
     let registry = compat.registry.clone();
     Ok(routes(Keys::new(registry, shared, tracks, WAITERS_MAX, room.stop.clone())))
@@ -138,7 +143,9 @@ async fn call(
     let answered = match asked {
         Ok(request) if request.wait => {
             let waiting = timeout(BUDGET, keys.wait(&request)).await;
-            waiting.unwrap_or_else(|_| Err(silent())).map(|(waiter, index)| {
+            let waiting = waiting.unwrap_or_else(|_| Err(silent()));
+            let waiting = waiting.map_err(|fault| fault.unheard(keys.seen(&request)));
+            waiting.map(|(waiter, index)| {
                 // Its one piece comes when it comes, the head goes out now.
                 let event = waiter.event().map(Ok::<_, std::convert::Infallible>);
                 let body = Body::from_stream(event.into_stream());
@@ -149,7 +156,9 @@ async fn call(
         }
         Ok(request) => {
             let done = timeout(BUDGET, run(&keys, &request)).await;
-            done.unwrap_or_else(|_| Err(silent())).map(|answer| written(answer, &request))
+            let done = done.unwrap_or_else(|_| Err(silent()));
+            let done = done.map_err(|fault| fault.unheard(keys.index()));
+            done.map(|answer| written(answer, &request))
         }
         Err(fault) => Err(fault),
     };

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fault::Fault;
 use super::folders::Folders;
-use super::follow::{Shared, Track};
+use super::follow::{Heard, Shared, Track};
 use super::history::Found;
 use super::intents::Intents;
 use super::keys::{Answer, Keys};
@@ -16,6 +16,8 @@ use super::node::Node;
 use super::places::Places;
 use super::recall::Recalled;
 use super::request::{Method, Request};
+use super::wait::Waiter;
+use crate::compat::Followed;
 use crate::registry::memory::MemoryRegistry;
 use crate::registry::{Committed, Registry, Revision, Txn, Write};
 use crate::supervise::Tasks;
@@ -23,6 +25,7 @@ use crate::supervise::Tasks;
 struct World {
     registry: Arc<MemoryRegistry>,
     keys: Keys,
+    followed: Followed,
     _tasks: Tasks,
 }
 
@@ -36,13 +39,17 @@ impl World {
             intents: Intents::default(),
             leases: Leases::default(),
             folders: Folders::default(),
+            heard: Heard::default(),
             clock: || SystemTime::UNIX_EPOCH,
         });
-        let start = |prefix| Track::start(prefix, registry.clone(), shared.clone(), &tasks);
+        let followed = Followed::default();
+        let start = |prefix| {
+            Track::start(prefix, registry.clone(), shared.clone(), followed.clone(), &tasks)
+        };
         let tracks = shared.places.watched().into_iter().map(start).collect();
         let keys =
             Keys::new(registry.clone(), shared.clone(), tracks, waiters_max, tasks.stop_token());
-        Self { registry, keys, _tasks: tasks }
+        Self { registry, keys, followed, _tasks: tasks }
     }
 
     /// Writes keys as a client of the registry does, at one revision.
@@ -64,6 +71,7 @@ impl World {
 
     /// Waits until the history has got as far as that.
     async fn follows(&self, revision: Revision) {
+        self.keys.tracks[0].ask();
         let mut changes = self.keys.tracks[0].changes();
         let reached = || match self.keys.tracks[0].history().find("/none", false, revision) {
             Found::Nothing(next) => next > revision,
@@ -75,6 +83,17 @@ impl World {
             }
         };
         tokio::time::timeout(Duration::from_secs(30), following).await.unwrap();
+    }
+
+    /// What is followed by now.
+    fn prefixes(&self) -> Vec<String> {
+        self.followed.mirrors().iter().map(|(_, mirror)| mirror.prefix().to_owned()).collect()
+    }
+
+    /// Waits for what comes from an index on.
+    async fn wait(&self, path: &str, from: Revision) -> Result<(Waiter, Revision), Fault> {
+        let query = format!("wait=1&recursive=1&waitIndex={from}");
+        self.keys.wait(&Request::parse(Method::Get, path, &query, b"").unwrap()).await
     }
 
     async fn get(&self, path: &str, query: &str) -> Result<Node, Fault> {
@@ -181,4 +200,77 @@ async fn the_past_is_told_in_order_as_far_as_it_can_be() {
     assert_eq!(recall("/c", last, last).await, format!("{last} Delete /c/39"));
     world.registry.forget_history();
     assert_eq!(recall("/c", last, last).await, "unknown");
+}
+
+#[tokio::test]
+async fn a_prefix_is_followed_from_when_it_is_asked_for() {
+    let world = World::new(&["/read/", "/waited/", "/written/"], 1);
+    world.put(["/read/a".to_owned(), "/waited/a".to_owned()]).await;
+    for path in ["/read", "/waited/a", "/", "/written"] {
+        world.get(path, "").await.unwrap();
+    }
+    tokio::task::yield_now().await;
+    assert_eq!(world.prefixes(), Vec::<String>::new());
+    // The first wait waits for the first view.
+    let (waiter, index) = world.wait("/waited", 0).await.unwrap();
+    assert_eq!(world.prefixes(), ["/waited/"]);
+    let put = Request::parse(Method::Put, "/written/a", "value=x", b"").unwrap();
+    world.keys.put(&put).await.unwrap();
+    soon(|| world.prefixes() == ["/waited/", "/written/"]).await;
+    let next = world.put(["/waited/b".to_owned()]).await;
+    assert!(next > index);
+    let told = String::from_utf8(waiter.event().await.to_vec()).unwrap();
+    assert!(told.contains("/waited/b"), "{told}");
+}
+
+/// etcd itself takes waits when it has no leader.
+#[tokio::test]
+async fn whoever_waits_where_history_is_known_does_so_without_the_registry() {
+    let world = World::new(&["/"], 9);
+    let first = world.put(["/a/1".to_owned()]).await;
+    world.follows(first).await;
+    let second = world.put(["/a/2".to_owned()]).await;
+    world.follows(second).await;
+    world.registry.set_available(false);
+    let told = async |waiter: Waiter| String::from_utf8(waiter.event().await.to_vec()).unwrap();
+    let (waiter, index) = world.wait("/a", second).await.unwrap();
+    assert_eq!(index, second);
+    let told_of = told(waiter).await;
+    assert!(told_of.contains("/a/2"), "{told_of}");
+    let waiting = [world.wait("/a", 0).await.unwrap(), world.wait("/a", second + 1).await.unwrap()];
+    world.registry.set_available(true);
+    world.put(["/a/3".to_owned()]).await;
+    for (waiter, index) in waiting {
+        assert_eq!(index, second);
+        let told_of = told(waiter).await;
+        assert!(told_of.contains("/a/3"), "{told_of}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_looked_at_a_moment_ago_is_over_all_the_same() {
+    let world = World::new(&["/"], 9);
+    let lease = world.registry.grant(60).await.unwrap().lease;
+    let put =
+        |key: &'static str| Write::Put { key: key.into(), value: "v".into(), lease: Some(lease) };
+    let set = world.commit(vec![put("/a/over"), put("/b/deleted")]).await;
+    world.follows(set).await;
+    world.get("/a/over", "").await.unwrap();
+    let told = async |waiter: Waiter| String::from_utf8(waiter.event().await.to_vec()).unwrap();
+    let deleted = world.delete("/b/deleted").await;
+    let told_of = told(world.wait("/b", deleted).await.unwrap().0).await;
+    assert!(told_of.starts_with("{\"action\":\"delete\""), "{told_of}");
+    let over = world.registry.revoke(lease).await.unwrap().revision;
+    let told_of = told(world.wait("/a", over).await.unwrap().0).await;
+    assert!(told_of.starts_with("{\"action\":\"expire\""), "{told_of}");
+}
+
+/// Polls, with an end.
+async fn soon(is_so: impl Fn() -> bool) {
+    let polling = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), polling).await.unwrap();
 }

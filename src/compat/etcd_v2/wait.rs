@@ -1,6 +1,10 @@
 //! `GET` with `wait`: the head is answered at once, since clients take it for the sign that they are heard; the body is one
 //! event, when it comes, or nothing when the time is over.
 //!
+//! Where the history has what is asked for, the registry is not: it may be away, and a client that is turned away then
+//! begins anew where it is told to, which may be behind what happens as the registry comes back. For the same reason
+//! a failure says the index before the one that was asked for: nothing has been told since.
+//!
 //! Knows nothing of how events come about.
 
 use std::collections::HashSet;
@@ -42,8 +46,9 @@ impl Keys {
         let permit = self.waiters.clone().try_acquire_owned().map_err(|_| {
             Fault::new(Code::Registry, "as many clients wait here as may: try another server")
         })?;
-        let index = self.stand().await?.revision;
-        let track = self.track(&request.path).map_err(|fault| fault.at(index))?;
+        let track = self.track(&request.path).map_err(|fault| fault.at(self.index()))?;
+        track.viewed().await;
+        let index = track.history().last().unwrap_or_default().max(self.index());
         let mut from = if request.wait_index == 0 { index + 1 } else { request.wait_index };
         let mut past = None;
         let start = match track.history().find(&request.path, request.recursive, from) {
@@ -74,6 +79,11 @@ impl Keys {
             _permit: permit,
         };
         Ok((waiter, index))
+    }
+
+    /// What a wait that failed is told to have seen, so that it waits for the same again.
+    pub(super) fn seen(&self, request: &Request) -> Revision {
+        if request.wait_index == 0 { self.index() } else { request.wait_index - 1 }
     }
 
     /// Who follows what a path is in. Of several, events would come in no order.
@@ -138,7 +148,7 @@ impl Waiter {
         let Told { revision, path, mut action, now, mut was, lease, at } = told;
         // A watch doesn't say why a key went. Its lease does: it ends with what was over, and outlives what was deleted.
         if let Some(lease) = lease
-            && let Some(secs) = self.left(lease).await
+            && let Some(secs) = self.outlived(lease).await
         {
             action = Action::Delete;
             was = was.map(|was| was.living(Life::of(at, secs)));
@@ -172,5 +182,11 @@ impl Waiter {
         let Keys { shared, registry, .. } = &self.keys;
         let left = shared.leases.left(&**registry, HashSet::from([lease])).await;
         left.ok()?.remove(&lease)
+    }
+
+    /// The same, of a lease whose key has gone: what was heard of it before that says nothing.
+    async fn outlived(&self, lease: LeaseId) -> Option<u64> {
+        let Keys { shared, registry, .. } = &self.keys;
+        shared.leases.ask(&**registry, lease).await.ok()?
     }
 }

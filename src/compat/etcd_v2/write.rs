@@ -183,7 +183,9 @@ impl Keys {
             0 => Precondition::Absent(key.clone()),
             revision => Precondition::At(key.clone(), revision),
         });
-        if let Some(before) = before {
+        let followed = self.follow(key);
+        // In the first view it would be one key of many, and its note would be left over.
+        if let Some(before) = before.filter(|_| followed) {
             self.shared.intents.note(key, before, intent);
         }
         let txn = Txn { preconditions: precondition.into_iter().collect(), writes: vec![write] };
@@ -201,6 +203,16 @@ impl Keys {
                 }
             }
         }
+    }
+
+    /// Has a key's changes followed from now on; whether they were already.
+    fn follow(&self, key: &Bytes) -> bool {
+        let mut tracks = self.tracks.iter();
+        let track = tracks.find(|track| key.starts_with(track.prefix.as_bytes()));
+        track.is_some_and(|track| {
+            track.ask();
+            track.history().last().is_some()
+        })
     }
 
     /// `DELETE`.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{Hold, HoldError, TTL_SECS, Target};
-use crate::compat::{Compat, Files, Metrics, Room};
+use crate::compat::{Compat, Files, Followed, Metrics, Room};
 use crate::layout::native::{Keys, instance_value};
 use crate::model::{Instance, Namespace, Spec, default_id};
 use crate::registry::memory::MemoryRegistry;
@@ -64,6 +64,7 @@ impl World {
             allow_loopback: false,
             files: Arc::new(Disk::default()),
             metrics: Metrics::new(&mut prometheus_client::registry::Registry::default()),
+            followed: Followed::default(),
             wall_clock: || SystemTime::UNIX_EPOCH,
         };
         let (keys, metrics) = (compat.keys.clone(), compat.metrics.clone());

@@ -106,6 +106,7 @@ pub type Parse<P> = Arc<dyn Fn(&Entry) -> P + Send + Sync>;
 pub struct Mirror<P> {
     registry: Arc<dyn Registry>,
     origin: Origin,
+    reader: Option<&'static str>,
     prefix: Bytes,
     parse: Parse<P>,
     deltas: mpsc::Sender<Arrived<P>>,
@@ -159,6 +160,7 @@ impl<P: Clone + Send + Sync> Mirror<P> {
         Self {
             registry,
             origin: Origin::NATIVE,
+            reader: None,
             prefix,
             parse,
             deltas,
@@ -176,6 +178,12 @@ impl<P: Clone + Send + Sync> Mirror<P> {
     #[must_use]
     pub fn numbered(self, origin: Origin) -> Self {
         Self { origin, ..self }
+    }
+
+    /// Its log lines say who reads it, where several mirrors have the same prefix.
+    #[must_use]
+    pub fn read_by(self, reader: &'static str) -> Self {
+        Self { reader: Some(reader), ..self }
     }
 
     /// How it stands; stays valid while the mirror runs.
@@ -211,7 +219,7 @@ impl<P: Clone + Send + Sync> Mirror<P> {
                 Err(Trouble::Unread) => return,
                 Err(Trouble::Failed(error @ Error::Compacted { .. })) => {
                     // Not a loss: the registry is there, only our place in it is gone.
-                    tracing::debug!(prefix = self.status.prefix(), %error, "listing again");
+                    tracing::debug!(reader = self.reader, prefix = self.status.prefix(), %error, "listing again");
                     self.status.lost(error.to_string());
                     self.pause().await;
                     Step::List
@@ -230,16 +238,22 @@ impl<P: Clone + Send + Sync> Mirror<P> {
             let revision = self.history.applied();
             if self.status.facts().has_view {
                 tracing::warn!(
+                    reader = self.reader,
                     prefix,
                     revision,
                     error = why,
                     "registry lost, serving what is known"
                 );
             } else {
-                tracing::warn!(prefix, error = why, "registry not reached yet, trying on");
+                tracing::warn!(
+                    reader = self.reader,
+                    prefix,
+                    error = why,
+                    "registry not reached yet, trying on"
+                );
             }
         } else {
-            tracing::debug!(prefix, error = why, "registry still lost");
+            tracing::debug!(reader = self.reader, prefix, error = why, "registry still lost");
         }
         self.status.lost(why);
         self.pause().await;
@@ -262,6 +276,7 @@ impl<P: Clone + Send + Sync> Mirror<P> {
                 self.epoch += 1;
                 let (prefix, epoch, revision) = (self.status.prefix(), self.epoch, stamp.revision);
                 tracing::warn!(
+                    reader = self.reader,
                     prefix,
                     revision,
                     epoch,
@@ -276,6 +291,7 @@ impl<P: Clone + Send + Sync> Mirror<P> {
         if first {
             let prefix = self.status.prefix();
             tracing::info!(
+                reader = self.reader,
                 prefix,
                 keys = news.len(),
                 revision = stamp.revision,
@@ -339,7 +355,7 @@ impl<P: Clone + Send + Sync> Mirror<P> {
         self.status.found();
         if let Some(since) = self.lost.take() {
             let (prefix, revision) = (self.status.prefix(), self.history.applied());
-            tracing::info!(prefix, revision, away = ?since.elapsed(), "registry back");
+            tracing::info!(reader = self.reader, prefix, revision, away = ?since.elapsed(), "registry back");
         }
     }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use serde_json::{Map, Value};
 
 use super::client::{Reply, ask};
+use super::lives::ready;
 use super::start;
 use crate::support::etcd::Etcd;
 use crate::support::until;
@@ -136,6 +137,7 @@ const SCRIPT: &[Step] = &[
 async fn with_etcd_v2_both_answer_alike() {
     let etcd = Etcd::start_with_v2().await;
     let (_server, ours) = start("[[layout]]\nkind = \"nova\"\nprefix = \"/\"").await;
+    ready(ours).await;
     let theirs = SocketAddr::from(([127, 0, 0, 1], etcd.client_port()));
     let (mut their_index, mut our_index) = (1, 1);
     let mut different = String::new();

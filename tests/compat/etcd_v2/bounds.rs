@@ -287,3 +287,62 @@ async fn without_its_registry_it_says_so_and_goes_on_afterwards() {
     let value = ask(at, "GET", "/v2/keys/urls/a", "").await.json()["node"]["value"].clone();
     assert_eq!(value, Value::from("x"));
 }
+
+/// Zan's clients take the index of an error and wait behind it, without reading anew: what ends as etcd comes back would be
+/// alive to them for ever.
+#[tokio::test]
+async fn waits_while_the_registry_is_away_miss_nothing() {
+    let mut etcd = Etcd::start().await;
+    let layouts = format!("{URLS}\n[[layout]]\nkind = \"registrator\"\nprefix = \"/services/\"");
+    let (_server, at) = start_on(&etcd, &layouts).await;
+    let set = ask(at, "PUT", "/v2/keys/urls/app/a", "value=http%3A%2F%2F10.0.0.1&ttl=3").await;
+    let next = set.index() + 1;
+    let wait = |folder: &str, from: u64| format!("{folder}?wait=1&recursive=1&waitIndex={from}");
+    let urls = |from: u64| wait("/v2/keys/urls/app", from);
+    begin(at, "GET", &urls(next), "").await.head().await;
+    etcd.kill().await;
+    let (mut on, mut now) =
+        (begin(at, "GET", &urls(next), "").await, begin(at, "GET", &urls(0), "").await);
+    for waiting in [&mut on, &mut now] {
+        let head = waiting.head().await;
+        let index = format!("\r\nx-etcd-index: {}\r\n", set.index());
+        assert!(head.starts_with("HTTP/1.1 200 ") && head.contains(&index), "{head}");
+    }
+    // Nobody has asked for these before, so that nothing is known of them.
+    for (from, index) in [(1_000, 999), (0, set.index())] {
+        let away = ask(at, "GET", &wait("/v2/keys/services", from), "").await;
+        assert_eq!((away.status, &away.json()["errorCode"]), (500, &300.into()), "{}", away.text);
+        assert_eq!((&away.json()["index"], away.index()), (&index.into(), index), "{from}");
+    }
+    let put = ask(at, "PUT", "/v2/keys/urls/app/a", "value=x").await;
+    assert_eq!((put.status, &put.json()["index"]), (500, &set.index().into()), "{}", put.text);
+    etcd.restart().await;
+    for waiting in [on, now] {
+        let told = waiting.reply().await.json();
+        assert_eq!(
+            (&told["action"], &told["node"]["key"]),
+            (&"expire".into(), &"/urls/app/a".into())
+        );
+    }
+}
+
+/// What nobody asks for is not read, and what is read is seen.
+#[tokio::test]
+async fn what_is_followed_is_seen_in_metrics_and_in_the_log() {
+    let etcd = Etcd::start().await;
+    let layouts = format!("{URLS}\n[[layout]]\nkind = \"registrator\"\nprefix = \"/services/\"");
+    let (server, at) = start_on(&etcd, &layouts).await;
+    for path in ["/v2/keys/?recursive=true", "/v2/keys/urls", "/v2/keys/services/a"] {
+        ask(at, "GET", path, "").await;
+    }
+    let shown = async || server.get("/metrics").await.body.as_str().unwrap_or_default().to_owned();
+    let watching = |prefix: &str, is: u8| {
+        format!("rollcall_registry_watching{{layout=\"etcd_v2\",prefix=\"{prefix}\"}} {is}")
+    };
+    assert!(!shown().await.contains("etcd_v2\",prefix"), "{}", shown().await);
+    assert!(!server.log().contains("reader"), "{}", server.log());
+    ask(at, "PUT", "/v2/keys/urls/a", "value=x").await;
+    until("it is followed", async || shown().await.contains(&watching("/urls/", 1))).await;
+    assert!(!shown().await.contains("layout=\"etcd_v2\",prefix=\"/services/\""));
+    assert!(server.log().contains("reader"), "{}", server.log());
+}

@@ -114,6 +114,26 @@ async fn who_does_not_beat_is_over_and_said_to_be() {
     assert_eq!((late.status, &late.json()["errorCode"]), (404, &100.into()));
 }
 
+/// That its lease was heard of a moment before does not make it a deletion.
+#[tokio::test]
+async fn what_ends_while_it_is_looked_at_is_over() {
+    let etcd = Etcd::start().await;
+    let ((_one, one), (_two, two)) = (start_on(&etcd, ZAN).await, start_on(&etcd, ZAN).await);
+    ready(one).await;
+    ready(two).await;
+    let set = ask(one, "PUT", KEY, &format!("value={VALUE}&ttl=3")).await;
+    until("it is over", async || ask(one, "GET", KEY, "").await.status == 404).await;
+    let wait = |from: u64| format!("{APP}?wait=1&recursive=1&waitIndex={from}");
+    let told = ask(one, "GET", &wait(set.index() + 1), "").await.json();
+    assert_eq!(told["action"], "expire", "{told}");
+    // Written to end at once by the one server, told by the other.
+    let set = ask(one, "PUT", KEY, &format!("value={VALUE}&ttl=0")).await;
+    let told = ask(two, "GET", &wait(set.index()), "").await.json();
+    assert_eq!(told["action"], "set", "{told}");
+    let told = ask(two, "GET", &wait(set.index() + 1), "").await.json();
+    assert_eq!(told["action"], "expire", "{told}");
+}
+
 #[tokio::test]
 async fn beats_keep_a_key_on_etcd_and_write_nothing() {
     let etcd = Etcd::start().await;
