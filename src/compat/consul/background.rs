@@ -9,6 +9,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::agent::Run;
+use super::agent::saved::TOLD_DELAY;
 use super::definition::Status;
 use super::instance::host_names;
 use super::keeper::Keeper;
@@ -55,6 +56,7 @@ impl Background {
     pub(super) async fn run(mut self) -> Result<(), String> {
         let keeper = self.keeper.clone();
         keeper.seen().await;
+        keeper.vouch();
         while let Some(id) = keeper.next_unsettled() {
             keeper.resume(&id).await;
         }
@@ -81,7 +83,7 @@ impl Background {
                 settled.map_err(panicked)?;
             }
         }
-        if self.save_at.is_some() || keeper.is_unsaved() {
+        if self.save_at.is_some() || keeper.is_unsaved() || keeper.is_told() {
             self.save().await;
         }
         Ok(())
@@ -121,7 +123,11 @@ impl Background {
             });
         }
         if self.keeper.is_unsaved() {
-            self.save_at.get_or_insert(now + SAVE_DELAY);
+            let at = now + SAVE_DELAY;
+            self.save_at = Some(self.save_at.map_or(at, |other| other.min(at)));
+        }
+        if self.keeper.is_told() {
+            self.save_at.get_or_insert(now + TOLD_DELAY - SAVE_DELAY);
         }
         if self.resolve_at <= now && self.resolving.is_empty() {
             self.resolve_at = now + RESOLVE_INTERVAL;

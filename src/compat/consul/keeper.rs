@@ -23,8 +23,8 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::agent::Agent;
-use super::agent::saved::Saved as SavedAgent;
+use super::agent::saved::{Clocks, Saved as SavedAgent};
+use super::agent::{Agent, Service};
 use super::definition::ServiceDefinition;
 use super::instance::{host_names, instance};
 use super::resolver::Resolver;
@@ -71,6 +71,8 @@ pub(super) struct Keeper {
     unsettled: Mutex<BTreeSet<String>>,
     /// Something is not saved that would better be.
     unsaved: AtomicBool,
+    /// Owners of checks told that they go on, which is not saved.
+    told: AtomicBool,
     pub(super) wake: Notify,
 }
 
@@ -79,7 +81,7 @@ impl Keeper {
     pub(super) fn start(room: &Room<'_>) -> Result<Arc<Self>, StartError> {
         let (saved, before) = Saved::open::<SavedAgent>(room)?;
         let draw = |within: Duration| within.mul_f64(fastrand::f64());
-        let agent = Agent::resume(&before, Instant::now(), draw);
+        let agent = Agent::resume(&before, clocks(&room.compat), draw);
         let unsettled = agent.services().map(|service| service.definition.id.clone()).collect();
         let began = (room.compat.wall_clock)().duration_since(UNIX_EPOCH).unwrap_or_default();
         let address = if room.compat.shared_registry { own_address() } else { None };
@@ -100,6 +102,7 @@ impl Keeper {
             hasher: RandomState::new(),
             unsettled: Mutex::new(unsettled),
             unsaved: AtomicBool::new(false),
+            told: AtomicBool::new(false),
             wake: Notify::new(),
         }))
     }
@@ -127,12 +130,25 @@ impl Keeper {
     /// Saves the agent. Returns once it is on disk.
     pub(super) async fn save(self: &Arc<Self>) -> io::Result<()> {
         let keeper = self.clone();
-        self.saved.save(move || keeper.agent().save()).await
+        self.told.store(false, Relaxed);
+        self.saved.save(move || keeper.agent().save(clocks(&keeper.compat))).await
     }
 
     /// Has the agent saved soon: how checks stand is worth that, but nothing that anybody waits for.
     pub(super) fn save_soon(&self) {
         self.unsaved.store(true, Relaxed);
+    }
+
+    /// Has the agent saved some time: after a restart it is to be known until when an owner has told.
+    pub(super) fn save_later(&self) {
+        if !self.told.swap(true, Relaxed) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Whether somebody wanted it to be saved some time, and it was not since then.
+    pub(super) fn is_told(&self) -> bool {
+        self.told.load(Relaxed)
     }
 
     /// Whether somebody wanted it to be saved since this was asked last.
@@ -224,7 +240,18 @@ impl Keeper {
         }
     }
 
-    /// Holds on to a service that was held before a restart.
+    /// Believes what was saved of the services that the registry still has: there was no time in which their end could have
+    /// been missed.
+    pub(super) fn vouch(&self) {
+        let ids: Vec<String> = {
+            let agent = self.agent();
+            let there = agent.services().filter(|service| self.there(service).is_some());
+            there.map(|service| service.definition.id.clone()).collect()
+        };
+        self.change(|agent, now| ids.iter().for_each(|id| agent.vouch(id, now)));
+    }
+
+    /// Holds on to a service that was held before a restart, if it is still to be.
     pub(super) async fn resume(&self, id: &str) {
         let mut held = self.stripe(id).lock().await;
         if held.contains_key(id) {
@@ -236,7 +263,29 @@ impl Keeper {
             if self.hold.check(&target, &instance).is_ok() {
                 held.insert(id.to_owned(), (target, instance));
             }
+        } else if !self.compat.shared_registry {
+            // Leases of a registry of our own began anew with us. In another's they went on, and what is there by now may be
+            // held by the server that its client went to meanwhile.
+            let stale = {
+                let agent = self.agent();
+                agent
+                    .service(id)
+                    .and_then(|service| Some((self.target(service), self.there(service)?)))
+            };
+            if let Some((target, instance)) = stale {
+                self.hold.let_go(target, instance, "its checks do not pass").await;
+            }
         }
+    }
+
+    /// What the registry has of a service, where that is.
+    fn there(&self, service: &Service) -> Option<Instance> {
+        let wanted = instance(service, service.definition.weights.passing)?;
+        let Target { namespace, app, id } = self.target(service);
+        let snapshot = self.compat.published.load();
+        let view = snapshot.directory.registered(&namespace, &app, &id)?;
+        let there = &view.registration.instance;
+        is_same_place(there, &wanted).then(|| there.clone())
     }
 
     fn stripe(&self, id: &str) -> &tokio::sync::Mutex<Held> {
@@ -264,7 +313,7 @@ impl Keeper {
         Some((self.target(service), Instance { ttl, ..instance }))
     }
 
-    fn target(&self, service: &super::agent::Service) -> Target {
+    fn target(&self, service: &Service) -> Target {
         let (app, id) = (service.app.clone(), service.label.clone());
         Target { namespace: self.namespace.clone(), app, id }
     }
@@ -275,7 +324,7 @@ impl Keeper {
         let snapshot = self.compat.published.load();
         snapshot.directory.registered(namespace, app, id).is_some_and(|view| {
             let other = &view.registration.instance;
-            other.addresses != wanted.addresses || other.endpoints != wanted.endpoints
+            !is_same_place(other, wanted)
         })
     }
 
@@ -305,6 +354,14 @@ impl Keeper {
         }
         found
     }
+}
+
+fn is_same_place(one: &Instance, other: &Instance) -> bool {
+    one.addresses == other.addresses && one.endpoints == other.endpoints
+}
+
+fn clocks(compat: &Compat) -> Clocks {
+    Clocks { now: Instant::now(), wall: (compat.wall_clock)() }
 }
 
 /// What this host is called.

@@ -161,7 +161,9 @@ async fn done(keeper: &Arc<Keeper>, touched: Touched, defined: bool) -> Answer {
             let why = format!("cannot save: {error}: look after the data directory of rollcall");
             Refused(StatusCode::INTERNAL_SERVER_ERROR, why)
         })?;
-    } else if !touched.is_empty() {
+    } else if touched.is_empty() {
+        keeper.save_later();
+    } else {
         keeper.save_soon();
     }
     if touched.len() > SETTLED_MAX {

@@ -252,6 +252,52 @@ async fn what_was_registered_outlives_its_server() {
 }
 
 #[tokio::test]
+async fn what_died_while_its_server_was_away_is_not_served_again() {
+    let world = World::new().await;
+    let alive = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dead = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    for (name, listener) in [("alive", &alive), ("dead", &dead)] {
+        let check = json!({"TCP": listener.local_addr().unwrap(), "Interval": "10m"});
+        let body = json!({"Name": name, "Port": 80, "Address": "10.0.0.3", "Check": check});
+        world.register(body).await;
+        world.has(&format!("{name}.svc"), 1).await;
+    }
+    world.register(greeter("30s")).await;
+    world.put("/v1/agent/check/pass/service:greeter-6f1a0c6e", Value::Null).await;
+    let path = world.home.path("data/compat-consul.json");
+    let read = || std::fs::read_to_string(&path).unwrap();
+    let passing = "\"status\":\"passing\"";
+    until("it is saved", async || read().matches(passing).count() == 3).await;
+    let World { home, server } = world;
+    server.kill().await;
+    drop(dead);
+    // The last word of its owner was an hour ago.
+    let mut saved: Value = serde_json::from_str(&read()).unwrap();
+    for service in saved["saved"]["services"].as_array_mut().unwrap() {
+        let until = &mut service["checks"][0]["until"];
+        *until = until.as_u64().map_or(Value::Null, |until| (until - 3_600_000).into());
+    }
+    std::fs::write(&path, saved.to_string()).unwrap();
+    let world = World::start(home, &[]).await;
+    for name in ["greeter.svc", "dead.svc"] {
+        world.has(name, 0).await;
+    }
+    world.has("alive.svc", 1).await;
+    world.put("/v1/agent/check/pass/service:greeter-6f1a0c6e", Value::Null).await;
+    world.has("greeter.svc", 1).await;
+    until("it is saved", async || read().matches(passing).count() == 2).await;
+
+    // Where the registry has nothing of it any more, nobody is sent there before it was asked.
+    let World { home, server } = world;
+    server.kill().await;
+    std::fs::remove_file(home.path("data/registry.redb")).unwrap();
+    drop(alive);
+    let world = World::start(home, &[]).await;
+    world.has("greeter.svc", 1).await;
+    assert_eq!(world.a("alive.svc").await, [""; 0]);
+}
+
+#[tokio::test]
 async fn a_thousand_malformed_calls_register_nothing() {
     let world = World::new().await;
     let bodies: [&[u8]; 10] = [

@@ -22,6 +22,10 @@ pub(in crate::compat::consul) struct Check {
     /// When the owner must have told again.
     deadline: Option<Instant>,
     next_run: Option<Instant>,
+    /// How it stood when its server ended, as long as nobody knows whether it still does.
+    before: Option<(Status, String)>,
+    /// How long after the first run the second one comes, where that is not an interval.
+    spread: Option<Duration>,
     /// The number of the run that is under way.
     running: Option<u64>,
     failures: u32,
@@ -39,6 +43,8 @@ impl Check {
             critical_since: None,
             deadline: None,
             next_run: None,
+            before: None,
+            spread: None,
             running: None,
             failures: 0,
             successes: 0,
@@ -57,9 +63,58 @@ impl Check {
         self.set(status, output, now);
     }
 
-    /// Has the next failure count as the last of those that it may have.
-    pub(super) fn doubt(&mut self) {
-        self.failures = self.definition.failures_before_critical.saturating_sub(1);
+    /// Takes over how it stood when its server ended. What its owner tells counts if that is not too old; what is run, once
+    /// it was run, which is now, or once somebody vouches for it. The first result counts as the last of those that it takes.
+    pub(super) fn restart(
+        &mut self,
+        (status, output): (Status, String),
+        overdue: bool,
+        spread: Duration,
+        now: Instant,
+    ) {
+        match self.definition.kind {
+            Kind::Ttl(_) if overdue && status != Status::Critical => {
+                self.deadline = None;
+                self.set(Status::Critical, "TTL expired before rollcall started", now);
+            }
+            Kind::Http(..) | Kind::Tcp { .. } => {
+                self.next_run = Some(now);
+                self.spread = Some(spread);
+                let CheckDefinition { failures_before_critical, successes_before_passing, .. } =
+                    self.definition;
+                self.failures = failures_before_critical.saturating_sub(1);
+                self.successes = successes_before_passing.saturating_sub(1);
+                match status {
+                    Status::Critical => self.set(status, &output, now),
+                    _ => {
+                        self.before = Some((status, output));
+                        self.set(Status::Critical, "not run since rollcall started", now)
+                    }
+                };
+            }
+            Kind::Ttl(_) | Kind::Maintenance => {
+                self.set(status, &output, now);
+            }
+        }
+    }
+
+    /// Somebody knows that it stands as before the restart. Says whether anything that is shown is different.
+    pub(super) fn vouch(&mut self, now: Instant) -> bool {
+        let Some((status, output)) = self.before.take() else { return false };
+        self.set(status, &output, now)
+    }
+
+    /// What a restart takes over: how it stands, or stood.
+    pub(super) fn lasting(&self) -> (Status, &str) {
+        match &self.before {
+            Some((status, output)) => (*status, output),
+            None => (self.status, &self.output),
+        }
+    }
+
+    /// How long its owner may be silent still; none if it has been for too long, or need not tell.
+    pub(super) fn left(&self, now: Instant) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(now))
     }
 
     /// Its status from now on. Says whether anything that is shown is different.
@@ -114,7 +169,8 @@ impl Check {
     /// Begins a run of that number.
     pub(super) fn begin(&mut self, number: u64, now: Instant) {
         self.running = Some(number);
-        self.next_run = self.pace().map(|pace| now + pace.interval);
+        let after = self.pace().map(|pace| self.spread.take().unwrap_or(pace.interval));
+        self.next_run = after.map(|after| now + after);
     }
 
     /// Takes the result of the run of that number. One that was begun for another definition is passed over. Says whether
@@ -124,6 +180,7 @@ impl Check {
             return false;
         }
         self.running = None;
+        self.before = None;
         let CheckDefinition { failures_before_critical, successes_before_passing, .. } =
             self.definition;
         if status == Status::Critical {
@@ -142,7 +199,7 @@ impl Check {
         self.set(status, output, now)
     }
 
-    fn pace(&self) -> Option<Pace> {
+    pub(super) fn pace(&self) -> Option<Pace> {
         match self.definition.kind {
             Kind::Http(_, pace) | Kind::Tcp { pace, .. } => Some(pace),
             _ => None,

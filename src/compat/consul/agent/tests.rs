@@ -42,6 +42,17 @@ impl World {
         self.agent.told(id, status, "", self.now)
     }
 
+    /// The clocks, so many seconds later by that which goes on without a server.
+    fn clocks(&self, secs: u64) -> saved::Clocks {
+        let wall = std::time::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + secs);
+        saved::Clocks { now: self.now, wall }
+    }
+
+    /// The agent of a server that was away for so many seconds.
+    fn restarted(&self, secs: u64) -> Agent {
+        Agent::resume(&self.agent.save(self.clocks(0)), self.clocks(secs), |within| within)
+    }
+
     fn standing(&self, id: &str) -> Option<Standing> {
         Some(self.agent.standing(self.agent.service(id)?))
     }
@@ -309,25 +320,110 @@ fn what_is_saved_is_resumed_with_clocks_begun_anew() {
     world.told("service:greeter-6f", Status::Passing).unwrap();
     world.register(&json!({"Name": "web", "Port": 80, "Check": {"TCP": "a:1", "Interval": "10s"}}));
     world.check(&json!({"Name": "disk", "TTL": "60s", "Status": "passing"})).unwrap();
+    world.run(Status::Passing);
     world.pass(59);
-    let text = serde_json::to_string(&world.agent.save()).unwrap();
+    let text = serde_json::to_string(&world.agent.save(world.clocks(0))).unwrap();
     let saved: saved::Saved = serde_json::from_str(&text).unwrap();
-    let agent = Agent::resume(&saved, world.now, |within| within / 2);
-    assert_eq!(agent.save(), saved);
+    let agent = Agent::resume(&saved, world.clocks(0), |within| within / 2);
+    let again = agent.save(world.clocks(0));
+    assert_ne!(again, saved, "of all that was saved, times alone have changed");
     let mut world = World { agent, now: world.now };
+    world.agent.vouch("web", world.now);
+    assert_eq!(world.standing("web"), Some(Standing::Passing));
     assert_eq!(world.standing("greeter-6f"), Some(Standing::Passing));
-    assert_eq!(world.agent.next_at(), Some(world.now + Duration::from_secs(5)), "spread");
+    assert_eq!(world.run(Status::Passing).0, 1, "what is run is run at once");
+    assert_eq!(world.agent.next_at(), Some(world.now + Duration::from_secs(5)), "and spread then");
     assert_eq!(world.pass(59), ids(&[]));
     assert_eq!(world.told("service:greeter-6f", Status::Passing), Some(ids(&[])));
     assert_eq!(world.pass(1), ids(&["greeter-6f", "web"]), "the node's check");
 }
 
 #[test]
+fn an_owner_that_was_silent_for_too_long_is_critical_after_a_restart() {
+    for (told, away, is) in [
+        // Its time of 60 s, and as long as its word may not have been saved.
+        (0, 64, Standing::Passing),
+        (0, 65, Standing::Critical),
+        (30, 34, Standing::Passing),
+        (30, 35, Standing::Critical),
+        (60, 0, Standing::Critical),
+    ] {
+        let mut world = World::new();
+        world.register(&greeter());
+        world.told("service:greeter-6f", Status::Passing).unwrap();
+        world.pass(told);
+        let agent = world.restarted(away);
+        let world = World { agent, now: world.now };
+        assert_eq!(world.standing("greeter-6f"), Some(is), "{told} s, away for {away} s");
+    }
+    // It is heard again as any that fell silent.
+    let mut world = World::new();
+    world.register(&greeter());
+    world.told("service:greeter-6f", Status::Passing).unwrap();
+    let agent = world.restarted(3_600);
+    let mut world = World { agent, now: world.now };
+    let id = "service:greeter-6f";
+    assert_eq!(world.agent.check(id).unwrap().output, "TTL expired before rollcall started");
+    assert_eq!(world.told(id, Status::Passing), Some(ids(&["greeter-6f"])));
+    assert_eq!(world.standing("greeter-6f"), Some(Standing::Passing));
+    // Clocks that went back give it no more than its time.
+    let past = saved::Clocks { now: world.now, wall: std::time::UNIX_EPOCH };
+    let saved = world.agent.save(world.clocks(0));
+    let mut world = World { agent: Agent::resume(&saved, past, |within| within), now: world.now };
+    assert_eq!(world.pass(60), ids(&["greeter-6f"]));
+}
+
+#[test]
+fn what_is_run_is_critical_after_a_restart_until_it_ran_or_somebody_vouches() {
+    for check in ["HTTP", "TCP"] {
+        let target = if check == "HTTP" { "http://10.0.0.9/" } else { "10.0.0.9:80" };
+        let body = json!({"Name": "web", "Port": 80, "Check": {check: target, "Interval": "10m",
+            "FailuresBeforeCritical": 3, "SuccessBeforePassing": 3}});
+        let restarted = |vouched: bool| {
+            let mut world = World::new();
+            world.register(&body);
+            (0..3).for_each(|_| {
+                world.run(Status::Passing);
+                world.pass(600);
+            });
+            assert_eq!(world.standing("web"), Some(Standing::Passing));
+            let agent = world.restarted(1);
+            let mut world = World { agent, now: world.now };
+            if vouched {
+                world.agent.vouch("web", world.now);
+            }
+            world
+        };
+        let mut world = restarted(false);
+        assert_eq!(world.standing("web"), Some(Standing::Critical), "{check}");
+        assert_eq!(world.run(Status::Passing), (1, ids(&["web"])), "one is enough, at once");
+        assert_eq!(world.standing("web"), Some(Standing::Passing));
+        let mut world = restarted(true);
+        assert_eq!(world.standing("web"), Some(Standing::Passing));
+        assert_eq!(world.run(Status::Critical), (1, ids(&["web"])), "one is enough, at once");
+        assert_eq!(world.standing("web"), Some(Standing::Critical));
+        // A restart before it was run makes no difference.
+        let mut world = restarted(false);
+        let agent = world.restarted(1);
+        world = World { agent, now: world.now };
+        world.agent.vouch("web", world.now);
+        assert_eq!(world.standing("web"), Some(Standing::Passing));
+        // What it came to counts, and no word of what was before.
+        let mut world = restarted(false);
+        world.run(Status::Critical);
+        world.agent.vouch("web", world.now);
+        assert_eq!(world.standing("web"), Some(Standing::Critical));
+    }
+}
+
+#[test]
 fn one_that_nobody_checks_is_asked_at_once_after_a_restart() {
     let mut world = World::new();
     world.register(&json!({"Name": "web", "Port": 80}));
-    let agent = Agent::resume(&world.agent.save(), world.now, |within| within);
+    let agent = world.restarted(1);
     let mut world = World { agent, now: world.now };
+    assert_eq!(world.standing("web"), Some(Standing::Critical));
+    world.agent.vouch("web", world.now);
     assert_eq!(world.standing("web"), Some(Standing::Passing));
     assert_eq!(world.run(Status::Critical), (1, ids(&["web"])), "it went while nobody looked");
     assert_eq!(world.standing("web"), Some(Standing::Critical));
