@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
@@ -14,6 +15,7 @@ use super::definition::Status;
 use super::instance::host_names;
 use super::keeper::Keeper;
 use super::run::run;
+use crate::compat::hold::Lost;
 
 /// Checks that are run at once.
 const RUNS_MAX: usize = 128;
@@ -31,6 +33,7 @@ const WARN_INTERVAL: Duration = Duration::from_secs(60);
 /// The task.
 pub(super) struct Background {
     keeper: Arc<Keeper>,
+    lost: mpsc::Receiver<Lost>,
     runs: JoinSet<(Run, Status, String)>,
     settling: JoinSet<()>,
     resolving: JoinSet<()>,
@@ -40,9 +43,10 @@ pub(super) struct Background {
 }
 
 impl Background {
-    pub(super) fn new(keeper: Arc<Keeper>) -> Self {
+    pub(super) fn new(keeper: Arc<Keeper>, lost: mpsc::Receiver<Lost>) -> Self {
         Self {
             keeper,
+            lost,
             runs: JoinSet::new(),
             settling: JoinSet::new(),
             resolving: JoinSet::new(),
@@ -68,6 +72,10 @@ impl Background {
                 () = keeper.wake.notified() => {}
                 Some(ran) = self.runs.join_next() => self.ran(ran.map_err(panicked)?),
                 Some(settled) = self.settling.join_next() => settled.map_err(panicked)?,
+                Some(lost) = self.lost.recv(), if self.settling.len() < SETTLING_MAX => {
+                    let keeper = keeper.clone();
+                    self.settling.spawn(async move { keeper.lost(lost).await });
+                }
                 Some(resolved) = self.resolving.join_next() => resolved.map_err(panicked)?,
                 () = sleep_until(next) => {}
             }

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +28,9 @@ use super::agent::{Agent, Service};
 use super::definition::ServiceDefinition;
 use super::instance::{host_names, instance};
 use super::resolver::Resolver;
-use crate::compat::hold::{Hold, HoldError, Saved, Target};
+use crate::compat::hold::{
+    Hold, HoldError, Loss, Lost, Over, Reason, Saved, Target, is_same_place,
+};
 use crate::compat::{Compat, Room, StartError};
 use crate::model::{Instance, Namespace, limits};
 use crate::registry::Revision;
@@ -77,15 +79,16 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Resumes what was saved.
-    pub(super) fn start(room: &Room<'_>) -> Result<Arc<Self>, StartError> {
+    /// Resumes what was saved; gives also what is lost of what is held.
+    pub(super) fn start(room: &Room<'_>) -> Result<(Arc<Self>, mpsc::Receiver<Lost>), StartError> {
         let (saved, before) = Saved::open::<SavedAgent>(room)?;
         let draw = |within: Duration| within.mul_f64(fastrand::f64());
         let agent = Agent::resume(&before, clocks(&room.compat), draw);
         let unsettled = agent.services().map(|service| service.definition.id.clone()).collect();
         let began = (room.compat.wall_clock)().duration_since(UNIX_EPOCH).unwrap_or_default();
         let address = if room.compat.shared_registry { own_address() } else { None };
-        Ok(Arc::new(Self {
+        let (hold, lost) = Hold::start(room);
+        let keeper = Self {
             compat: room.compat.clone(),
             namespace: room.namespace.clone(),
             node: node_name(),
@@ -96,7 +99,7 @@ impl Keeper {
             began: u64::try_from(began.as_millis()).unwrap_or(1),
             version: watch::Sender::new(agent.version()),
             agent: Mutex::new(agent),
-            hold: Hold::start(room),
+            hold,
             saved,
             held: std::array::from_fn(|_| tokio::sync::Mutex::default()),
             hasher: RandomState::new(),
@@ -104,7 +107,8 @@ impl Keeper {
             unsaved: AtomicBool::new(false),
             told: AtomicBool::new(false),
             wake: Notify::new(),
-        }))
+        };
+        Ok((Arc::new(keeper), lost))
     }
 
     /// The agent, to read.
@@ -200,15 +204,28 @@ impl Keeper {
     async fn write(&self, id: &str) -> Result<Option<Revision>, HoldError> {
         let mut held = self.stripe(id).lock().await;
         let before = held.get(id).cloned();
-        let Some((target, wanted)) = self.wanted(id, before.as_ref()) else {
+        let Some((mut target, mut wanted)) = self.wanted(id, before.as_ref()) else {
             let Some((target, instance)) = held.remove(id) else { return Ok(None) };
-            return self.hold.remove(target, instance, "its agent took it out").await.map(Some);
+            let registered = self.agent().service(id).is_some();
+            let reason = if registered { Reason::Critical } else { Reason::Deregistered };
+            return self.hold.remove(target, instance, reason).await.map(Some);
         };
         if before.as_ref() == Some(&(target.clone(), wanted.clone())) {
             return Ok(None);
         }
-        let put = self.hold.put(target.clone(), wanted.clone()).await;
-        if matches!(put, Ok(_) | Err(HoldError::Pending(_))) {
+        let put = async |target: &Target, wanted: &Instance| {
+            self.hold.put(target.clone(), wanted.clone(), Over::SamePlace).await
+        };
+        let mut written = put(&target, &wanted).await;
+        if written == Err(HoldError::Others)
+            && let Some((own, instance)) = self.renamed(id)
+        {
+            // Another agent was faster with that name. What waits for it is to wait no more.
+            self.hold.let_go(target, wanted, Reason::Changed).await;
+            (target, wanted) = (own, instance);
+            written = put(&target, &wanted).await;
+        }
+        if matches!(written, Ok(_) | Err(HoldError::Pending(_) | HoldError::Others)) {
             held.insert(id.to_owned(), (target.clone(), wanted));
         } else {
             held.remove(id);
@@ -216,9 +233,9 @@ impl Keeper {
         // What it was before goes last, so that it never has no name at all.
         let kept = held.get(id).map(|(target, _)| target);
         if let Some((old, instance)) = before.filter(|(old, _)| Some(old) != kept) {
-            return self.hold.remove(old, instance, "its agent changed it").await.map(Some);
+            return self.hold.remove(old, instance, Reason::Changed).await.map(Some);
         }
-        put.map(Some)
+        written.map(Some)
     }
 
     /// Waits until it is known what others have registered, so that names which they took meanwhile are left to them;
@@ -273,7 +290,7 @@ impl Keeper {
                     .and_then(|service| Some((self.target(service), self.there(service)?)))
             };
             if let Some((target, instance)) = stale {
-                self.hold.let_go(target, instance, "its checks do not pass").await;
+                self.hold.let_go(target, instance, Reason::Critical).await;
             }
         }
     }
@@ -300,8 +317,41 @@ impl Keeper {
         if before.is_some_and(|(held, _)| *held == target) || !self.is_anothers(&target, &wanted) {
             return Some((target, wanted));
         }
-        self.change(|agent, _| agent.relabel(id)).then(|| self.save_soon());
+        self.renamed(id).or_else(|| self.wish(id))
+    }
+
+    /// What is to be in answers of a service that gets a name of its own; none if it has that already.
+    fn renamed(&self, id: &str) -> Option<(Target, Instance)> {
+        if !self.change(|agent, _| agent.relabel(id)) {
+            return None;
+        }
+        self.save_soon();
         self.wish(id)
+    }
+
+    /// Does what is to be done about a service that others took out of the registry.
+    pub(super) async fn lost(&self, Lost { target, why }: Lost) {
+        let named = |service: &&Service| self.target(service) == target;
+        let id = self.agent().services().find(named).map(|service| service.definition.id.clone());
+        let Some(id) = id else { return };
+        let mut held = self.stripe(&id).lock().await;
+        if held.get(&id).is_none_or(|(held, _)| *held != target) {
+            return;
+        }
+        match why {
+            Loss::Taken => {
+                drop(held);
+                if self.renamed(&id).is_some() {
+                    self.settle_soon([id]);
+                }
+            }
+            // It stays away until it is registered again, or stands otherwise. That may have been by now.
+            Loss::Dismissed => {
+                if !self.hold.holds(&target).await {
+                    held.remove(&id);
+                }
+            }
+        }
     }
 
     fn wish(&self, id: &str) -> Option<(Target, Instance)> {
@@ -322,10 +372,10 @@ impl Keeper {
     fn is_anothers(&self, target: &Target, wanted: &Instance) -> bool {
         let Target { namespace, app, id } = target;
         let snapshot = self.compat.published.load();
-        snapshot.directory.registered(namespace, app, id).is_some_and(|view| {
-            let other = &view.registration.instance;
-            !is_same_place(other, wanted)
-        })
+        snapshot
+            .directory
+            .registered(namespace, app, id)
+            .is_some_and(|view| !is_same_place(&view.registration.instance, wanted))
     }
 
     /// Where a service is that says nothing of it: where the call came from, or where this host is.
@@ -354,10 +404,6 @@ impl Keeper {
         }
         found
     }
-}
-
-fn is_same_place(one: &Instance, other: &Instance) -> bool {
-    one.addresses == other.addresses && one.endpoints == other.endpoints
 }
 
 fn clocks(compat: &Compat) -> Clocks {

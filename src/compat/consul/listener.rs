@@ -16,8 +16,8 @@ use crate::compat::{Room, StartError};
 
 /// What the listener serves. What was registered before a restart is looked after from now on.
 pub(in crate::compat) fn router(room: &Room<'_>) -> Result<Router, StartError> {
-    let keeper = Keeper::start(room)?;
-    let background = Background::new(keeper.clone());
+    let (keeper, lost) = Keeper::start(room)?;
+    let background = Background::new(keeper.clone(), lost);
     room.tasks.spawn(format!("{} agent", room.name), background.run());
     Ok(routes().with_state(keeper))
 }

@@ -177,7 +177,7 @@ async fn done(keeper: &Arc<Keeper>, touched: Touched, defined: bool) -> Answer {
     for id in touched {
         match keeper.settle(&id).await {
             Ok(()) => {}
-            Err(error @ HoldError::Pending(_)) => {
+            Err(error @ (HoldError::Pending(_) | HoldError::Others)) => {
                 tracing::debug!(service = id, %error, "kept, and not in the registry yet");
             }
             Err(error) => return Err(unregistrable(&error)),

@@ -17,13 +17,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::book::{Book, Change, GROUPS_MAX, SavedGroup, port};
 use super::call::Group;
-use crate::compat::hold::{HELD_MAX, Hold, HoldError, Pending, Probed, Prober, Saved, Target};
+use crate::compat::hold::{
+    HELD_MAX, Hold, HoldError, Loss, Lost, Pending, Probed, Prober, Reason, Saved, Target,
+};
 use crate::compat::{Room, StartError};
 use crate::model::{Instance, Namespace};
-
-/// What the note of a departure says.
-const UNREGISTERED: &str = "unregistered";
-const SILENT: &str = "its port does not answer";
 
 /// What is down is looked over that often for what is to be forgotten.
 const FORGET_INTERVAL: Duration = Duration::from_secs(600);
@@ -81,16 +79,17 @@ impl Agent {
         }
         let (prober, probe, changes) = Prober::new(room.stop.clone());
         room.tasks.spawn(format!("{} probes", room.name), probe);
+        let (hold, lost) = Hold::start(room);
         let agent = Self {
             namespace: room.namespace.clone(),
-            hold: Hold::start(room),
+            hold,
             prober,
             saved,
             book: Arc::new(Mutex::new(book)),
             turn: Arc::default(),
             unsaved: Arc::default(),
         };
-        let (follow, stop) = (agent.clone().follow(changes), room.stop.clone());
+        let (follow, stop) = (agent.clone().follow(changes, lost), room.stop.clone());
         room.tasks.spawn(format!("{} agent", room.name), async move {
             tokio::select! {
                 () = follow => {}
@@ -213,13 +212,17 @@ impl Agent {
             }
             Change::Remove(instance) => {
                 self.prober.forget(target.clone()).await;
-                self.hold.begin_remove(target.clone(), instance, UNREGISTERED).await
+                self.hold.begin_remove(target.clone(), instance, Reason::Unregistered).await
             }
         }
     }
 
-    /// Has all that was saved probed, and does what probes find.
-    async fn follow(self, mut changes: mpsc::Receiver<Probed<Target>>) {
+    /// Has all that was saved probed, and does what probes find, and what others did.
+    async fn follow(
+        self,
+        mut changes: mpsc::Receiver<Probed<Target>>,
+        mut lost: mpsc::Receiver<Lost>,
+    ) {
         let saved = self.book().ports();
         for (target, port) in saved {
             let turn = self.turn.lock().await;
@@ -234,23 +237,21 @@ impl Agent {
         forget.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                change = changes.recv() => match change {
-                    Some(Probed { key, up }) => self.probed(key, up).await,
-                    None => return,
-                },
+                Some(probed) = changes.recv() => self.probed(probed).await,
+                Some(lost) = lost.recv() => self.lost(lost).await,
                 _ = forget.tick() => self.forget().await,
             }
         }
     }
 
-    async fn probed(&self, target: Target, up: bool) {
+    async fn probed(&self, Probed { key: target, up }: Probed<Target>) {
         let _turn = self.turn.lock().await;
         let instance: Option<Instance> = self.book().heard(&target, up, Instant::now());
         match instance {
             Some(instance) if up => self.hold.resume(target, instance).await,
             Some(instance) => {
-                tracing::debug!(%target, "not held while {SILENT}");
-                self.hold.let_go(target, instance, SILENT).await;
+                tracing::debug!(%target, "not held while its port does not answer");
+                self.hold.let_go(target, instance, Reason::Closed).await;
             }
             None => {}
         }
@@ -271,5 +272,18 @@ impl Agent {
             );
             self.save().await;
         }
+    }
+
+    /// What was deregistered elsewhere is to stay away until its client registers again.
+    async fn lost(&self, Lost { target, why }: Lost) {
+        let turn = self.turn.lock().await;
+        // It may have registered again by now.
+        if why != Loss::Dismissed || self.hold.holds(&target).await {
+            return;
+        }
+        self.book().strike(&target);
+        self.prober.forget(target).await;
+        drop(turn);
+        self.save().await;
     }
 }

@@ -120,6 +120,11 @@ impl Book {
         Change::Put(entry.whole.clone())
     }
 
+    /// Takes out an instance with all its groups.
+    pub(super) fn strike(&mut self, target: &Target) {
+        self.entries.remove(target);
+    }
+
     /// Takes in whether its port answers, and gives the instance; none if that is not news.
     pub(super) fn heard(&mut self, target: &Target, up: bool, now: Instant) -> Option<Instance> {
         let entry = self.entries.get_mut(target).filter(|entry| entry.down.is_none() != up)?;

@@ -15,9 +15,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::reason::Reason;
 use super::schedule::Schedule;
-use super::writer::{Kept, Own, Wanted, Writer};
-use super::{HELD_MAX, HoldError, Target};
+use super::writer::{Kept, Over, Tenure, Wanted, Writer};
+use super::{HELD_MAX, HoldError, Loss, Lost, Target};
 use crate::compat::Compat;
 use crate::model::Instance;
 use crate::registry::{Error, Revision};
@@ -42,42 +43,42 @@ pub(super) enum Wish {
     },
     Absent {
         instance: Arc<Instance>,
-        reason: String,
+        reason: Reason,
     },
 }
 
 impl Wish {
-    pub(super) fn present(instance: Instance, ttl_secs: u32, until: Option<Instant>) -> Self {
+    pub(super) fn present(
+        instance: Instance,
+        over: Over,
+        ttl_secs: u32,
+        until: Option<Instant>,
+    ) -> Self {
         let instance = Arc::new(Instance { ttl: Some(ttl_secs), ..instance });
-        Self::Present { wanted: Wanted { instance, insist: true }, ttl_secs, until }
+        Self::Present { wanted: Wanted { instance, over, before: None }, ttl_secs, until }
     }
 
-    pub(super) fn resumed(instance: Instance, ttl_secs: u32) -> Self {
-        let instance = Arc::new(Instance { ttl: Some(ttl_secs), ..instance });
-        Self::Present { wanted: Wanted { instance, insist: false }, ttl_secs, until: None }
-    }
-
-    pub(super) fn absent(instance: Instance, reason: &str) -> Self {
+    pub(super) fn absent(instance: Instance, reason: Reason) -> Self {
         let ttl = Some(super::TTL_SECS);
-        let instance = Arc::new(Instance { ttl, ..instance });
-        Self::Absent { instance, reason: reason.to_owned() }
+        Self::Absent { instance: Arc::new(Instance { ttl, ..instance }), reason }
     }
 }
 
 type Reply = oneshot::Sender<Result<Revision, HoldError>>;
 
-/// A wish, and who waits for it.
-pub(super) struct Command {
-    pub(super) target: Target,
-    pub(super) wish: Wish,
-    pub(super) reply: Option<Reply>,
+/// What is asked.
+pub(super) enum Command {
+    /// A wish, and who waits for it.
+    Wish { target: Target, wish: Wish, reply: Option<Reply> },
+    /// Whether something is wished of a target.
+    Holds { target: Target, reply: oneshot::Sender<bool> },
 }
 
 struct Held {
     wish: Wish,
     /// Rises with each wish.
     generation: u64,
-    own: Option<Own>,
+    tenure: Tenure,
     renewed: Option<Instant>,
     /// An attempt is under way.
     busy: bool,
@@ -107,6 +108,8 @@ pub(super) struct Actor {
     held: HashMap<Target, Held>,
     due: Schedule<Target>,
     attempts: JoinSet<Attempt>,
+    /// Told of what is lost.
+    lost: mpsc::Sender<Lost>,
     name: &'static str,
     /// Those whose last attempt failed.
     failing: usize,
@@ -119,6 +122,7 @@ impl Actor {
         compat: Arc<Compat>,
         name: &'static str,
         commands: mpsc::Receiver<Command>,
+        lost: mpsc::Sender<Lost>,
     ) -> Self {
         let (count, unwritten) = (compat.metrics.held(name), compat.metrics.unwritten(name));
         Self {
@@ -127,6 +131,7 @@ impl Actor {
             held: HashMap::new(),
             due: Schedule::default(),
             attempts: JoinSet::new(),
+            lost,
             name,
             failing: 0,
             count,
@@ -152,7 +157,10 @@ impl Actor {
                     self.ended(ended.map_err(|error| format!("an attempt panicked: {error}"))?);
                 }
                 command = self.commands.recv(), if asked => match command {
-                    Some(command) => self.wish(command),
+                    Some(Command::Wish { target, wish, reply }) => self.wish(target, wish, reply),
+                    Some(Command::Holds { target, reply }) => {
+                        let _ = reply.send(self.held.contains_key(&target));
+                    }
                     None => asked = false,
                 },
                 () = due, if room => self.begin(),
@@ -164,7 +172,7 @@ impl Actor {
         Ok(())
     }
 
-    fn wish(&mut self, Command { target, wish, reply }: Command) {
+    fn wish(&mut self, target: Target, mut wish: Wish, reply: Option<Reply>) {
         let now = Instant::now();
         let known = self.held.contains_key(&target);
         if !known && self.held.len() >= HELD_MAX {
@@ -176,11 +184,16 @@ impl Actor {
         let held = self.held.entry(target.clone()).or_insert_with(|| Held::new(wish.clone()));
         if known && held.is_fresh(&wish, now) {
             held.wish = wish;
-            if let (Some(reply), Some(own)) = (reply, held.own) {
+            if let (Some(reply), Some(own)) = (reply, held.tenure.own()) {
                 let _ = reply.send(Ok(own.revision));
             }
             self.schedule(&target, now);
             return;
+        }
+        if let (Wish::Present { wanted: old, .. }, Wish::Present { wanted: new, .. }) =
+            (&held.wish, &mut wish)
+        {
+            new.before = Some(old.instance.clone());
         }
         held.generation += 1;
         held.leaving = matches!(wish, Wish::Absent { .. }).then_some(now);
@@ -211,16 +224,16 @@ impl Actor {
             return;
         }
         held.busy = true;
-        let (wish, own, generation) = (held.wish.clone(), held.own, held.generation);
+        let (wish, tenure, generation) = (held.wish.clone(), held.tenure, held.generation);
         let writer = self.writer.clone();
         self.attempts.spawn(async move {
             let begun = now;
             let came = match wish {
                 Wish::Present { wanted, .. } => {
-                    writer.keep(&target, &wanted, own).await.map(Came::Kept)
+                    writer.keep(&target, &wanted, tenure.own()).await.map(Came::Kept)
                 }
                 Wish::Absent { instance, reason } => {
-                    writer.depart(&target, &instance, &reason, own).await.map(Came::Gone)
+                    writer.depart(&target, &instance, reason, tenure).await.map(Came::Gone)
                 }
             };
             Attempt { target, generation, begun, came }
@@ -237,27 +250,41 @@ impl Actor {
         let answer = match came {
             Ok(Came::Kept(kept)) => {
                 held.renewed = Some(begun);
+                let current = held.generation == generation;
+                // From now on whoever overwrites it means to.
+                if let Wish::Present { wanted, .. } = &mut held.wish
+                    && current
+                {
+                    wanted.over = Over::Nothing;
+                }
                 match kept {
                     Kept::Ours(own) => {
-                        held.own = Some(own);
-                        // From now on whoever overwrites it means to.
-                        if let Wish::Present { wanted, .. } = &mut held.wish
-                            && held.generation == generation
-                        {
-                            wanted.insist = false;
-                        }
+                        held.tenure = Tenure::Ours(own);
                         Ok(own.revision)
                     }
-                    Kept::Others => {
-                        if held.own.take().is_some() || generation == 1 {
+                    Kept::Others { elsewhere } => {
+                        if elsewhere {
                             tracing::debug!(%target, "another registration has the id of what is held");
+                            // Where there is no room for that it is told the next time.
+                            let _ = self.lost.try_send(Lost::new(&target, Loss::Taken));
                         }
-                        Err(HoldError::Pending("another registration has its id".to_owned()))
+                        held.tenure = Tenure::Others;
+                        Err(HoldError::Others)
+                    }
+                    Kept::Dismissed => {
+                        held.tenure = Tenure::Others;
+                        let told = || self.lost.try_send(Lost::new(&target, Loss::Dismissed));
+                        if current && !matches!(told(), Err(mpsc::error::TrySendError::Full(_))) {
+                            tracing::debug!(%target, "held no more, as somebody deregistered it");
+                            self.held.remove(&target);
+                            return;
+                        }
+                        Err(HoldError::Others)
                     }
                 }
             }
             Ok(Came::Gone(revision)) => {
-                held.own = None;
+                held.tenure = Tenure::Unknown;
                 if held.generation == generation {
                     for (_, reply) in self.held.remove(&target).into_iter().flat_map(|h| h.waiting)
                     {
@@ -305,7 +332,7 @@ impl Held {
         Self {
             wish,
             generation: 0,
-            own: None,
+            tenure: Tenure::Unknown,
             renewed: None,
             busy: false,
             failures: 0,
@@ -322,8 +349,7 @@ impl Held {
     /// Wishes it gone, since nothing was heard.
     fn leave(&mut self, now: Instant) {
         if let Wish::Present { wanted, .. } = &self.wish {
-            let (instance, reason) = (wanted.instance.clone(), "nothing was heard of it any more");
-            self.wish = Wish::Absent { instance, reason: reason.to_owned() };
+            self.wish = Wish::Absent { instance: wanted.instance.clone(), reason: Reason::Silent };
             self.generation += 1;
             self.leaving = Some(now);
         }
@@ -340,7 +366,7 @@ impl Held {
         };
         let fresh = Duration::from_secs((*ttl_secs).into()) / FRESH_PART;
         old.instance == new.instance
-            && self.own.is_some()
+            && self.tenure.own().is_some()
             && self.failures == 0
             && self.renewed.is_some_and(|at| now.duration_since(at) < fresh)
     }
@@ -353,9 +379,9 @@ impl Held {
             return now + wait.min(longest).mul_f64(0.5 + random / 2.0);
         }
         match &self.wish {
-            Wish::Present { until: Some(until), .. } if self.own.is_some() => *until,
+            Wish::Present { until: Some(until), .. } if self.tenure.own().is_some() => *until,
             Wish::Present { until, ttl_secs, .. } => {
-                let ttl_secs = self.own.map_or(*ttl_secs, |own| own.ttl_secs);
+                let ttl_secs = self.tenure.own().map_or(*ttl_secs, |own| own.ttl_secs);
                 let third = now + Duration::from_secs(ttl_secs.into()) / 3;
                 until.map_or(third, |until| third.min(until))
             }

@@ -10,15 +10,17 @@
 //! that somebody took away, is written again. On the server's end all leases are left as they are: they end by
 //! themselves, unless the server is back before and holds the same again, which takes them over without a write.
 //!
-//! Whose is an id that another registration has already? An equal one's lease is taken over: an instance that went from
-//! one server to another is still that instance. One with other content is overwritten by [`Hold::put`], since that
-//! client speaks now, as by the API; but never by [`Hold::resume`] and never by a renewal: who was overwritten stands
-//! back, looks again at each renewal, and comes back once the id is free.
+//! Whose is an id that another registration has already? A client that speaks now has its say ([`Over`]): it is written
+//! over what it may be written over, under a lease of its own, and the other one stands back. Whoever does not speak, by
+//! [`Hold::resume`] and by renewals, writes over nobody: it looks again at each renewal, and comes back once the id is
+//! free, unless somebody deregistered it meanwhile. Only an equal registration whose lease nobody renews any more, such as
+//! our own of before a restart, is taken over. What is lost like that is told ([`Lost`]).
 //!
 //! Knows nothing of whose clients they are.
 
 mod actor;
 mod probe;
+mod reason;
 mod saved;
 mod schedule;
 #[cfg(test)]
@@ -28,7 +30,9 @@ mod writer;
 pub use saved::SavedError;
 
 pub(super) use probe::{Probed, Prober};
+pub(super) use reason::Reason;
 pub(super) use saved::Saved;
+pub(super) use writer::Over;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -49,6 +53,8 @@ pub(super) const TTL_SECS: u32 = limits::TTL_SECS_DEFAULT;
 pub(super) const HELD_MAX: usize = 10_000;
 /// Commands that wait for the actor; beyond that callers wait.
 const COMMANDS_MAX: usize = 1_024;
+/// Losses that were not heard yet.
+const LOST_MAX: usize = 1_024;
 /// How long a caller waits until what it asked for is written: clients give up after 5 s or later.
 const WAIT: Duration = Duration::from_millis(4_500);
 
@@ -64,6 +70,33 @@ impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "instance {} of app {} in namespace {}", self.id, self.app, self.namespace)
     }
+}
+
+/// What is not registered any more, or not yet, though it is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Lost {
+    pub(super) target: Target,
+    pub(super) why: Loss,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// An instance that is somewhere else has the id. It is held on, and registered once the id is free.
+    Taken,
+    /// Somebody deregistered it. It is not held any more.
+    Dismissed,
+}
+
+impl Lost {
+    fn new(target: &Target, why: Loss) -> Self {
+        Self { target: target.clone(), why }
+    }
+}
+
+/// Whether two instances listen at the same place.
+pub(super) fn is_same_place(one: &Instance, other: &Instance) -> bool {
+    (&one.host, &one.addresses, &one.endpoints) == (&other.host, &other.addresses, &other.endpoints)
 }
 
 /// Why something is not registered.
@@ -84,6 +117,9 @@ pub(super) enum HoldError {
     /// It is not held.
     #[error("this server holds {0} instances already, the most it may")]
     Full(usize),
+    /// It is held, and written as soon as the id is free.
+    #[error("another registration has its id")]
+    Others,
     /// It is held, and written as soon as the registry takes it.
     #[error("not written yet, and tried on: {0}")]
     Pending(String),
@@ -97,12 +133,13 @@ pub(super) struct Hold {
 }
 
 impl Hold {
-    /// Begins to hold, nothing yet.
-    pub(super) fn start(room: &Room<'_>) -> Self {
+    /// Begins to hold, nothing yet; and to tell what is lost of it.
+    pub(super) fn start(room: &Room<'_>) -> (Self, mpsc::Receiver<Lost>) {
         let (commands, received) = mpsc::channel(COMMANDS_MAX);
-        let actor = Actor::new(room.compat.clone(), room.name, received);
+        let (tell, lost) = mpsc::channel(LOST_MAX);
+        let actor = Actor::new(room.compat.clone(), room.name, received, tell);
         room.tasks.spawn(format!("{} hold", room.name), actor.run(room.stop.clone()));
-        Self { compat: room.compat.clone(), commands }
+        (Self { compat: room.compat.clone(), commands }, lost)
     }
 
     /// Whether an instance can be held at all, so far as that is known before it is written.
@@ -128,19 +165,20 @@ impl Hold {
     /// Registers an instance and keeps it registered. Returns once it is written, with the revision that shows it.
     ///
     /// # Errors
-    /// It is not held, or, [`HoldError::Pending`], held and not written yet.
+    /// It is not held, or, [`HoldError::Pending`] and [`HoldError::Others`], held and not written yet.
     pub(super) async fn put(
         &self,
         target: Target,
         instance: Instance,
+        over: Over,
     ) -> Result<Revision, HoldError> {
         self.check(&target, &instance)?;
-        self.begin(target, Wish::present(instance, TTL_SECS, None)).await.wait().await
+        self.begin(target, Wish::present(instance, over, TTL_SECS, None)).await.wait().await
     }
 
-    /// As [`Self::put`] of what was checked: returns once it is in order behind what was asked before, to be waited for.
+    /// As [`Self::put`] of what was checked, over anything: returns once it is in order behind what was asked before, to be waited for.
     pub(super) async fn begin_put(&self, target: Target, instance: Instance) -> Pending {
-        self.begin(target, Wish::present(instance, TTL_SECS, None)).await
+        self.begin(target, Wish::present(instance, Over::Anything, TTL_SECS, None)).await
     }
 
     /// As [`Self::remove`]: returns once it is in order behind what was asked before, to be waited for.
@@ -148,7 +186,7 @@ impl Hold {
         &self,
         target: Target,
         instance: Instance,
-        reason: &str,
+        reason: Reason,
     ) -> Pending {
         self.begin(target, Wish::absent(instance, reason)).await
     }
@@ -166,7 +204,8 @@ impl Hold {
         until: Instant,
     ) -> Result<Revision, HoldError> {
         self.check(&target, &instance)?;
-        self.begin(target, Wish::present(instance, ttl_secs, Some(until))).await.wait().await
+        let wish = Wish::present(instance, Over::Anything, ttl_secs, Some(until));
+        self.begin(target, wish).await.wait().await
     }
 
     /// Has an instance registered that registered once: after a restart, or since its port answers again. Overwrites
@@ -176,16 +215,17 @@ impl Hold {
             tracing::warn!(%target, %error, "not registered again");
             return;
         }
-        self.tell(target, Wish::resumed(instance, TTL_SECS)).await;
+        self.tell(target, Wish::present(instance, Over::Nothing, TTL_SECS, None)).await;
     }
 
     /// As [`Self::remove`], and nobody waits for it.
-    pub(super) async fn let_go(&self, target: Target, instance: Instance, reason: &str) {
+    pub(super) async fn let_go(&self, target: Target, instance: Instance, reason: Reason) {
         self.tell(target, Wish::absent(instance, reason)).await;
     }
 
-    /// Lets go of an instance and takes its registration away, with a note that says why. One that is not held is
-    /// taken away if it is registered with just that content. Returns the revision once that is done.
+    /// Lets go of an instance and takes its registration away, with a note that says why. Another server's is left alone,
+    /// unless the reason reaches that far; what is not known yet to be anybody's is taken away if a client wants that and it
+    /// is registered with just that content. Returns the revision once that is done.
     ///
     /// # Errors
     /// [`HoldError::Pending`]: it is tried on, and its lease is not renewed any more.
@@ -193,20 +233,27 @@ impl Hold {
         &self,
         target: Target,
         instance: Instance,
-        reason: &str,
+        reason: Reason,
     ) -> Result<Revision, HoldError> {
         self.begin_remove(target, instance, reason).await.wait().await
     }
 
+    /// Whether anything is held of a target, or about to be taken away, after all that was asked before.
+    pub(super) async fn holds(&self, target: &Target) -> bool {
+        let (reply, replied) = oneshot::channel();
+        let _ = self.commands.send(Command::Holds { target: target.clone(), reply }).await;
+        replied.await.unwrap_or(false)
+    }
+
     async fn tell(&self, target: Target, wish: Wish) {
         // The actor ends with the server only.
-        let _ = self.commands.send(Command { target, wish, reply: None }).await;
+        let _ = self.commands.send(Command::Wish { target, wish, reply: None }).await;
     }
 
     async fn begin(&self, target: Target, wish: Wish) -> Pending {
         let until = Instant::now() + WAIT;
         let (reply, replied) = oneshot::channel();
-        let command = Command { target, wish, reply: Some(reply) };
+        let command = Command::Wish { target, wish, reply: Some(reply) };
         // Where it can't be sent, the answer is that there is none.
         let _ = timeout_at(until, self.commands.send(command)).await;
         Pending { until, replied }

@@ -63,7 +63,8 @@ pub(in crate::compat) fn serve(
     let secs = u32::try_from(settings.timeout.as_secs()).unwrap_or(u32::MAX);
     let node = Arc::new(Node {
         adapters: settings.adapters.clone(),
-        hold: Hold::start(room),
+        // What is lost is heard anew by the next keep-alive.
+        hold: Hold::start(room).0,
         namespace: room.namespace.clone(),
         timeout: settings.timeout,
         ttl_secs: secs.saturating_add(secs / (LEASE_PART - 1) + 1),
@@ -194,7 +195,7 @@ impl Node {
         for put in join_all(puts).await {
             match put {
                 // Tried on until then.
-                Ok(_) | Err(HoldError::Pending(_)) => {}
+                Ok(_) | Err(HoldError::Pending(_) | HoldError::Others) => {}
                 Err(error) => return Err(error.to_string()),
             }
         }
