@@ -6,10 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::registry::mirror::Status;
 
+/// A listener, and how a mirror of its own stands.
+type Mirrored = (&'static str, Arc<Status>);
+
 /// Mirrors that listeners have begun to run. Cloning gives the same ones.
 #[derive(Debug, Clone, Default)]
 pub struct Followed {
-    mirrors: Arc<Mutex<Vec<(&'static str, Arc<Status>)>>>,
+    mirrors: Arc<Mutex<Vec<Mirrored>>>,
 }
 
 impl Followed {
@@ -20,7 +23,7 @@ impl Followed {
 
     /// All of them, with the listeners that read them.
     #[must_use]
-    pub fn mirrors(&self) -> Vec<(&'static str, Arc<Status>)> {
+    pub fn mirrors(&self) -> Vec<Mirrored> {
         self.mirrors.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -200,7 +200,8 @@ impl Keys {
         let listed = self.list_all(path, &below, false, None).await;
         if matches!(&listed, Err(fault) if fault.code() == Code::InvalidField) {
             // So many are not to be read again: who follows them knows their number.
-            self.tracks.iter().filter(|track| whole(track) || part(track)).for_each(|t| t.ask());
+            let meant = self.tracks.iter().filter(|track| whole(track) || part(track));
+            meant.for_each(|track| track.ask());
         }
         listed
     }
