@@ -32,6 +32,7 @@ pub use metrics::Metrics;
 pub use settings::Settings;
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -57,6 +58,10 @@ pub struct Compat {
     pub guard: Guard,
     /// Where reads come from.
     pub published: Arc<Published>,
+    /// Where this server listens itself.
+    pub listening: Vec<SocketAddr>,
+    /// Whether other machines may ask its DNS.
+    pub dns_is_open: bool,
     /// Take loopback addresses into a shared registry.
     pub allow_loopback: bool,
     /// What must survive this server.

@@ -67,6 +67,15 @@ struct Listening {
     compat: BTreeMap<&'static str, SocketAddr>,
 }
 
+impl Listening {
+    fn all(&self) -> Vec<SocketAddr> {
+        let Self { dns, dns_tls, dns_https, dns_quic, dns_h3, http, http_health, compat, .. } =
+            self;
+        let dns = [dns, dns_tls, dns_https, dns_quic, dns_h3].into_iter().flatten();
+        dns.chain([http]).chain(http_health).chain(compat.values()).copied().collect()
+    }
+}
+
 /// The file that says what this server listens on, for as long as it does.
 struct Listed {
     data: Arc<Data>,
@@ -191,6 +200,7 @@ impl Parts {
         hangups: Hangups,
         draining: Arc<AtomicBool>,
     ) -> Result<(), ServeError> {
+        let listening = self.listening();
         let Self { config, data, registry, dns, http, compat } = self;
         let keys = Keys::new(&config.prefix);
         let certificates = Certificates::of(&config);
@@ -235,6 +245,8 @@ impl Parts {
             keys: keys.clone(),
             guard: guard.clone(),
             published: published.clone(),
+            dns_is_open: listening.dns.iter().any(|at| !at.ip().to_canonical().is_loopback()),
+            listening: listening.all(),
             allow_loopback: config.http.allow_loopback,
             files: data.clone(),
             metrics: compat::Metrics::new(&mut exposition),

@@ -124,7 +124,7 @@ impl Background {
             self.keeper.settle_soon(touched);
         }
         for one in due {
-            let resolver = self.keeper.resolver.clone();
+            let resolver = self.keeper.resolver_for(one.afar).clone();
             let begun = one.clone();
             let handle = self.runs.spawn(async move {
                 let (status, output) = run(&one.kind, &resolver).await;

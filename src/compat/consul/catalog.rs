@@ -2,8 +2,8 @@
 //! directory has it; and of what was registered here also what is not in answers at present.
 //!
 //! A service that was registered here is shown as it was registered. Another's is shown as the directory has it: its label
-//! for an ID, its address for a node, its first endpoint for address and port, all of several as URLs in TaggedAddresses,
-//! where Kratos looks; a version and the metadata of go-micro also as the tags in which their clients look.
+//! for an ID, its address for a node, its first endpoint for address and port, all of them as URLs in TaggedAddresses, where
+//! Kratos looks, `isSecure` with them; a hundredth of its weight; a version and the metadata of go-micro also as the tags in which their clients look.
 //!
 //! A service is asked for by any name that is mapped to its app, and has that name in the answer.
 //!
@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use super::agent::{Agent, Leaving, Service};
 use super::definition::{Status, TaggedAddress, Weights};
+use super::instance::{secure_key, weight_there};
 use super::view::{CheckJson, EntryJson, NodeJson, ServiceJson};
 use crate::model::{AppName, Endpoint, Namespace, map_app, map_label};
 use crate::registry::Origin;
@@ -68,9 +69,7 @@ impl Sight<'_> {
         service: &Service,
         json: &ServiceJson,
     ) -> Vec<CheckJson> {
-        let checks = service.checks.iter();
-        let mut checks: Vec<_> =
-            checks.map(|(id, check)| CheckJson::of(node, id, check, Some(json))).collect();
+        let mut checks = CheckJson::all_of(node, service, json);
         let view = self.directory.registered(self.namespace, &service.app, &service.label);
         let marked = view.and_then(|view| maintenance(view, node, json));
         // An operator's mark is shown as what it is to Consul, unless its client has said the same.
@@ -181,28 +180,34 @@ fn entry(name: &str, view: &InstanceView) -> Option<EntryJson> {
     let address = host(first)?;
     let node = NodeJson::new(&address, &address);
     let mut tagged_addresses = BTreeMap::new();
-    if instance.endpoints.len() > 1 {
-        for endpoint in &instance.endpoints {
-            let Endpoint { protocol, port, .. } = endpoint;
-            let Some(host) = host(endpoint) else { continue };
-            let place = match host.parse::<IpAddr>() {
-                Ok(address) => SocketAddr::new(address, *port).to_string(),
-                Err(_) => format!("{host}:{port}"),
-            };
-            let address = format!("{protocol}://{place}");
-            tagged_addresses.insert(protocol.to_string(), TaggedAddress { address, port: *port });
-        }
+    let mut meta: BTreeMap<String, String> =
+        instance.meta.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+    for endpoint in &instance.endpoints {
+        let Endpoint { protocol, port, .. } = endpoint;
+        let Some(host) = host(endpoint) else { continue };
+        let place = match host.parse::<IpAddr>() {
+            Ok(address) => SocketAddr::new(address, *port).to_string(),
+            Err(_) => format!("{host}:{port}"),
+        };
+        let key = secure_key(protocol.as_str());
+        meta.remove(&key);
+        let secure = match instance.meta.get(&*key) {
+            Some(secure) => format!("?isSecure={secure}"),
+            None => String::new(),
+        };
+        let address = format!("{protocol}://{place}{secure}");
+        tagged_addresses.insert(protocol.to_string(), TaggedAddress { address, port: *port });
     }
-    let meta = instance.meta.iter().map(|(key, value)| (key.to_string(), value.to_string()));
+    let weight = weight_there(instance.weight);
     let service = ServiceJson {
         id: registration.id.to_string(),
         service: name.to_owned(),
         tags: tags(view),
         address,
         tagged_addresses,
-        meta: meta.collect(),
+        meta,
         port: first.port,
-        weights: Weights { passing: instance.weight, warning: instance.weight },
+        weights: Weights { passing: weight, warning: weight },
         enable_tag_override: false,
         datacenter: None,
         create_index: view.revision.max(1),

@@ -7,8 +7,8 @@
 //! | Port | the one endpoint's; 0: in the agent's own lists only, since there is nothing to connect to |
 //! | Tags | tags, where they are legal labels; those of go-micro are decoded, `version=v` (Kratos) is meta |
 //! | Meta | meta, as far as it fits a TXT record |
-//! | Weights | the weight for how it stands |
-//! | Kratos' URLs in TaggedAddresses | an endpoint each, with the scheme for a protocol |
+//! | Weights | the weight for how it stands, times 100: 1 there and 100 here are what all have of which nothing is said |
+//! | Kratos' URLs in TaggedAddresses | an endpoint each, with the scheme for a protocol; `isSecure` as meta `{scheme}.isSecure` |
 //!
 //! What is spoken, of which Consul knows nothing, is the first of these that is there: the scheme of such a URL; what
 //! go-micro's metadata says (`protocol`, else `server` where that is grpc, else mucp); `protocol` of Meta; `http` or `grpc` where
@@ -31,7 +31,39 @@ const GO_MICRO_PROTOCOL: &str = "mucp";
 /// The tag by which Kratos tells its version (contrib/registry/consul/client.go).
 const VERSION: &str = "version=";
 
-/// The instance that a service is, with that weight; none where it has no address or no port yet.
+/// The meta by which endpoints of Kratos tell whether they speak TLS, as its layout in etcd has it, too.
+pub(super) fn secure_key(protocol: &str) -> String {
+    format!("{protocol}.isSecure")
+}
+
+/// A weight of Consul's as one of ours.
+fn weight_here(weight: u16) -> u16 {
+    weight.saturating_mul(limits::WEIGHT_DEFAULT)
+}
+
+/// A weight of ours as one of Consul's, where the least is 1, unless it is none at all.
+pub(super) fn weight_there(weight: u16) -> u16 {
+    let nearest = weight.saturating_add(limits::WEIGHT_DEFAULT / 2) / limits::WEIGHT_DEFAULT;
+    nearest.max(weight.min(1))
+}
+
+/// Why a service is in no answer, whatever its checks say; none: nothing keeps it out.
+pub(super) fn absence(service: &Service) -> Option<&'static str> {
+    let definition = &service.definition;
+    if urls(definition).next().is_some() {
+        None
+    } else if definition.port == 0 {
+        Some("it was registered without a Port: only this list has it, and no answer of DNS")
+    } else if usable(&service.addresses()).is_empty() {
+        Some(
+            "its Address does not resolve, or can't be connected to: no answer of DNS has it until it can",
+        )
+    } else {
+        None
+    }
+}
+
+/// The instance that a service is, with that weight of Consul's; none where it has no address or no port yet.
 pub(super) fn instance(service: &Service, weight: u16) -> Option<Instance> {
     let ServiceDefinition { tags, meta, .. } = &service.definition;
     let told = Tags::read(tags.iter().map(String::as_str));
@@ -57,13 +89,18 @@ pub(super) fn instance(service: &Service, weight: u16) -> Option<Instance> {
     if let Some(version) = told.version.or_else(|| version.map(str::to_owned)) {
         meta.insert("version".to_owned(), version);
     }
+    for Url { scheme, secure, .. } in urls(&service.definition) {
+        if let (Some(secure), Ok(protocol)) = (secure, map_protocol(scheme.as_bytes())) {
+            meta.insert(secure_key(protocol.as_str()), secure.to_string());
+        }
+    }
     let legal: Vec<String> =
         told.others.into_iter().filter(|tag| Label::new(tag).is_ok()).collect();
     Some(Instance {
         addresses,
         host: None,
         endpoints: kept,
-        weight,
+        weight: weight_here(weight),
         priority: limits::PRIORITY_DEFAULT,
         tags: fit_tags(&legal),
         meta: fit_meta(meta),
@@ -74,7 +111,7 @@ pub(super) fn instance(service: &Service, weight: u16) -> Option<Instance> {
 /// Host names that a service is known by.
 pub(super) fn host_names(service: &ServiceDefinition) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    let urls = urls(service).map(|(_, host, _)| host);
+    let urls = urls(service).map(|url| url.host);
     for host in [service.address.clone()].into_iter().chain(urls) {
         let address = host.is_empty() || bare(&host).parse::<IpAddr>().is_ok();
         if !address && !names.contains(&host) && names.len() < limits::ENDPOINTS_MAX {
@@ -84,12 +121,23 @@ pub(super) fn host_names(service: &ServiceDefinition) -> Vec<String> {
     names
 }
 
-/// Kratos' endpoints: scheme, host and port of what is a whole URL in the place of an address.
-fn urls(service: &ServiceDefinition) -> impl Iterator<Item = (String, String, u16)> {
+/// An endpoint of Kratos: what is a whole URL in the place of an address.
+struct Url {
+    scheme: String,
+    host: String,
+    port: u16,
+    /// Whether it speaks TLS, if it says so.
+    secure: Option<bool>,
+}
+
+fn urls(service: &ServiceDefinition) -> impl Iterator<Item = Url> {
     service.tagged_addresses.values().filter_map(|tagged| {
         let uri: hyper::Uri = tagged.address.parse().ok()?;
         let port = uri.port_u16().filter(|port| *port > 0)?;
-        Some((uri.scheme_str()?.to_owned(), uri.host()?.to_owned(), port))
+        let (scheme, host) = (uri.scheme_str()?.to_owned(), uri.host()?.to_owned());
+        let mut said = uri.query().unwrap_or_default().split('&');
+        let secure = said.find_map(|pair| pair.strip_prefix("isSecure=")?.parse().ok());
+        Some(Url { scheme, host, port, secure })
     })
 }
 
@@ -101,7 +149,7 @@ fn endpoints(service: &Service, told: &Tags) -> Vec<(Vec<IpAddr>, Endpoint)> {
         Endpoint { protocol, transport, port, addresses, weight }
     };
     let mut all = Vec::new();
-    for (scheme, host, port) in urls(definition) {
+    for Url { scheme, host, port, .. } in urls(definition) {
         let addresses = match bare(&host).parse::<IpAddr>() {
             Ok(address) => usable(&[address]),
             Err(_) => usable(service.resolved.get(&host).map_or(&[], Vec::as_slice)),
@@ -235,6 +283,49 @@ mod tests {
     }
 
     #[test]
+    fn the_weight_of_which_nothing_is_said_is_that_of_all_others() {
+        let weight = |body: &Value| {
+            let service = registered(body, BTreeMap::new());
+            instance(&service, service.definition.weights.passing).unwrap().weight
+        };
+        assert_eq!(weight(&json!({"Name": "web", "Port": 80})), limits::WEIGHT_DEFAULT);
+        for (there, here, again) in [
+            (1, 100, 1),
+            (3, 300, 3),
+            (655, 65_500, 655),
+            (656, 65_535, 655),
+            (65_535, 65_535, 655),
+        ] {
+            let weights = json!({"Passing": there, "Warning": 1});
+            let body = json!({"Name": "web", "Port": 80, "Weights": weights});
+            assert_eq!((weight(&body), weight_there(here)), (here, again), "{there}");
+        }
+        for (here, there) in [(0, 0), (1, 1), (149, 1), (150, 2)] {
+            assert_eq!(weight_there(here), there, "{here}");
+        }
+    }
+
+    #[test]
+    fn what_keeps_a_service_out_of_answers_is_known() {
+        for (body, why) in [
+            (json!({"Name": "web", "Port": 80}), None),
+            (json!({"Name": "web"}), Some("without a Port")),
+            (json!({"Name": "web", "Port": 80, "Address": "db.example"}), Some("not resolve")),
+            (json!({"Name": "web", "Port": 80, "Address": "224.0.0.1"}), Some("not resolve")),
+            (
+                json!({"Name": "web", "TaggedAddresses": {"grpc": {"Address": "grpc://10.0.0.8:9000"}}}),
+                None,
+            ),
+        ] {
+            let service = registered(&body, BTreeMap::new());
+            let said = absence(&service);
+            assert_eq!(said.is_some(), why.is_some(), "{body}");
+            assert!(said.unwrap_or_default().contains(why.unwrap_or_default()), "{body}");
+            assert_eq!(instance(&service, 1).is_none(), said.is_some(), "{body}");
+        }
+    }
+
+    #[test]
     fn what_registrator_go_micro_and_kratos_tell_beside_is_read() {
         // registrator, of a container that listens on UDP.
         let body = json!({"ID": "node1:dns.0:53:udp", "Name": "dns", "Port": 53, "Tags": ["udp"]});
@@ -258,17 +349,17 @@ mod tests {
             }, "Address": "10.0.0.8", "Port": 8000})
         };
         assert_eq!(
-            told(&kratos("grpc://10.0.0.8:9000?isSecure=false"), BTreeMap::new()),
-            "helloworld h1 10.0.0.8 _grpc._tcp:9000 _http._tcp:8000 region=a version=v1.2"
+            told(&kratos("grpc://10.0.0.8:9000?x=y&isSecure=true"), BTreeMap::new()),
+            "helloworld h1 10.0.0.8 _grpc._tcp:9000 _http._tcp:8000 grpc.isSecure=true http.isSecure=false region=a version=v1.2"
         );
         assert_eq!(
             told(&kratos("grpc://h8.example:9000"), resolved("h8.example", &["fd00::8"])),
-            "helloworld h1 fd00::8 _grpc._tcp:9000 _http._tcp:8000@10.0.0.8 region=a version=v1.2"
+            "helloworld h1 fd00::8 _grpc._tcp:9000 _http._tcp:8000@10.0.0.8 http.isSecure=false region=a version=v1.2"
         );
         // Until its name resolves it offers what is left.
         assert_eq!(
             told(&kratos("grpc://h8.example:9000"), BTreeMap::new()),
-            "helloworld h1 10.0.0.8 _http._tcp:8000 region=a version=v1.2"
+            "helloworld h1 10.0.0.8 _http._tcp:8000 http.isSecure=false region=a version=v1.2"
         );
         assert_eq!(
             host_names(

@@ -25,8 +25,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::agent::saved::{Clocks, Saved as SavedAgent};
 use super::agent::{Agent, Service};
-use super::definition::ServiceDefinition;
+use super::definition::{CheckDefinition, ServiceDefinition};
 use super::instance::{host_names, instance};
+use super::reach::{self, Reach};
 use super::resolver::Resolver;
 use crate::compat::hold::{
     Hold, HoldError, Loss, Lost, Over, Reason, Saved, Target, is_same_place,
@@ -54,11 +55,13 @@ type Held = HashMap<String, (Target, Instance)>;
 pub(super) struct Keeper {
     pub(super) compat: Arc<Compat>,
     pub(super) namespace: Namespace,
-    /// What this agent's node is called, and where it is for those who share the registry.
+    /// What this agent's node is called, and where it is for others: those who share the registry, or ask this server.
     pub(super) node: String,
     pub(super) address: IpAddr,
     pub(super) waiters: Arc<Semaphore>,
-    pub(super) resolver: Resolver,
+    resolver: Resolver,
+    /// For what somebody on another host wants.
+    afar: Resolver,
     pub(super) stop: CancellationToken,
     /// What indexes begin with: no later run of this server gives those of an earlier one for something else.
     pub(super) began: u64,
@@ -86,7 +89,9 @@ impl Keeper {
         let agent = Agent::resume(&before, clocks(&room.compat), draw);
         let unsettled = agent.services().map(|service| service.definition.id.clone()).collect();
         let began = (room.compat.wall_clock)().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let address = if room.compat.shared_registry { own_address() } else { None };
+        let elsewhere = room.compat.shared_registry || room.compat.dns_is_open;
+        let address = if elsewhere { own_address() } else { None };
+        let resolver = Resolver::default();
         let (hold, lost) = Hold::start(room);
         let keeper = Self {
             compat: room.compat.clone(),
@@ -94,7 +99,8 @@ impl Keeper {
             node: node_name(),
             address: address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             waiters: Arc::new(Semaphore::new(WAITERS_MAX)),
-            resolver: Resolver::default(),
+            afar: resolver.within(Reach::beyond(&room.compat.listening)),
+            resolver,
             stop: room.stop.clone(),
             began: u64::try_from(began.as_millis()).unwrap_or(1),
             version: watch::Sender::new(agent.version()),
@@ -381,9 +387,30 @@ impl Keeper {
     /// Where a service is that says nothing of it: where the call came from, or where this host is.
     pub(super) fn place(&self, peer: IpAddr) -> IpAddr {
         match peer.to_canonical() {
-            peer if peer.is_loopback() && self.compat.shared_registry => self.address,
+            peer if peer.is_loopback() && !self.address.is_loopback() => self.address,
             peer => peer,
         }
+    }
+
+    /// What connects to what a check leads to.
+    pub(super) fn resolver_for(&self, afar: bool) -> &Resolver {
+        if afar { &self.afar } else { &self.resolver }
+    }
+
+    /// Whether a check may lead to where it does, so far as that is known before it is run.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) async fn admit_check(&self, check: &CheckDefinition) -> Result<(), String> {
+        if !check.afar {
+            return Ok(());
+        }
+        let invalid = |why: String| format!("Invalid check: {why}");
+        reach::admit_method(&check.kind).map_err(invalid)?;
+        let Some((host, port)) = reach::target(&check.kind) else { return Ok(()) };
+        let admitted = timeout(RESOLVE_TIMEOUT, self.afar.admit(&host, port)).await;
+        // What takes too long to resolve is looked at when it is run.
+        admitted.unwrap_or(Ok(())).map_err(invalid)
     }
 
     /// The addresses of the host names that a service is known by, of those that have any.

@@ -9,7 +9,7 @@
 //!
 //! This server is the agent of a host, as Consul's own are: a service is alive as long as its checks say so, and is held in
 //! the registry by the server that it was registered with. Where that is gone, so are they, once their leases end.
-//! `instance` says what a service is in DNS, `definition::check` which checks are run.
+//! `instance` says what a service is in DNS, `definition::check` which checks are run, and `reach` where they may lead to.
 //!
 //! Knows nothing of DNS.
 
@@ -23,6 +23,7 @@ mod instance;
 mod keeper;
 mod listener;
 mod query;
+mod reach;
 mod read;
 mod resolver;
 mod run;

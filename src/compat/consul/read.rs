@@ -58,9 +58,7 @@ pub(super) async fn agent_checks(State(keeper): Kept, RawQuery(query): RawQuery)
         let of_node = agent.node_checks().map(|(id, check)| CheckJson::of(&node, id, check, None));
         let of_services = agent.services().flat_map(|service| {
             let json = ServiceJson::new(&service.definition.name, service);
-            let checks = service.checks.iter();
-            let all = checks.map(|(id, check)| CheckJson::of(&node, id, check, Some(&json)));
-            all.collect::<Vec<_>>()
+            CheckJson::all_of(&node, service, &json)
         });
         of_node.chain(of_services).map(|check| (check.check_id.clone(), check)).collect()
     };

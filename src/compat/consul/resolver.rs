@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::agent::bare;
+use super::reach::Reach;
 
 /// Names that are resolved at once.
 const AT_ONCE_MAX: usize = 32;
@@ -20,15 +21,31 @@ const AT_ONCE_MAX: usize = 32;
 #[derive(Debug, Clone)]
 pub(super) struct Resolver {
     places: Arc<Semaphore>,
+    reach: Option<Reach>,
 }
 
 impl Default for Resolver {
     fn default() -> Self {
-        Self { places: Arc::new(Semaphore::new(AT_ONCE_MAX)) }
+        Self { places: Arc::new(Semaphore::new(AT_ONCE_MAX)), reach: None }
     }
 }
 
 impl Resolver {
+    /// The same, which connects only to what is within reach.
+    pub(super) fn within(&self, reach: Reach) -> Self {
+        Self { places: self.places.clone(), reach: Some(reach) }
+    }
+
+    /// Whether all addresses of a host may be connected to there.
+    ///
+    /// # Errors
+    /// Why one may not. Of a host that has none that is not known, and it can't be connected to.
+    pub(super) async fn admit(&self, host: &str, port: u16) -> Result<(), String> {
+        let Some(reach) = &self.reach else { return Ok(()) };
+        let addresses = self.addresses(host).await.unwrap_or_default();
+        addresses.into_iter().try_for_each(|ip| reach.admit(SocketAddr::new(ip, port)))
+    }
+
     /// The addresses of a host, which may be one itself. The caller bounds the wait in time.
     pub(super) async fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>> {
         let host = bare(host).to_owned();
@@ -53,7 +70,12 @@ impl Resolver {
         let port: u16 = port.parse().map_err(|_| none())?;
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
         for address in self.addresses(host).await? {
-            match TcpStream::connect(SocketAddr::new(address, port)).await {
+            let address = SocketAddr::new(address, port);
+            if let Some(Err(why)) = self.reach.as_ref().map(|reach| reach.admit(address)) {
+                last = io::Error::new(io::ErrorKind::PermissionDenied, why);
+                continue;
+            }
+            match TcpStream::connect(address).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => last = error,
             }
@@ -84,6 +106,16 @@ mod tests {
         assert!(resolver.connect(&format!("localhost:{port}")).await.is_ok());
         for target in ["localhost", "localhost:x", "nobody.invalid:1"] {
             assert!(resolver.connect(target).await.is_err(), "{target}");
+        }
+        let afar = resolver.within(Reach::beyond(&[]));
+        for host in ["localhost", "127.0.0.1", "[::1]"] {
+            let error = afar.connect(&format!("{host}:{port}")).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{host}");
+            assert!(afar.admit(host, port).await.is_err(), "{host}");
+            assert_eq!(resolver.admit(host, port).await, Ok(()));
+        }
+        for host in ["192.0.2.1", "nobody.invalid"] {
+            assert_eq!(afar.admit(host, port).await, Ok(()), "{host}");
         }
         assert_eq!(resolver.places.available_permits(), AT_ONCE_MAX);
     }

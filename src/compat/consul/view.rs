@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::GoDuration;
 use super::agent::{Check, Service};
 use super::definition::{Kind, Status, TaggedAddress, Weights};
+use super::instance::absence;
 
 /// The only datacenter there is.
 pub(super) const DATACENTER: &str = "dc1";
@@ -201,6 +202,20 @@ impl CheckJson {
             ..Self::new(node, id, &definition.name, check.status)
         }
         .for_service(service)
+    }
+
+    /// Those of a service that was registered here. Where DNS has no answer for it, one says so: a registration is
+    /// answered without a word.
+    pub(super) fn all_of(node: &NodeJson, service: &Service, json: &ServiceJson) -> Vec<Self> {
+        let checks = service.checks.iter();
+        let checks = checks.map(|(id, check)| Self::of(node, id, check, Some(json)));
+        let absent = absence(service).map(|why| {
+            let id = format!("_rollcall_dns:{}", json.id);
+            let check = Self::new(node, &id, "Not in DNS", Status::Passing);
+            let (notes, output) = (why.to_owned(), why.to_owned());
+            Self { notes, output, ..check }.for_service(Some(json))
+        });
+        checks.chain(absent).collect()
     }
 
     /// The same of that service.

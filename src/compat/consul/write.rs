@@ -6,6 +6,7 @@
 //!
 //! Knows nothing of how any of this is kept.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -39,7 +40,12 @@ pub(super) async fn register(
 ) -> Answer {
     let query = Query::new(&query.unwrap_or_default());
     let replace = query.flag("replace-existing-checks").map_err(Refused::bad)?;
-    let (service, checks) = definition::service(within(&body)?).map_err(Refused::bad)?;
+    let (mut service, mut checks) = definition::service(within(&body)?).map_err(Refused::bad)?;
+    service.afar = is_afar(peer);
+    for check in &mut checks {
+        check.afar = service.afar;
+        keeper.admit_check(check).await.map_err(Refused::bad)?;
+    }
     let resolved = keeper.resolve(&service).await;
     let place = (keeper.place(peer.ip()), resolved);
     let id = service.id.clone();
@@ -98,8 +104,14 @@ async fn maintain(keeper: &Arc<Keeper>, id: Option<&str>, query: Option<String>)
 }
 
 /// `PUT /v1/agent/check/register`
-pub(super) async fn register_check(State(keeper): Kept, body: Bytes) -> Answer {
-    let check = definition::check(within(&body)?).map_err(Refused::bad)?;
+pub(super) async fn register_check(
+    State(keeper): Kept,
+    Extension(Peer(peer)): Extension<Peer>,
+    body: Bytes,
+) -> Answer {
+    let mut check = definition::check(within(&body)?).map_err(Refused::bad)?;
+    check.afar = is_afar(peer);
+    keeper.admit_check(&check).await.map_err(Refused::bad)?;
     let touched = keeper.change(|agent, now| agent.register_check(check, now));
     done(&keeper, touched.map_err(Refused::bad)?, true).await
 }
@@ -184,6 +196,11 @@ async fn done(keeper: &Arc<Keeper>, touched: Touched, defined: bool) -> Answer {
         }
     }
     Ok(StatusCode::OK.into_response())
+}
+
+/// Whether a call came from another host, or from what looks like one.
+fn is_afar(peer: SocketAddr) -> bool {
+    !peer.ip().to_canonical().is_loopback()
 }
 
 fn unregistrable(error: &HoldError) -> Refused {

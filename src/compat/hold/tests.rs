@@ -63,6 +63,8 @@ impl World {
             keys: Keys::new("/r/"),
             guard: Guard::new(&zones),
             published: Arc::new(Published::new(first)),
+            listening: Vec::new(),
+            dns_is_open: false,
             allow_loopback: false,
             files: Arc::new(Disk::default()),
             metrics: Metrics::new(&mut prometheus_client::registry::Registry::default()),

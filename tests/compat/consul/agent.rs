@@ -1,5 +1,6 @@
 //! Services and checks, from registration to DNS and out of it.
 
+use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 
@@ -10,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::{CONFIG, World};
+use crate::support::http::Http;
 use crate::support::server::Home;
 use crate::support::{certificates, until};
 
@@ -32,7 +34,7 @@ async fn a_server_of_go_micro_lives_as_long_as_it_says_so() {
     assert_eq!(listed[0]["Checks"][1]["Status"], "critical", "{listed}");
 
     world.put("/v1/agent/check/pass/service:greeter-6f1a0c6e?note=", Value::Null).await;
-    let expected = ["_grpc._tcp.greeter.svc. SRV 10 1 41233 greeter-6f1a0c6e.greeter.svc."];
+    let expected = ["_grpc._tcp.greeter.svc. SRV 10 100 41233 greeter-6f1a0c6e.greeter.svc."];
     assert_eq!(world.srv("_grpc._tcp.greeter.svc").await, expected, "shown before it is answered");
     assert_eq!(world.a("greeter.svc").await, ["greeter.svc. A 10.0.0.12"]);
     let txt = world.txt("greeter-6f1a0c6e._grpc._tcp.greeter.svc").await.join(" ");
@@ -89,7 +91,10 @@ async fn what_kratos_registers_is_an_instance_with_all_its_endpoints() {
         .await;
     for (protocol, port) in [("grpc", 9000), ("http", 8000)] {
         let name = format!("_{protocol}._tcp.helloworld.svc");
-        assert_eq!(world.srv(&name).await, [format!("{name}. SRV 10 1 {port} h1.helloworld.svc.")]);
+        assert_eq!(
+            world.srv(&name).await,
+            [format!("{name}. SRV 10 100 {port} h1.helloworld.svc.")]
+        );
     }
     let update = |status: &str| json!({"Status": status, "Output": status});
     world.put("/v1/agent/check/update/service:h1", update("critical")).await;
@@ -113,7 +118,7 @@ async fn what_registrator_registers_is_checked_by_us() {
         "Check": {"TCP": address.to_string(), "Interval": "1s", "Timeout": "1s"}});
     world.register(body).await;
     world.has("redis.svc", 1).await;
-    let expected = ["_redis._tcp.redis.svc. SRV 10 1 6379 node1-redis-0-6379.redis.svc."];
+    let expected = ["_redis._tcp.redis.svc. SRV 10 100 6379 node1-redis-0-6379.redis.svc."];
     assert_eq!(world.srv("_redis._tcp.redis.svc").await, expected);
     assert_eq!(world.a("master.redis.svc").await, ["master.redis.svc. A 192.168.1.102"]);
     drop(listener);
@@ -149,7 +154,9 @@ async fn http_checks_are_asked_and_a_warning_has_a_weight_of_its_own() {
             "Check": {"HTTP": format!("http://{address}/healthy"), "Interval": "1s"}}))
         .await;
     let name = "_http._tcp.web.svc";
-    for (said, records) in [(200, vec!["10"]), (429, vec!["2"]), (500, vec![]), (204, vec!["10"])] {
+    for (said, records) in
+        [(200, vec!["1000"]), (429, vec!["200"]), (500, vec![]), (204, vec!["1000"])]
+    {
         code.store(said, Relaxed);
         let expected: Vec<_> = records
             .into_iter()
@@ -395,4 +402,72 @@ async fn a_service_without_an_address_is_where_it_calls_from_and_names_are_resol
     assert_eq!(world.a("lost.svc").await, [""; 0]);
     let listed = world.get("/v1/health/service/lost").await;
     assert_eq!(listed[0]["Service"]["Address"], "nobody.invalid", "{listed}");
+    // And it is told why.
+    world.register(json!({"Name": "portless", "Check": {"TTL": "30s", "Status": "passing"}})).await;
+    let checks = world.get("/v1/agent/checks").await;
+    for (name, why) in [("lost", "its Address does not resolve"), ("portless", "without a Port")] {
+        let said = checks[format!("_rollcall_dns:{name}")]["Notes"].as_str().unwrap_or_default();
+        assert!(said.contains(why), "{name}: {checks}");
+    }
+    assert!(checks.get("_rollcall_dns:here").is_none(), "{checks}");
+    let listed = world.get("/v1/health/service/portless?passing").await;
+    assert_eq!(listed[0]["Checks"][2]["CheckID"], "_rollcall_dns:portless", "{listed}");
+}
+
+/// Where this host is for others, if it is anywhere: where its packets to them would come from. None is sent.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.connect("198.41.0.4:53").ok()?;
+    Some(socket.local_addr().unwrap().ip()).filter(|address| !address.is_loopback())
+}
+
+#[tokio::test]
+async fn a_service_without_an_address_is_where_others_find_it_if_they_may_ask() {
+    let home = Home::with_config(CONFIG);
+    let world = World::start(home, &["--dns", "0.0.0.0:0"]).await;
+    world.register(json!({"Name": "here", "Port": 80})).await;
+    let address = own_address().unwrap_or([127, 0, 0, 1].into());
+    assert_eq!(world.a("here.svc").await, [format!("here.svc. A {address}")]);
+}
+
+#[tokio::test]
+async fn checks_of_other_hosts_lead_neither_here_nor_to_changes() {
+    let config = "[compat.consul]\nlisten = \"0.0.0.0:0\"\nallow = [\"0.0.0.0/0\"]\n";
+    let world = World::start(Home::with_config(config), &["--http", "127.0.0.1:0"]).await;
+    let (api, port) = (world.server.http, world.agent().port());
+    let register = async |host: IpAddr, check: Value| {
+        let body = json!({"Name": "web", "Port": 80, "Address": "10.0.0.1", "Check": check});
+        let mut http = Http::connect((host, port).into()).await.unwrap();
+        let path = "/v1/agent/service/register";
+        let reply = http.send("PUT", path, Some(&body)).await.unwrap();
+        (reply.status, reply.body.as_str().unwrap_or_default().to_owned())
+    };
+    let http = |url: String, method: &str| json!({"HTTP": url, "Method": method, "Interval": "1s"});
+    let local = [127, 0, 0, 1].into();
+    // Without an address for others there are no others, and unit tests alone say what they may.
+    if let Some(own) = own_address() {
+        for (check, why) in [
+            (http(format!("http://{api}/v1/apps"), "GET"), "is the loopback of"),
+            (http(format!("http://localhost:{}/", api.port()), "GET"), "is the loopback of"),
+            (http("http://169.254.169.254/latest".to_owned(), "GET"), "another host on each link"),
+            (http(format!("http://{own}:{port}/v1/agent/self"), "GET"), "is rollcall itself"),
+            (json!({"TCP": api, "Interval": "1s"}), "is the loopback of"),
+            (http("http://10.0.0.1/x".to_owned(), "DELETE"), "use GET or HEAD"),
+        ] {
+            let (status, said) = register(own, check.clone()).await;
+            assert_eq!(status, 400, "{check}: {said}");
+            assert!(said.starts_with("Invalid check: ") && said.contains(why), "{check}: {said}");
+            let mut alone = check.clone();
+            alone["Name"] = json!("alone");
+            let mut http = Http::connect((own, port).into()).await.unwrap();
+            let reply = http.send("PUT", "/v1/agent/check/register", Some(&alone)).await.unwrap();
+            assert_eq!(reply.status, 400, "{check}");
+        }
+        assert_eq!(world.get("/v1/agent/services").await, json!({}));
+        let allowed = http("http://10.0.0.1/healthy".to_owned(), "GET");
+        assert_eq!(register(own, allowed).await.0, 200);
+    }
+    // Here is the host's own business.
+    let check = http(format!("http://{api}/livez"), "POST");
+    assert_eq!(register(local, check).await.0, 200);
 }

@@ -21,7 +21,7 @@ async fn services_have_consuls_names_while_they_pass() {
     }
     world.has("web.service.consul", 2).await;
     let srv = |name: &str, ids: &[&str]| -> Vec<String> {
-        ids.iter().map(|id| format!("{name}. SRV 10 1 8080 {id}.web.service.consul.")).collect()
+        ids.iter().map(|id| format!("{name}. SRV 10 100 8080 {id}.web.service.consul.")).collect()
     };
     for (name, ids) in [
         ("web.service.consul", &["web-1", "web-2"][..]),

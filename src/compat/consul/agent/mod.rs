@@ -248,6 +248,7 @@ impl Agent {
                 deregister_after: None,
                 failures_before_critical: 0,
                 successes_before_passing: 0,
+                afar: false,
             };
             let check = Check::new(definition, now, Duration::ZERO);
             match service.and_then(|id| self.services.get_mut(id)) {

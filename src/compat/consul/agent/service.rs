@@ -64,6 +64,7 @@ impl Service {
             deregister_after: None,
             failures_before_critical: PROBE_FAILURES,
             successes_before_passing: 0,
+            afar: self.definition.afar,
         })
     }
 

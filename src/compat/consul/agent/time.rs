@@ -18,6 +18,8 @@ const UNPROVEN_RUNS_MAX: usize = 96;
 pub(in crate::compat::consul) struct Run {
     pub(in crate::compat::consul) check: String,
     pub(in crate::compat::consul) kind: Kind,
+    /// Whether somebody on another host wanted it.
+    pub(in crate::compat::consul) afar: bool,
     number: u64,
 }
 
@@ -85,7 +87,8 @@ impl Agent {
             let number = self.runs + 1;
             let Some(begun) = self.check_mut(&check) else { continue };
             begun.begin(number, now);
-            runs.push(Run { kind: begun.definition.kind.clone(), check, number });
+            let (kind, afar) = (begun.definition.kind.clone(), begun.definition.afar);
+            runs.push(Run { check, kind, afar, number });
             self.runs = number;
         }
         runs

@@ -42,7 +42,7 @@ fn listed(instances: Vec<Arc<InstanceView>>, name: &str) -> Vec<EntryJson> {
     found
 }
 
-const ONE: &str = r#"{"address": "10.0.0.1", "port": 80, "weight": 7, "tags": ["blue"]}"#;
+const ONE: &str = r#"{"address": "10.0.0.1", "port": 80, "weight": 700, "tags": ["blue"]}"#;
 
 #[test]
 fn an_instance_of_anybody_is_a_service_on_a_node() {
@@ -102,6 +102,13 @@ fn clients_of_go_micro_and_kratos_find_what_they_look_for() {
     assert_eq!((service.tags.as_slice(), service.port), (&["version=v1".to_owned()][..], 8_000));
     let urls: Vec<_> = service.tagged_addresses.values().map(|tagged| &*tagged.address).collect();
     assert_eq!(urls, ["grpc://[fd00::1]:9000", "http://10.0.0.1:8000"]);
+    // Without such a URL its client takes what there is for HTTP.
+    let one = r#"{"address": "10.0.0.1", "meta": {"grpc.isSecure": "true", "x.isSecure": "true"},
+        "endpoints": [{"protocol": "grpc", "port": 9000}]}"#;
+    let found = listed(vec![view("a", Origin::NATIVE, one, State::Online)], "web");
+    let service = &found[0].service;
+    assert_eq!(service.tagged_addresses["grpc"].address, "grpc://10.0.0.1:9000?isSecure=true");
+    assert_eq!(service.meta.keys().collect::<Vec<_>>(), ["x.isSecure"], "it is told in its place");
 }
 
 #[test]

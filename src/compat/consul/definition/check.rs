@@ -144,6 +144,7 @@ impl WrittenCheck {
             deregister_after,
             failures_before_critical: self.failures_before_critical,
             successes_before_passing: self.successes_before_passing,
+            afar: false,
         })
     }
 

@@ -47,6 +47,9 @@ pub struct ServiceDefinition {
     pub weights: Weights,
     /// Whether others may change its tags: nobody can here, and it is told again as it was told.
     pub enable_tag_override: bool,
+    /// Whether somebody on another host registered it, which its body does not say.
+    #[serde(default)]
+    pub afar: bool,
 }
 
 /// An address for a purpose.
@@ -128,6 +131,9 @@ pub struct CheckDefinition {
     pub failures_before_critical: u32,
     /// Successes in a row before it is passing.
     pub successes_before_passing: u32,
+    /// Whether somebody on another host registered it, which its body does not say.
+    #[serde(default)]
+    pub afar: bool,
 }
 
 /// What a check does.

@@ -101,6 +101,7 @@ impl WrittenService {
             meta,
             weights,
             enable_tag_override,
+            afar: false,
         })
     }
 }
