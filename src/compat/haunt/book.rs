@@ -324,7 +324,7 @@ mod tests {
         book.heard(&target, false, now + before).unwrap();
         assert_eq!(book.forget(now + FORGOTTEN_AFTER), []);
         let saved = book.saved();
-        assert_eq!(book.forget(now + before + FORGOTTEN_AFTER), [target.clone()]);
+        assert_eq!(book.forget(now + before + FORGOTTEN_AFTER), std::slice::from_ref(&target));
         assert_eq!((book.len(), book.saved()), (0, Vec::new()));
         // After a restart nobody knows since when it is away.
         let mut book = Book::restored(saved, &Namespace::default(), now).unwrap();
