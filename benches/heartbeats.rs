@@ -398,6 +398,7 @@ async fn serve(file: &Path) {
         registry,
         shared_registry: false,
         keys,
+        layouts: Vec::new(),
         published,
         guard: Guard::new(&zones),
         history: Arc::new(History::new(settings.history_events_max)),

@@ -1,5 +1,5 @@
-//! Files that may change while the server runs: how a change is seen without reading them, when to look, and a
-//! reading that nothing in a file's place can keep waiting or fill memory with.
+//! Files that may change while the server runs: how a change is seen without reading them, when to look, a reading that
+//! nothing in a file's place can keep waiting or fill memory with, and how a file of ours is replaced as a whole.
 //!
 //! Looks work on every file system and for every way of replacing a file, links of a mounted secret included, where
 //! a watch of the system would follow the old one. A change counts at the look after the one that saw it, if nothing
@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
-use std::io::{Error, ErrorKind, Read as _};
+use std::io::{Error, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -135,6 +135,21 @@ pub fn read(path: &Path, octets_max: usize) -> Result<Vec<u8>, Error> {
     Ok(octets)
 }
 
+/// Makes a file hold this and nothing else: after a crash, of the whole machine too, it is the old one or the new one.
+///
+/// # Errors
+/// The system's. The file is the old one, unless only its folder could not be synced.
+pub fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let mut file = File::create(&new)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    std::fs::rename(new, path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,5 +201,21 @@ mod tests {
             assert_eq!(why(name, 5), "it is no regular file", "{name}");
         }
         assert!(why("none", 5).starts_with("No such file"));
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_or_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        for content in ["a long one", "short"] {
+            replace(&path, content.as_bytes()).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
+        }
+        let there = || std::fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(there(), 1, "nothing else is left there");
+        // What is written first can't be.
+        std::fs::create_dir(folder.path().join("file.new")).unwrap();
+        assert!(replace(&path, b"other").is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "short");
     }
 }

@@ -40,4 +40,6 @@ pub mod cli;
 
 pub mod files;
 
+pub mod host;
+
 pub mod supervise;

@@ -12,7 +12,7 @@ use std::thread;
 use allocation_counter::{AllocationInfo, measure};
 use rollcall::dns::answer::cookie::Secrets;
 use rollcall::dns::{Ask, Out, Policy, Transport, Verdict, answer};
-use rollcall::zone::{Consul, Names, Published, Retired, Snapshot, ZoneSettings};
+use rollcall::zone::{ConsulNames, Names, Published, Retired, Snapshot, ZoneSettings};
 use world::{World, query};
 
 /// Names of a world: every kind there is, and some that are not there.
@@ -58,7 +58,7 @@ fn world(apps: usize, instances: usize) -> World {
     let network = "10.0.0.0/8".parse().expect("a network with a zone");
     let consul = ZoneSettings {
         name: "consul.".parse().expect("a zone's name"),
-        names: Names::Consul(Consul::default()),
+        names: Names::Consul(ConsulNames::default()),
         ..ZoneSettings::default()
     };
     let zones = [ZoneSettings::default(), ZoneSettings::reverse(network, None), consul];

@@ -242,14 +242,14 @@ fn layouts_are_of_a_kind_and_have_prefixes_of_their_own() {
         "[[layout]]\nkind = \"url\"\nprefix = \"/rollcall/\"",
         "rollcall.toml:4: layout[0].prefix: \"/rollcall/\" overlaps with our own layout's, \"/rollcall/v1/\"",
     );
-    // Any other reader of everything would list what all others have there.
+    // Two of one system would have two accounts of its keys.
     one_problem(
-        "[[layout]]\nkind = \"url\"\nprefix = \"/\"",
-        "rollcall.toml:4: layout[0].prefix: \"/\" is all that there is, and of that only Zan's keys can be told from others: \
-         name the folder that the keys of url are in",
+        "[[layout]]\nkind = \"nova\"\nprefix = \"/\"\n[[layout]]\nkind = \"nova\"\nprefix = \"/nova:com.youzan.test/\"",
+        "rollcall.toml:7: layout[1].prefix: \"/nova:com.youzan.test/\" overlaps with that of layout nova, \"/\": give each its own",
     );
-    // Zan's reader of everything knows its own keys, and names that only begin alike are apart.
+    // Readers of everything know their own keys, and names that only begin alike are apart.
     let fine = "version = 1\n[[layout]]\nkind = \"nova\"\nprefix = \"/\"\n[[layout]]\nkind = \"go-micro\"\n\
+                [[layout]]\nkind = \"go-zero\"\nprefix = \"\"\n\
                 [[layout]]\nkind = \"url\"\nprefix = \"/micro/registry-2\"";
     assert_eq!(problems(fine), [] as [&str; 0]);
 }

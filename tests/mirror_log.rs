@@ -51,6 +51,7 @@ async fn a_loss_is_logged_once_and_so_is_its_end() {
     let (tell, mut deltas) = mpsc::channel(8);
     let parse = Arc::new(|entry: &rollcall::registry::Entry| entry.value.clone());
     let mirror = Mirror::new(registry.clone(), "/p/", parse, tell, Pacing::default());
+    let mirror = mirror.read_by("somebody");
     let running = tokio::task::JoinSet::from_iter([mirror.run(CancellationToken::new())]);
     deltas.recv().await.expect("a first view");
 
@@ -68,5 +69,9 @@ async fn a_loss_is_logged_once_and_so_is_its_end() {
     let [view, lost, back] = &lines[..] else { panic!("{lines:#?}") };
     assert!(view.contains(" INFO ") && view.contains("first view complete"), "{view}");
     assert!(lost.contains(" WARN ") && lost.contains("registry lost"), "{lost}");
+    // One prefix may have several.
+    for line in &lines {
+        assert!(line.contains(r#"reader="somebody" prefix="/p/""#), "{line}");
+    }
     assert!(back.contains(" INFO ") && back.contains("registry back"), "{back}");
 }

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
 use super::settings::Settings;
+use crate::host::bind_advice;
 
 /// The open sockets of the API.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ pub enum BindError {
     )]
     Open(SocketAddr),
     /// The system refused.
-    #[error("cannot bind {what} listener {address}: {}", advice(source))]
+    #[error("cannot bind {what} listener {address}: {}", bind_advice(source))]
     Io {
         /// Which of the two.
         what: &'static str,
@@ -38,23 +39,6 @@ pub enum BindError {
         /// The system's reason.
         source: io::Error,
     },
-}
-
-fn advice(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "address in use: stop the program that listens there or choose another port".into()
-        }
-        io::ErrorKind::PermissionDenied => {
-            "permission denied: give rollcall CAP_NET_BIND_SERVICE (AmbientCapabilities= of a systemd unit, or setcap), or \
-             choose a port above 1023"
-                .into()
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "address not available: choose one that an interface of this machine has".into()
-        }
-        _ => format!("{error}: choose another address"),
-    }
 }
 
 /// Opens the sockets that the settings ask for.

@@ -18,10 +18,10 @@ use super::settings::Permission;
 use super::store::{Store, TRIES_MAX, is_pin};
 use super::view::Written;
 use super::{Shared, body};
-use crate::layout::native::note_value;
-use crate::layout::{Note, OfflineMark};
-use crate::model::{AppName, Label, Namespace};
-use crate::registry::{Error, Precondition, Write};
+use crate::layout::Note;
+use crate::layout::native::{mark_label, mark_value};
+use crate::model::{AppName, Label, Namespace, RawId};
+use crate::registry::{Error, Origin, Precondition, Write};
 use crate::zone::{self, Refusal};
 
 /// `PUT /v1/apps/{app}/offline`
@@ -70,12 +70,21 @@ async fn offline(
 ) -> Result<Json<Written>, Problem> {
     let (namespace, app, reason) = operate(shared, call, bytes)?;
     let store = Store::new(shared);
-    let key = shared.api.keys.offline(&namespace, &app, id);
-    if !known(shared, &store, &namespace, &app, id).await? && store.entry(&key).await?.is_none() {
+    let places = places(shared, &namespace, &app, id);
+    let marked = async || match &places[..] {
+        // It may be marked though this server has not heard of it.
+        [place] => Ok::<_, Error>(store.entry(&place.key).await?.is_some()),
+        _ => Ok(true),
+    };
+    if !known(shared, &store, &namespace, &app, id).await? && !marked().await? {
         return Err(unknown(&namespace, &app, id));
     }
-    let value = note_value(&shared.note(call, reason));
-    let writes = vec![Write::Put { key, value, lease: None }];
+    let note = shared.note(call, reason);
+    let put = |Place { key, of }: Place| {
+        let value = mark_value(&note, of.as_deref());
+        Write::Put { key, value, lease: None }
+    };
+    let writes = places.into_iter().map(put).collect();
     let Some(stamp) = store.commit(None, writes, None).await? else {
         return Err(Problem::unavailable("the registry refused a mark without saying why"));
     };
@@ -91,9 +100,12 @@ async fn online(
 ) -> Result<Json<Written>, Problem> {
     let (namespace, app, _) = operate(shared, call, bytes)?;
     let store = Store::new(shared);
-    let key = shared.api.keys.offline(&namespace, &app, id);
     for _ in 0..TRIES_MAX {
-        let Some(mark) = store.entry(&key).await? else {
+        let mut marks = Vec::new();
+        for Place { key, .. } in places(shared, &namespace, &app, id) {
+            marks.extend(store.entry(&key).await?);
+        }
+        if marks.is_empty() {
             // A name mistyped must not look like one that is back in answers.
             if !known(shared, &store, &namespace, &app, id).await? {
                 return Err(unknown(&namespace, &app, id));
@@ -105,15 +117,49 @@ async fn online(
                 changed: Some(false),
                 ..Written::at(revision, Some(visible))
             }));
-        };
-        let precondition = Precondition::At(key.clone(), mark.revision);
-        let writes = vec![Write::Delete(key.clone())];
-        let Some(stamp) = store.commit(Some(precondition), writes, None).await? else { continue };
+        }
+        let unmoved = marks.iter().map(|mark| Precondition::At(mark.key.clone(), mark.revision));
+        let writes = marks.iter().map(|mark| Write::Delete(mark.key.clone())).collect();
+        let Some(stamp) = store.commit(unmoved, writes, None).await? else { continue };
         let visible = store.visible(stamp.revision).await;
         let written = Written::at(stamp.revision, Some(visible));
         return Ok(Json(Written { changed: Some(true), ..written }));
     }
     Err(Problem::unavailable("others wrote this mark all the while: try again"))
+}
+
+/// Where a mark is.
+struct Place {
+    key: Bytes,
+    /// The id that another layout gave what is marked.
+    of: Option<RawId>,
+}
+
+/// Where the marks of an instance are: one for each registration that it is made of, since each may outlive the others.
+/// Those of other layouts go by the ids that these gave them, which stay, and not by their labels. What is not known here
+/// may be one of ours.
+fn places(shared: &Shared, namespace: &Namespace, app: &AppName, id: Option<&Label>) -> Vec<Place> {
+    let keys = &shared.api.keys;
+    let own = |id: Option<&Label>| Place { key: keys.offline(namespace, app, id), of: None };
+    let of = |raw: &RawId| {
+        let key = keys.offline(namespace, app, Some(&mark_label(raw)));
+        Place { key, of: Some(raw.clone()) }
+    };
+    let snapshot = shared.api.published.load();
+    let view = snapshot.directory.app(namespace, app);
+    let found = id.and_then(|id| Some((view?, view?.place(id)?)));
+    let Some((view, place)) = found else { return vec![own(id)] };
+    let mut places: Vec<Place> = Vec::new();
+    for (origin, raw) in view.parts(place) {
+        let place = match Label::new(raw) {
+            Ok(id) if origin == Origin::NATIVE => own(Some(&id)),
+            _ => of(raw),
+        };
+        if !places.iter().any(|other| other.key == place.key) {
+            places.push(place);
+        }
+    }
+    places
 }
 
 /// Whether something of that name is registered, or marked as far as this server shows.
@@ -165,12 +211,13 @@ fn is_marked(shared: &Shared, namespace: &Namespace, app: &AppName, id: Option<&
     let snapshot = shared.api.published.load();
     let Some(view) = snapshot.directory.app(namespace, app) else { return false };
     let Some(id) = id else { return view.offline.is_some() };
-    let of_id = |mark: &Arc<OfflineMark>| mark.id.as_ref() == Some(id);
-    let on_instance = view.instances.iter().any(|one| match &one.state {
-        zone::State::Offline(mark) => of_id(mark),
+    let instance = view.place(id).and_then(|place| view.instances.get(place));
+    let on_instance = instance.is_some_and(|one| match &one.state {
+        // Not that of the app.
+        zone::State::Offline(mark) => mark.id.is_some(),
         _ => false,
     });
-    on_instance || view.absent_marks.iter().any(of_id)
+    on_instance || view.absent_marks.iter().any(|mark| mark.id.as_ref() == Some(id))
 }
 
 async fn registered(

@@ -21,7 +21,7 @@ use super::settings::Permission;
 use super::store::Store;
 use super::view::{AppJson, AppLine, InstanceJson};
 use crate::model::AppName;
-use crate::registry::{Error, Revision};
+use crate::registry::{Error, Origin, Revision};
 use crate::zone::{Rejected, Snapshot};
 
 /// Lines of a page for those who ask for no number.
@@ -87,13 +87,16 @@ pub(super) async fn instance(
     let target = call.target()?;
     call.caller.may(Permission::Read, &target.app)?;
     let Target { namespace, app, id } = &target;
-    let view = shared.complete()?.directory.instance(namespace, app, id).cloned();
-    let view = view.ok_or_else(|| {
+    let app_view = shared.complete()?.directory.app(namespace, app).cloned();
+    let found = app_view.as_ref().and_then(|view| Some((view, view.place(id)?)));
+    let json = found.and_then(|(view, place)| InstanceJson::at(view, place, &shared.api.layouts));
+    let mut json = json.ok_or_else(|| {
         let message = format!("instance {id} of app {app} is not known in namespace {namespace}");
         Problem::new(StatusCode::NOT_FOUND, message)
     })?;
-    let mut json = InstanceJson::new(&view, &shared.api.layouts);
-    if let Some(lease) = view.lease {
+    let view = found.and_then(|(view, place)| view.instances.get(place));
+    let own = view.filter(|view| view.registration.origin == Origin::NATIVE);
+    if let Some(lease) = own.and_then(|view| view.lease) {
         let store = Store::new(&shared);
         json.lease_left = match timeout(LEASE_TIMEOUT, store.time_left(lease)).await {
             Ok(Ok(left)) => Some(left),

@@ -165,14 +165,14 @@ impl<'a> Store<'a> {
     /// Writes, bound to that fresh lease if there is one. None: a precondition failed, nothing was written.
     pub(super) async fn commit(
         &self,
-        precondition: Option<Precondition>,
+        preconditions: impl IntoIterator<Item = Precondition>,
         writes: Vec<Write>,
         mut fresh: Option<&mut Fresh>,
     ) -> Result<Option<Stamp>, Error> {
         if let Some(fresh) = &mut fresh {
             fresh.used = true;
         }
-        let txn = Txn { preconditions: precondition.into_iter().collect(), writes };
+        let txn = Txn { preconditions: preconditions.into_iter().collect(), writes };
         let committed = timeout_at(self.deadline(), self.shared.api.registry.commit(txn)).await;
         let done = match committed.unwrap_or_else(|_| Err(Error::Unknown(silent()))) {
             Ok(Committed::Done(stamp)) => return Ok(Some(stamp)),

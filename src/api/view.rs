@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use crate::layout::{Note, OfflineMark, Registration};
 use crate::model::Endpoint;
-use crate::registry::{LeaseId, Revision};
-use crate::zone::{AppView, Event, InstanceView, State};
+use crate::registry::{LeaseId, Origin, Revision};
+use crate::zone::{AppView, Event, InstanceView, Part, State};
 
 /// The answer to a write.
 #[derive(Debug, Serialize)]
@@ -51,6 +51,9 @@ struct Registered<'a> {
     meta: &'a BTreeMap<Arc<str>, Arc<str>>,
     ttl: Option<u32>,
     incarnation: Option<String>,
+    /// Its layout says that it takes no traffic.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    disabled: bool,
     revision: Revision,
 }
 
@@ -84,7 +87,11 @@ impl<'a> Registered<'a> {
             tags: instance.tags.iter().map(|tag| tag.as_str()).collect(),
             meta: &instance.meta,
             ttl: instance.ttl,
-            incarnation: lease.map(|lease| lease.to_string()),
+            // Those of other systems are theirs alone.
+            incarnation: lease
+                .filter(|_| registration.origin == Origin::NATIVE)
+                .map(|lease| lease.to_string()),
+            disabled: registration.disabled,
             revision,
         }
     }
@@ -100,22 +107,51 @@ pub(super) struct InstanceJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     layout: Option<&'static str>,
     state: &'static str,
+    /// Why it is in that state; of one that is disabled, the key that says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     offline: Option<&'a Note>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) lease_left: Option<u32>,
+    /// Other registrations of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    joined: Vec<PartJson<'a>>,
+}
+
+/// A registration of an instance that is named after another.
+#[derive(Serialize)]
+struct PartJson<'a> {
+    key: &'a str,
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layout: Option<&'static str>,
+}
+
+/// Whose layout that is; none of ours.
+fn layout_of(origin: Origin, layouts: &[&'static str]) -> Option<&'static str> {
+    layouts.get(origin.index().checked_sub(1)?).copied()
 }
 
 impl<'a> InstanceJson<'a> {
-    pub(super) fn new(view: &'a InstanceView, layouts: &[&'static str]) -> Self {
-        let number = view.registration.origin.index();
-        let layout = number.checked_sub(1).and_then(|place| layouts.get(place)).copied();
+    /// The instance at that place; none where there is no such.
+    pub(super) fn at(app: &'a AppView, place: usize, layouts: &[&'static str]) -> Option<Self> {
+        let view = app.instances.get(place)?;
+        let others = app.joined.get(&place).into_iter().flatten();
+        let joined = others.map(|Part { key, id, origin }| PartJson {
+            key,
+            id,
+            layout: layout_of(*origin, layouts),
+        });
+        Some(Self { joined: joined.collect(), ..Self::new(view, layouts) })
+    }
+
+    fn new(view: &'a InstanceView, layouts: &[&'static str]) -> Self {
+        let layout = layout_of(view.registration.origin, layouts);
         let (state, reason, offline) = match &view.state {
             State::Online => ("online", None, None),
             State::Offline(mark) => ("offline", Some(&*mark.note.reason), Some(&mark.note)),
-            State::Disabled => ("disabled", None, None),
+            State::Disabled(by) => ("disabled", Some(&**by), None),
             State::Pinned => ("pinned", None, None),
             State::Rejected(reason) => ("rejected", Some(&**reason), None),
         };
@@ -127,6 +163,7 @@ impl<'a> InstanceJson<'a> {
             reason,
             offline,
             lease_left: None,
+            joined: Vec::new(),
         }
     }
 }
@@ -165,7 +202,9 @@ impl<'a> AppJson<'a> {
             app: view.app.as_str(),
             pinned: view.pinned,
             offline: view.offline.as_ref().map(|mark| &mark.note),
-            instances: view.instances.iter().map(|one| InstanceJson::new(one, layouts)).collect(),
+            instances: (0..view.instances.len())
+                .filter_map(|place| InstanceJson::at(view, place, layouts))
+                .collect(),
             absent_marks: view.absent_marks.iter().map(mark).collect(),
         }
     }

@@ -7,19 +7,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Incoming;
+use http_body_util::Full;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::error::Error;
 use super::link::Link;
 use super::replies::{Refusal, WriteOutcome};
 use crate::config::{io_reason, read_secret};
+use crate::http::client::Reply;
 use crate::model::Namespace;
 
 /// Longest wait for a reply: a write may take 5 s in the registry and 2 s more until it is visible.
@@ -104,11 +103,8 @@ pub(super) enum ClientError {
     },
 }
 
-/// A reply that goes on, with the connection that it comes over.
-pub(super) struct Stream {
-    body: Incoming,
-    _connection: JoinSet<()>,
-}
+/// A reply that goes on.
+pub(super) struct Stream(Reply);
 
 impl ServerArgs {
     /// The client for that server.
@@ -151,12 +147,8 @@ impl Client {
         body: Option<&Value>,
     ) -> Result<Value, ClientError> {
         let whole = async {
-            let (reply, _connection) =
-                self.open(method, self.in_namespace(target), body, &[]).await?;
-            let status = reply.status();
-            let body = Limited::new(reply.into_body(), REPLY_OCTETS_MAX);
-            let body = body.collect().await.map_err(|error| self.link.away(&error.to_string()))?;
-            self.judge(status, &body.to_bytes())
+            let reply = self.open(method, self.in_namespace(target), body, &[]).await?;
+            self.judge(reply).await
         };
         match timeout(REPLY_TIMEOUT, whole).await {
             Ok(result) => result,
@@ -174,14 +166,11 @@ impl Client {
     ) -> Result<Stream, ClientError> {
         let start = async {
             let target = self.in_namespace(target);
-            let (reply, connection) = self.open(Method::GET, target, None, headers).await?;
+            let reply = self.open(Method::GET, target, None, headers).await?;
             if reply.status().is_success() {
-                return Ok(Stream { body: reply.into_body(), _connection: connection });
+                return Ok(Stream(reply));
             }
-            let status = reply.status();
-            let body = Limited::new(reply.into_body(), REPLY_OCTETS_MAX);
-            let body = body.collect().await.map_err(|error| self.link.away(&error.to_string()))?;
-            Err(match self.judge(status, &body.to_bytes()) {
+            Err(match self.judge(reply).await {
                 Err(error) => error,
                 Ok(_) => self.link.away("an empty answer"),
             })
@@ -215,8 +204,7 @@ impl Client {
         target: Target,
         body: Option<&Value>,
         headers: &[(&'static str, String)],
-    ) -> Result<(Response<Incoming>, JoinSet<()>), ClientError> {
-        let (mut sender, connection) = self.link.open().await?;
+    ) -> Result<Reply, ClientError> {
         let mut request =
             Request::builder().method(method).uri(target.0).header(HOST, self.link.server());
         if let Some(token) = &self.token {
@@ -231,12 +219,13 @@ impl Client {
         let body = body.map_or_else(Bytes::new, |body| body.to_string().into());
         let request =
             request.body(Full::new(body)).map_err(|error| self.link.away(&error.to_string()))?;
-        let reply =
-            sender.send_request(request).await.map_err(|error| self.link.unanswered(&error))?;
-        Ok((reply, connection))
+        self.link.ask(request).await
     }
 
-    fn judge(&self, status: StatusCode, body: &[u8]) -> Result<Value, ClientError> {
+    async fn judge(&self, reply: Reply) -> Result<Value, ClientError> {
+        let status = reply.status();
+        let body = reply.whole(REPLY_OCTETS_MAX).await;
+        let body = &*body.map_err(|error| self.link.away(&error.to_string()))?;
         if status.is_success() {
             return serde_json::from_slice(body).map_err(|_| {
                 let server = self.link.server();
@@ -283,12 +272,7 @@ impl Client {
 impl Stream {
     /// The next octets; none at the end.
     pub(super) async fn next(&mut self) -> Option<Bytes> {
-        loop {
-            let frame = self.body.frame().await?.ok()?;
-            if let Ok(octets) = frame.into_data() {
-                return Some(octets);
-            }
-        }
+        self.0.next().await.ok()?
     }
 }
 

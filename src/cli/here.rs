@@ -8,9 +8,9 @@ use hyper::{Method, StatusCode};
 
 use super::client::{Client, ClientError, Target};
 use super::error::Error;
-use super::hosts;
 use super::ls::read;
 use super::replies::{App, Instance};
+use crate::host;
 
 /// The app, if there is one.
 pub(super) async fn find(client: &Client, app: &str) -> Result<Option<App>, Error> {
@@ -30,7 +30,7 @@ pub(super) async fn here(
     instances: &[Instance],
 ) -> Result<Vec<String>, Error> {
     let loopback = client.local_address().await?.is_loopback();
-    let mut own = hosts::own_addresses();
+    let mut own = host::own_addresses();
     own.retain(|address| loopback || !address.is_loopback());
     let is_own = |text: &String| text.parse::<IpAddr>().is_ok_and(|address| own.contains(&address));
     let is_here = |instance: &&Instance| {

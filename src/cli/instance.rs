@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use super::error::Error;
-use super::{hosts, values};
+use super::values;
+use crate::host;
 use crate::model::{AppName, EndpointSpec, Instance, Label, Protocol, Spec, Transport, default_id};
 
 /// One instance as flags.
@@ -84,7 +85,7 @@ impl InstanceArgs {
         }
         let mut addresses = self.address.clone();
         if addresses.is_empty() {
-            addresses.extend(hosts::default_source());
+            addresses.extend(host::default_source());
         }
         let spec = self.spec(&addresses);
         let instance = spec

@@ -1,7 +1,7 @@
-//! The way to a server: TCP, TLS on it where its address says so, and HTTP on that; and what to say when there is
-//! none.
+//! The way to a server: TCP, TLS on it where its address says so, and one request on that; and what to say when there
+//! is none.
 //!
-//! Knows nothing of requests.
+//! Knows nothing of what is asked.
 
 use std::io;
 use std::path::Path;
@@ -9,16 +9,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::client::conn::http1::SendRequest;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use hyper::Request;
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::client::ClientError;
 use super::error::Error;
 use crate::config::io_reason;
+use crate::http::client::{Reply, exchange};
 use crate::tls::{self, ClientStream, ConnectError, Connector};
 
 /// Longest wait for a connection, and for TLS on it.
@@ -69,15 +67,14 @@ impl Link {
         &self.server
     }
 
-    /// A connection for one request; it lasts as long as its tasks.
-    pub(super) async fn open(
-        &self,
-    ) -> Result<(SendRequest<Full<Bytes>>, JoinSet<()>), ClientError> {
+    /// Sends a request on a connection of its own.
+    pub(super) async fn ask(&self, request: Request<Full<Bytes>>) -> Result<Reply, ClientError> {
         let stream = self.connect().await?;
-        match &self.tls {
-            None => self.begin(stream).await,
-            Some(tls) => self.begin(self.secure(tls, stream).await?).await,
-        }
+        let reply = match &self.tls {
+            None => exchange(stream, request).await,
+            Some(tls) => exchange(self.secure(tls, stream).await?, request).await,
+        };
+        reply.map_err(|error| self.unanswered(&error))
     }
 
     /// A connection with nothing on it yet.
@@ -92,25 +89,6 @@ impl Link {
                 Err(self.away(&format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())))
             }
         }
-    }
-
-    /// HTTP on a connection.
-    async fn begin<S>(
-        &self,
-        stream: S,
-    ) -> Result<(SendRequest<Full<Bytes>>, JoinSet<()>), ClientError>
-    where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| self.away(&error.to_string()))?;
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            // Whatever breaks the connection shows in the reply, which somebody waits for.
-            let _ = connection.await;
-        });
-        Ok((sender, tasks))
     }
 
     async fn secure(
@@ -139,7 +117,7 @@ impl Link {
     }
 
     /// Nothing came back that is a reply.
-    pub(super) fn unanswered(&self, error: &hyper::Error) -> ClientError {
+    fn unanswered(&self, error: &hyper::Error) -> ClientError {
         let server = &self.server;
         if self.tls.is_none() && error.is_parse() {
             return ClientError::Unreachable(format!(

@@ -1,7 +1,7 @@
 //! The command line: one file a command.
 //!
-//! `output` is the only place that prints, `client` the only one that speaks HTTP to servers, on a `link`, `keeper` keeps a
-//! registration alive for `register`, `run` and `docker`. Exit codes are in `error`.
+//! `output` is the only place that prints, `client` the only one that speaks HTTP to servers, on a `link`, `registration`
+//! keeps one alive for `register`, `run` and `docker`. Exit codes are in `error`.
 //!
 //! Knows nothing of zones, and of layouts and registries only what `import` hands on: client commands see what the API
 //! shows, as anybody's would.
@@ -16,10 +16,8 @@ mod error;
 mod export;
 mod heartbeat;
 mod here;
-mod hosts;
 mod import;
 mod instance;
-mod keeper;
 mod link;
 mod ls;
 mod mark;
@@ -28,6 +26,7 @@ mod probe;
 mod program;
 mod query;
 mod register;
+mod registration;
 mod replies;
 mod run;
 mod serve;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{hosts, output};
+use super::output;
+use crate::host;
 use crate::model::{Instance, Transport};
 
 /// Pause between two tries: short against any program's start, long against a connection's cost.
@@ -22,7 +23,7 @@ pub(super) fn doors(instance: &Instance) -> Vec<SocketAddr> {
     let Some(endpoint) = instance.endpoints.iter().find(|e| e.transport == Transport::Tcp) else {
         return Vec::new();
     };
-    let own = hosts::own_addresses();
+    let own = host::own_addresses();
     // All of 127.0.0.0/8 leads here, though loopback lists 127.0.0.1 alone.
     let is_own = |address: &IpAddr| own.contains(address) || address.is_loopback();
     let mut addresses: Vec<IpAddr> = instance.addresses.iter().copied().filter(is_own).collect();

@@ -5,8 +5,8 @@ use tokio_util::sync::CancellationToken;
 use super::client::ServerArgs;
 use super::error::{DONE, Error, Outcome};
 use super::instance::InstanceArgs;
-use super::keeper::{Keeper, Lost, OnRefusal};
 use super::output;
+use super::registration::{Lost, OnRefusal, Registration};
 use super::signals::Signals;
 
 /// Register an instance and keep it alive until Ctrl-C
@@ -37,7 +37,7 @@ pub(super) struct Args {
 pub(super) async fn register(args: Args) -> Outcome {
     let described = args.instance.describe()?;
     let client = args.server.client()?;
-    let mut keeper = Keeper::new(client, args.instance.app.clone(), described);
+    let mut registration = Registration::new(client, args.instance.app.clone(), described);
     let mut signals = Signals::listen()?;
     let stop = CancellationToken::new();
 
@@ -45,11 +45,11 @@ pub(super) async fn register(args: Args) -> Outcome {
     let mut ever_registered = false;
     let mut abandoned = false;
     let kept = {
-        let keep = keeper.keep(&stop, OnRefusal::GiveUp, |keeper, reply| {
+        let keep = registration.keep(&stop, OnRefusal::GiveUp, |registration, reply| {
             ever_registered = true;
             printed = match args.json {
                 true => output::json(reply),
-                false => output::line(&format!("registered {}", keeper.name())),
+                false => output::line(&format!("registered {}", registration.name())),
             };
             if printed.is_err() {
                 stop.cancel();
@@ -79,21 +79,21 @@ pub(super) async fn register(args: Args) -> Outcome {
             } else {
                 "was never registered: told to stop before a server took it"
             };
-            return Err(Error::Unreachable(format!("{} {how}", keeper.name())));
+            return Err(Error::Unreachable(format!("{} {how}", registration.name())));
         }
         Err(Lost::Refused(why)) => return Err(Error::Refused(why)),
         Err(Lost::Taken(why)) => {
-            let name = keeper.name();
+            let name = registration.name();
             return Err(Error::Refused(format!("{name} is another one's now: {why}")));
         }
     }
-    if keeper.is_held() {
+    if registration.is_held() {
         tokio::select! {
-            left = keeper.leave() => left?,
+            left = registration.leave() => left?,
             _ = signals.next() => return Ok(DONE),
         }
         if printed.is_ok() && !args.json {
-            output::line(&format!("deregistered {}", keeper.name()))?;
+            output::line(&format!("deregistered {}", registration.name()))?;
         }
     }
     printed.map(|()| DONE)

@@ -106,6 +106,8 @@ pub(super) struct Instance {
     pub(super) reason: String,
     #[serde(default)]
     pub(super) addresses: Vec<String>,
+    /// A name in place of addresses.
+    pub(super) host: Option<String>,
     #[serde(default)]
     pub(super) endpoints: Vec<Endpoint>,
     #[serde(default)]
@@ -213,7 +215,8 @@ impl Instance {
                 texts.push(format!("{protocol}/{transport} {open}{address}{close}:{port}"));
             }
             if own.unwrap_or(&self.addresses).is_empty() {
-                texts.push(format!("{protocol}/{transport} :{port}"));
+                let host = self.host.as_deref().unwrap_or_default();
+                texts.push(format!("{protocol}/{transport} {host}:{port}"));
             }
         }
         texts.join(", ")

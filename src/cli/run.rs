@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use super::client::ServerArgs;
 use super::error::{Error, Outcome};
 use super::instance::InstanceArgs;
-use super::keeper::{Keeper, Lost, OnRefusal};
 use super::program::{Program, exit_code};
+use super::registration::{Lost, OnRefusal, Registration};
 use super::signals::Signals;
 use super::{output, probe, values};
 
@@ -75,13 +75,13 @@ pub(super) async fn run(args: Args) -> Outcome {
     let described = args.instance.describe()?;
     let client = args.server.client()?;
     let doors = probe::doors(&described.instance);
-    let keeper = Keeper::new(client, args.instance.app.clone(), described);
+    let registration = Registration::new(client, args.instance.app.clone(), described);
 
     let mut signals = Signals::listen()?;
     let mut program = Program::start(&args.program)?;
     let stop = CancellationToken::new();
     let mut keeping = JoinSet::new();
-    keeping.spawn(keep(keeper, doors, stop.clone()));
+    keeping.spawn(keep(registration, doors, stop.clone()));
 
     let status = match next(&mut program, &mut signals).await? {
         Happened::Ended(status) => status,
@@ -134,7 +134,7 @@ async fn next(program: &mut Program, signals: &mut Signals) -> Result<Happened, 
 
 /// The registration's whole life beside the program's.
 async fn keep(
-    mut keeper: Keeper,
+    mut registration: Registration,
     doors: Vec<std::net::SocketAddr>,
     stop: CancellationToken,
 ) -> WasKnown {
@@ -142,23 +142,23 @@ async fn keep(
         () = stop.cancelled() => return WasKnown::No,
         () = probe::wait_for(&doors) => {}
     }
-    let kept = keeper
-        .keep(&stop, OnRefusal::TryLater, |keeper, _| {
-            output::note(&format!("registered {}", keeper.name()));
+    let kept = registration
+        .keep(&stop, OnRefusal::TryLater, |registration, _| {
+            output::note(&format!("registered {}", registration.name()));
         })
         .await;
     if let Err(Lost::Taken(why) | Lost::Refused(why)) = kept {
         output::note(&format!(
             "{} is another one's now: {why}: the program runs on, unregistered",
-            keeper.name()
+            registration.name()
         ));
     }
-    if !keeper.is_held() {
+    if !registration.is_held() {
         return WasKnown::No;
     }
-    let name = keeper.name();
-    let secs = keeper.ttl().unwrap_or_default().as_secs();
-    match keeper.leave().await {
+    let name = registration.name();
+    let secs = registration.ttl().unwrap_or_default().as_secs();
+    match registration.leave().await {
         Ok(()) => output::note(&format!("deregistered {name}")),
         Err(error) => output::note(&format!(
             "cannot deregister {name}: {}: it goes with its lease, in {secs} s at most",

@@ -15,6 +15,7 @@ use super::gate::{ARRIVAL_TIMEOUT, gated};
 use super::hold::SavedError;
 use super::settings::{Listen, Settings};
 use super::{Compat, Room, consul, etcd_v2, haunt, tars};
+use crate::host::bind_advice;
 use crate::http::{Accepting, Http};
 use crate::supervise::Tasks;
 
@@ -35,7 +36,7 @@ pub enum BindError {
     #[error("refusing to listen for {0} calls: {why}", why = open_to_all(*.1))]
     Open(&'static str, SocketAddr),
     /// The system refused.
-    #[error("cannot bind {0} listener {1}: {2}: choose another address, or take [compat.{0}] out")]
+    #[error("cannot bind {0} listener {1}: {why}", why = bind_advice(.2))]
     Io(&'static str, SocketAddr, io::Error),
 }
 

@@ -16,7 +16,6 @@
 
 pub mod consul;
 pub mod etcd_v2;
-mod followed;
 mod gate;
 pub mod haunt;
 mod hold;
@@ -25,7 +24,6 @@ mod metrics;
 pub mod settings;
 pub mod tars;
 
-pub use followed::Followed;
 pub use hold::SavedError;
 pub use listen::{BindError, Bound, CONNECTIONS_MAX, StartError, bind, open_to_all};
 pub use metrics::Metrics;
@@ -43,6 +41,7 @@ use crate::layout::Note;
 use crate::layout::native::Keys;
 use crate::model::Namespace;
 use crate::registry::Registry;
+use crate::registry::mirror::Statuses;
 use crate::supervise::Tasks;
 use crate::zone::{Guard, Published};
 
@@ -68,8 +67,8 @@ pub struct Compat {
     pub files: Arc<dyn Files>,
     /// What is counted.
     pub metrics: Metrics,
-    /// What listeners follow of the registry on their own.
-    pub followed: Followed,
+    /// Where it is told of what listeners read of the registry besides what all read.
+    pub followed: Statuses,
     /// The time written into notes.
     pub wall_clock: fn() -> SystemTime,
 }

@@ -5,7 +5,7 @@
 use super::problem::Problem;
 use super::reader::Section;
 use super::values::{parsed, text};
-use crate::layout::foreign::{Foreign, System};
+use crate::layout::foreign::{Foreign, System, is_everything};
 use crate::registry::Origin;
 use crate::zone::ZoneSettings;
 
@@ -23,7 +23,9 @@ pub(super) fn layouts(
     for (section, number) in root.sections("layout").into_iter().zip(1_u16..) {
         let system: Option<System> = section.need("kind", "\"go-micro\"", parsed);
         let prefix = match system.map(System::prefix_default) {
-            Some(Some(usual)) => Some(section.get("prefix", text).unwrap_or(usual.to_owned())),
+            Some(Some(usual)) => {
+                Some(section.get("prefix", text).unwrap_or_else(|| usual.to_owned()))
+            }
             Some(None) => section.need("prefix", "\"/services/\"", text),
             // Whether it needs one is not known.
             None => section.get("prefix", text),
@@ -60,22 +62,14 @@ pub(super) fn layouts(
 /// Who else reads what is under a prefix: of one key there would be two accounts.
 fn clash(system: System, prefix: &str, layouts: &[Foreign], native: &str) -> Option<String> {
     let nested = |one: &str, other: &str| one.starts_with(other) || other.starts_with(one);
-    // Zan's keys are told from all others wherever they are. What is not its own is left alone; any other reader would
-    // list all that anybody has in there as unreadable.
-    let reads_all = |prefix: &str| matches!(prefix, "" | "/");
-    if reads_all(prefix) && system != System::Nova {
-        return Some(format!(
-            "{prefix:?} is all that there is, and of that only Zan's keys can be told from others: name the folder \
-             that the keys of {system} are in"
-        ));
-    }
-    let clashes = |other: &str| {
-        other == prefix || !reads_all(prefix) && !reads_all(other) && nested(prefix, other)
-    };
+    // What reads everything leaves alone what is not its system's.
+    let apart = |other: &str| is_everything(prefix) || is_everything(other);
+    let clashes = |other: &str| other == prefix || !apart(other) && nested(prefix, other);
     if clashes(native) {
         return Some(format!("{prefix:?} overlaps with our own layout's, {native:?}"));
     }
-    let other = layouts.iter().find(|other| clashes(&other.prefix))?;
+    let same = |other: &Foreign| other.system == system && nested(prefix, &other.prefix);
+    let other = layouts.iter().find(|other| same(other) || clashes(&other.prefix))?;
     let Foreign { system, prefix: others, .. } = other;
     Some(format!("{prefix:?} overlaps with that of layout {system}, {others:?}: give each its own"))
 }

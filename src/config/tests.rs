@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::Label;
-use crate::zone::{Consul, Names};
+use crate::zone::{ConsulNames, Names};
 
 fn parse(text: &str) -> Result<Loaded, Problems> {
     Config::parse(Path::new("test.toml"), text, &Overrides::default())
@@ -118,7 +118,7 @@ fn a_full_config_becomes_settings() {
         namespace: Some("staging".parse().unwrap()),
         ttl_secs: 60,
         srv_weight_scale: 256,
-        names: Names::Consul(Consul { datacenter: Label::new("eu-1").unwrap() }),
+        names: Names::Consul(ConsulNames { datacenter: Label::new("eu-1").unwrap() }),
         ..ZoneSettings::default()
     };
     let without = ZoneSettings {

@@ -17,7 +17,7 @@ use crate::files::Stamps;
 use crate::model::{AppName, Label, Namespace, limits};
 use crate::zone::slips::{self, Slip};
 use crate::zone::zonefile::StaticRecord;
-use crate::zone::{Consul, Names, Network, Pin, ZoneName, ZoneSettings};
+use crate::zone::{ConsulNames, Names, Network, Pin, ZoneName, ZoneSettings};
 
 /// The SOA record's type number (RFC 1035 section 3.2.2).
 pub(super) const TYPE_SOA: u16 = 6;
@@ -79,7 +79,7 @@ pub(super) fn zones(root: &Section<'_>, dir: &Path, stamps: &mut Stamps) -> Vec<
 fn names(section: &Section<'_>) -> Names {
     let names = section.get("names", |value| match text(value)?.as_str() {
         "rollcall" => Ok(Names::Rollcall),
-        "consul" => Ok(Names::Consul(Consul::default())),
+        "consul" => Ok(Names::Consul(ConsulNames::default())),
         other => Err(ValueError::new(format!("must be \"rollcall\" or \"consul\", got {other:?}"))),
     });
     let mut names = names.unwrap_or_default();
@@ -87,7 +87,7 @@ fn names(section: &Section<'_>) -> Names {
     match (&mut names, datacenter) {
         (Names::Consul(consul), Some(datacenter)) => consul.datacenter = datacenter,
         // Whoever writes the default says nothing that would not be so.
-        (Names::Rollcall, Some(named)) if named != Consul::default().datacenter => {
+        (Names::Rollcall, Some(named)) if named != ConsulNames::default().datacenter => {
             section.report("datacenter", "only Consul's names have one: add names = \"consul\"");
         }
         _ => {}

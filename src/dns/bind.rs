@@ -17,6 +17,7 @@ use super::source::Source;
 use super::stats::Stats;
 use super::transport::Transport;
 use super::{tcp, udp};
+use crate::host::bind_advice;
 use crate::supervise::Tasks;
 
 /// Attempts to find a port that is free for both UDP and TCP.
@@ -40,29 +41,12 @@ const WHOLE_OCTETS_MAX: u16 = 1_232;
 
 /// A listener can't be bound, or can't be run.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot bind dns listener {address}: {}", advice(source))]
+#[error("cannot bind dns listener {address}: {}", bind_advice(source))]
 pub struct BindError {
     /// The address as configured.
     pub address: SocketAddr,
     /// Why.
     pub source: io::Error,
-}
-
-fn advice(error: &io::Error) -> String {
-    match error.kind() {
-        ErrorKind::PermissionDenied => {
-            "permission denied: give rollcall CAP_NET_BIND_SERVICE (AmbientCapabilities= of a systemd unit, or setcap), or \
-             choose a port above 1023"
-                .into()
-        }
-        ErrorKind::AddrInUse => {
-            "address in use: stop the program that listens there or choose another port".into()
-        }
-        ErrorKind::AddrNotAvailable => {
-            "address not available: choose one that an interface of this machine has".into()
-        }
-        _ => format!("{error}: choose another address"),
-    }
 }
 
 /// Sockets on all addresses of the settings, not yet read from.

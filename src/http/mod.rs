@@ -1,5 +1,6 @@
 //! HTTP/1.1 connections: accepted within bounds, under TLS where that is asked for, their bodies read within bounds,
-//! finished in order at the end. For the API, and for the calls of other systems' clients.
+//! finished in order at the end. For the API, and for the calls of other systems' clients. And one request at the other
+//! end of a connection, for all who ask anybody: [`client`].
 //!
 //! ```text
 //! listener --accept--> connection --[TLS]--> connection.rs --request with its Peer--> Router
@@ -12,6 +13,7 @@
 mod accept;
 mod arrival;
 mod body;
+pub mod client;
 mod connection;
 mod counters;
 

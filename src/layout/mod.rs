@@ -61,6 +61,8 @@ pub struct OfflineMark {
     pub app: AppName,
     /// The instance; none: the whole app.
     pub id: Option<Label>,
+    /// The id that another layout gave it: that instance is meant, and none of ours, whatever label it is served under.
+    pub of: Option<RawId>,
     /// Who, when, why.
     pub note: Note,
 }

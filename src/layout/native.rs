@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Departure, Note, OfflineMark, Parsed, Registration};
-use crate::model::{AppName, Instance, Label, Namespace, Spec};
+use crate::model::{AppName, Instance, Label, Namespace, RawId, Spec, derived_label, map_label};
 use crate::registry::{Entry, Origin};
 
 /// The version of values that this code writes, and the highest it reads.
@@ -116,7 +116,8 @@ impl Keys {
         let app: AppName = as_written(app, "app")?;
         if kind == "offline" && id.is_empty() {
             let note = note(&entry.value)?;
-            return Ok(Parsed::Offline(Arc::new(OfflineMark { namespace, app, id: None, note })));
+            let (id, of) = (None, None);
+            return Ok(Parsed::Offline(Arc::new(OfflineMark { namespace, app, id, of, note })));
         }
         let id: Label = as_written(id, "instance id")?;
         Ok(match kind {
@@ -133,8 +134,15 @@ impl Keys {
                 }))
             }
             "offline" => {
-                let note = note(&entry.value)?;
-                Parsed::Offline(Arc::new(OfflineMark { namespace, app, id: Some(id), note }))
+                let (note, of) = (note(&entry.value)?, marked(&entry.value)?);
+                if let Some(of) = &of
+                    && mark_label(of) != id
+                {
+                    let label = mark_label(of);
+                    return Err(format!("a mark of {of:?} is under {label}, not under {id}"));
+                }
+                let id = Some(id);
+                Parsed::Offline(Arc::new(OfflineMark { namespace, app, id, of, note }))
             }
             _ => Parsed::Departed(Arc::new(Departure {
                 namespace,
@@ -177,7 +185,24 @@ pub fn imported_from(value: &[u8]) -> Option<String> {
     serde_json::from_slice(value).ok().map(|From { from }| from)
 }
 
-/// The value of a departure or of an offline mark.
+/// What stands for an instance of another layout in the key of a mark: its own label may be another's tomorrow.
+#[must_use]
+pub fn mark_label(raw: &str) -> Label {
+    let stem = map_label(raw.as_bytes());
+    derived_label(stem.as_ref().map_or("i", Label::as_str), raw.as_bytes())
+}
+
+/// The value of an offline mark; `of` is the id of an instance of another layout.
+///
+/// # Panics
+/// Never: a [`Note`] has nothing that JSON can't hold.
+#[must_use]
+pub fn mark_value(note: &Note, of: Option<&str>) -> Bytes {
+    let stored = Mark { stored: Stored { v: VERSION, note }, of };
+    exact(serde_json::to_vec(&stored).expect("a note is plain texts"))
+}
+
+/// The value of a departure.
 ///
 /// # Panics
 /// Never: a [`Note`] has nothing that JSON can't hold.
@@ -207,6 +232,15 @@ struct Stored<'n> {
     note: &'n Note,
 }
 
+/// A mark with what it is on.
+#[derive(Serialize)]
+struct Mark<'n> {
+    #[serde(flatten)]
+    stored: Stored<'n>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of: Option<&'n str>,
+}
+
 /// What every value says first; one that says nothing is of the version that we read.
 #[derive(Deserialize)]
 struct Versioned {
@@ -233,6 +267,21 @@ fn note(value: &[u8]) -> Result<Note, String> {
         return Ok(Note::default());
     }
     readable::<Note>(value)
+}
+
+/// The instance of another layout that a mark is on.
+fn marked(value: &[u8]) -> Result<Option<RawId>, String> {
+    #[derive(Default, Deserialize)]
+    struct Marked {
+        #[serde(default)]
+        of: Option<Box<str>>,
+    }
+
+    if value.is_empty() {
+        return Ok(None);
+    }
+    let Marked { of } = readable(value)?;
+    Ok(of.map(|of| (*of).into()))
 }
 
 /// Reads a value. The version comes first: a higher one may well have fields that we can't read.

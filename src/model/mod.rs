@@ -18,4 +18,4 @@ pub use instance::{Endpoint, Instance, Transport, limits};
 pub use mapping::{derived_label, map_app, map_label, map_protocol};
 pub use name::{AppName, Label, NameError, Namespace, Protocol, RawId, default_id};
 pub use nets::{NetError, Nets, net};
-pub use spec::{EndpointSpec, FieldError, Spec};
+pub use spec::{EndpointSpec, FieldError, Spec, unreachable};

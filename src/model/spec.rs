@@ -262,15 +262,20 @@ fn address(field: &str, text: &str) -> Result<IpAddr, FieldError> {
     check_address(field, parsed.to_canonical())
 }
 
-/// Refuses what no client could connect to. Loopback is judged by who takes the registration: on one
-/// machine it is right, in a shared registry it is not.
+/// What an address is to which no client can connect; none for all others. Loopback is judged by who takes the
+/// registration: on one machine it is right, in a shared registry it is not.
+#[must_use]
+pub fn unreachable(address: IpAddr) -> Option<&'static str> {
+    match address {
+        _ if address.is_unspecified() => Some("the unspecified address"),
+        _ if address.is_multicast() => Some("a multicast address"),
+        IpAddr::V4(v4) if v4.is_broadcast() => Some("the broadcast address"),
+        _ => None,
+    }
+}
+
 fn check_address(field: &str, address: IpAddr) -> Result<IpAddr, FieldError> {
-    let kind = match address {
-        _ if address.is_unspecified() => "the unspecified address",
-        _ if address.is_multicast() => "a multicast address",
-        IpAddr::V4(v4) if v4.is_broadcast() => "the broadcast address",
-        _ => return Ok(address),
-    };
+    let Some(kind) = unreachable(address) else { return Ok(address) };
     Err(FieldError::new(
         field,
         format_args!("{address} is {kind}: give one that clients can connect to"),

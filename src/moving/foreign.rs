@@ -2,54 +2,156 @@
 //!
 //! Knows nothing of any system.
 
-use std::collections::BTreeMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{Permanent, Plan, Planned, ids, text_of};
+use super::{Permanent, Plan, Planned, Skipped, ids, text_of};
 use crate::layout::foreign::Foreign;
-use crate::layout::native::{Keys, imported_value};
+use crate::layout::native::{Keys, imported_from, imported_value};
 use crate::layout::{Parsed, Registration};
-use crate::model::{Instance, Spec};
-use crate::registry::Entry;
+use crate::model::{AppName, Endpoint, Instance, Label, Namespace, Spec, limits};
+use crate::registry::{Entry, LeaseId};
 
-pub(super) fn plan(layout: &Foreign, entries: &[Entry], keys: &Keys, permanent: Permanent) -> Plan {
+/// One instance, and what it is a copy of.
+struct Source {
+    from: String,
+    registration: Registration,
+    lease: Option<LeaseId>,
+}
+
+/// Copies that are there already.
+#[derive(Default)]
+struct Copies {
+    /// Of what each is a copy, and where it is.
+    places: HashMap<String, (AppName, Label)>,
+    /// The labels that copies have.
+    taken: HashSet<(AppName, Label)>,
+}
+
+pub(super) fn plan(
+    layout: &Foreign,
+    entries: &[Entry],
+    there: &[Entry],
+    keys: &Keys,
+    permanent: Permanent,
+) -> Plan {
     let mut plan = Plan::default();
-    let mut found: Vec<(&Entry, Arc<Registration>)> = Vec::new();
+    let sources = sources(&mut plan, layout, entries, keys, permanent);
+    let copies = Copies::of(&layout.namespace, there, keys);
+    // What has a copy keeps its name, so that one that comes later takes it from nobody.
+    let new: Vec<&Source> = sources.iter().filter(|one| copies.label(one).is_none()).collect();
+    let taken = |app: &AppName, label: &Label| copies.taken.contains(&(app.clone(), label.clone()));
+    let mut labels = ids::labels(new.iter().map(|one| &one.registration), taken).into_iter();
+    for source in &sources {
+        let Source { from, registration, lease } = source;
+        let label = match copies.label(source) {
+            Some(label) => Some(Ok(label.clone())),
+            None => labels.next(),
+        };
+        let label = match label {
+            Some(Ok(label)) => label,
+            Some(Err(why)) => {
+                let key = from.strip_prefix(&format!("{}:", layout.system)).unwrap_or(from);
+                plan.skipped.push(Skipped { key: key.to_owned(), reason: why.to_string() });
+                continue;
+            }
+            None => continue,
+        };
+        let Registration { namespace, app, instance, .. } = registration;
+        let key = keys.instance(namespace, app, &label);
+        let value = imported_value(instance, from);
+        plan.writes.push(Planned { from: from.clone(), key, value, lease: *lease });
+    }
+    plan
+}
+
+/// The instances that can be copied. Keys of one id at one place that end together, such as those that Zan writes for each
+/// protocol, are one instance with all that they offer; a copy of it is one of the first key.
+fn sources(
+    plan: &mut Plan,
+    layout: &Foreign,
+    entries: &[Entry],
+    keys: &Keys,
+    permanent: Permanent,
+) -> Vec<Source> {
+    let mut sources: Vec<Source> = Vec::new();
+    let mut places = HashMap::new();
     for entry in entries {
         // A prefix may well hold more than that system's keys.
         if entry.key.starts_with(keys.prefix().as_bytes()) {
             continue;
         }
-        match layout.parse(entry) {
+        let registration = match layout.parse(entry) {
             Parsed::Instance(registration) => match obstacle(entry, &registration, permanent) {
-                Some(why) => plan.skip(entry, why),
-                None => found.push((entry, registration)),
+                Some(why) => {
+                    plan.skip(entry, why);
+                    continue;
+                }
+                None => Arc::unwrap_or_clone(registration),
             },
-            Parsed::Rejected(reason) => plan.skip(entry, &*reason),
+            Parsed::Rejected(reason) => {
+                plan.skip(entry, &*reason);
+                continue;
+            }
             // Records without an app are for a zone file.
-            Parsed::Plain(_) | Parsed::Offline(_) | Parsed::Departed(_) | Parsed::Bookkeeping => {}
-        }
-    }
-    let labels = ids::labels(found.iter().map(|(_, one)| (&one.app, &one.id)));
-    let mut written: BTreeMap<_, &Entry> = BTreeMap::new();
-    for (entry, registration) in &found {
-        let Registration { namespace, app, id, instance, .. } = &**registration;
-        let Some(label) = labels.get(&(app, id)) else {
-            plan.skip(entry, format!("instance id {id:?} has no letter and no digit"));
-            continue;
+            Parsed::Plain(_) | Parsed::Offline(_) | Parsed::Departed(_) | Parsed::Bookkeeping => {
+                continue;
+            }
         };
-        let key = keys.instance(namespace, app, label);
-        if let Some(first) = written.get(&key) {
-            let first = text_of(&first.key);
-            plan.skip(entry, format!("it has the id {id:?} of {app}, and so has {first}"));
-            continue;
+        let lease = entry.lease;
+        let Registration { app, id, instance, .. } = &registration;
+        let place = (app.clone(), id.clone(), instance.addresses.clone(), lease);
+        let first = *places.entry(place).or_insert(sources.len());
+        let joined = sources
+            .get_mut(first)
+            .is_some_and(|first| join(&mut first.registration.instance, instance));
+        if !joined {
+            let from = format!("{}:{}", layout.system, text_of(&entry.key));
+            sources.push(Source { from, registration, lease });
         }
-        written.insert(key.clone(), entry);
-        let from = format!("{}:{}", layout.system, text_of(&entry.key));
-        let value = imported_value(instance, &from);
-        plan.writes.push(Planned { from, key, value, lease: entry.lease });
     }
-    plan
+    sources
+}
+
+/// Takes in what another key of an instance offers; whether there is room for it.
+fn join(first: &mut Instance, more: &Instance) -> bool {
+    let same = |one: &Endpoint, other: &Endpoint| {
+        (&one.protocol, one.transport, one.port) == (&other.protocol, other.transport, other.port)
+            && one.addresses == other.addresses
+    };
+    let is_new = |one: &&Endpoint| !first.endpoints.iter().any(|other| same(one, other));
+    let weight = (more.weight != first.weight).then_some(more.weight);
+    let weighed =
+        |endpoint: &Endpoint| Endpoint { weight: endpoint.weight.or(weight), ..endpoint.clone() };
+    let rest: Vec<Endpoint> = more.endpoints.iter().filter(is_new).map(weighed).collect();
+    let fits = first.endpoints.len() + rest.len() <= limits::ENDPOINTS_MAX;
+    if fits {
+        first.endpoints.extend(rest);
+    }
+    fits
+}
+
+impl Copies {
+    fn of(namespace: &Namespace, there: &[Entry], keys: &Keys) -> Self {
+        let mut copies = Self::default();
+        for entry in there {
+            let Some(from) = imported_from(&entry.value) else { continue };
+            let Parsed::Instance(copy) = keys.parse(entry) else { continue };
+            let Ok(label) = Label::new(&copy.id) else { continue };
+            if copy.namespace == *namespace {
+                let place = (copy.app.clone(), label);
+                copies.taken.insert(place.clone());
+                copies.places.entry(from).or_insert(place);
+            }
+        }
+        copies
+    }
+
+    /// The label of the copy of that, if there is one.
+    fn label(&self, source: &Source) -> Option<&Label> {
+        let (app, label) = self.places.get(&source.from)?;
+        (*app == source.registration.app).then_some(label)
+    }
 }
 
 /// Why a registration can't be in our layout, or had better not be.
@@ -99,7 +201,7 @@ mod tests {
     ) -> Vec<String> {
         let (origin, namespace) = (Origin(1), Namespace::default());
         let layout = Foreign { origin, system, prefix: prefix.into(), namespace };
-        let plan = Plan::of_foreign(&layout, entries, &Keys::new("/r/"), permanent);
+        let plan = Plan::of_foreign(&layout, entries, &[], &Keys::new("/r/"), permanent);
         let write = |write: &Planned| {
             let lease = write.lease.map_or(0, LeaseId::get);
             format!("{} -> {} {lease}", write.from, text_of(&write.key))
@@ -149,18 +251,13 @@ mod tests {
             entry("/s/web/::", "10.0.0.4:80", 7),
         ];
         let planned = planned(System::Registrator, "/s/", Permanent::Skip, &entries);
-        assert!(
-            planned[0].starts_with("registrator:/s/web/a_b -> /r/default/instances/web/a-b-"),
-            "{planned:?}"
-        );
-        assert_eq!(
-            planned[1..],
-            [
-                "registrator:/s/web/a.b -> /r/default/instances/web/a-b 7",
-                "/s/Web/a.b: it has the id \"a.b\" of web, and so has /s/web/a.b",
-                "/s/web/::: instance id \"::\" has no letter and no digit",
-            ]
-        );
+        let web = "/r/default/instances/web/a-b";
+        let begin = |line: &str, with: String| assert!(line.starts_with(&with), "{planned:?}");
+        begin(&planned[0], format!("registrator:/s/web/a_b -> {web}-"));
+        assert_eq!(planned[1], format!("registrator:/s/web/a.b -> {web} 7"));
+        // Another one with the id of the one before, since case is folded.
+        begin(&planned[2], format!("registrator:/s/Web/a.b -> {web}-"));
+        assert_eq!(planned[3..], ["/s/web/::: instance id \"::\" must not be empty"]);
     }
 
     #[test]

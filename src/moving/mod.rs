@@ -12,7 +12,7 @@
 //! renews both with one heartbeat, and both end together. Leases of an embedded registry are made in etcd under the ids
 //! that they had, so that programs that hold an incarnation go on with it.
 //!
-//! Knows nothing of servers and of DNS.
+//! Knows nothing of servers, and of how DNS writes names and records.
 
 mod copy;
 mod foreign;
@@ -71,15 +71,16 @@ pub enum Permanent {
 }
 
 impl Plan {
-    /// For the entries of another system's tree.
+    /// For the entries of another system's tree; `there` is what our own layout holds already.
     #[must_use]
     pub fn of_foreign(
         layout: &Foreign,
         entries: &[Entry],
+        there: &[Entry],
         keys: &Keys,
         permanent: Permanent,
     ) -> Self {
-        foreign::plan(layout, entries, keys, permanent)
+        foreign::plan(layout, entries, there, keys, permanent)
     }
 
     /// For the entries of a registry in our own layout.

@@ -3,28 +3,22 @@
 //! What a name answers is asked of the catalogue that a server would have: so a name has the records below it here as
 //! there.
 //!
-//! Knows nothing of how records are written.
+//! Knows nothing of how names and records are written.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Permanent, Plan, Skipped};
+use crate::layout::Parsed;
 use crate::layout::foreign::Foreign;
-use crate::layout::{FullName, Parsed};
 use crate::registry::mirror::{Delta, Kept, News};
 use crate::registry::{Entry, Origin};
 use crate::zone::statics::RrSet;
-use crate::zone::{Catalogue, Found, Snapshot, ZoneName, ZoneSettings, wire};
+use crate::zone::{Catalogue, Snapshot, ZoneName, ZoneSettings, excerpt};
 
 /// Longest time to live of a record, in seconds, and that of those that say none: what CoreDNS gives them.
 const TTL_SECS: u32 = 300;
-/// The serial that the zone begins with: a server that has the file raises it by itself.
-const SERIAL: [u8; 4] = [0, 0, 0, 1];
-/// Where it stands in the data of an SOA record: behind it are four more numbers (RFC 1035 section 3.3.13).
-const SERIAL_FROM_END: usize = 20;
-/// Type number of SOA records.
-const TYPE_SOA: u16 = 6;
 
 /// The records of a zone.
 #[derive(Debug, Default)]
@@ -69,7 +63,7 @@ impl ZoneRecords {
         plan.skipped.extend(
             listed.map(|one| Skipped { key: one.key.to_string(), reason: one.reason.to_string() }),
         );
-        Self { sets: sets(&snapshot, zone, &names), skipped: plan.skipped }
+        Self { sets: excerpt(&snapshot, zone, &names), skipped: plan.skipped }
     }
 }
 
@@ -88,46 +82,4 @@ fn snapshot(layout: &Foreign, zone: &ZoneName, news: Vec<News<Parsed>>) -> Arc<S
     catalogue.apply(Origin(1), &whole(news));
     // Nothing has been built that would have others wait.
     catalogue.compile(&|| Duration::ZERO).snapshot
-}
-
-/// The sets of the zone's own name, of these names and of those above them.
-fn sets(
-    snapshot: &Snapshot,
-    zone: &ZoneName,
-    names: &BTreeSet<FullName>,
-) -> Vec<(Box<[u8]>, RrSet)> {
-    let mut owners = BTreeSet::from([Box::from([])]);
-    for name in names {
-        let mut absolute = Vec::new();
-        name.labels().for_each(|label| wire::push_label(&mut absolute, label.as_bytes()));
-        absolute.push(0);
-        let mut relative = zone.relative(&absolute).unwrap_or_default();
-        while let Some((_, above)) = wire::split(relative) {
-            owners.insert(Box::from(relative));
-            relative = above;
-        }
-    }
-    let mut sets = Vec::new();
-    for owner in owners {
-        let absolute = [&owner, zone.wire()].concat();
-        let found = snapshot.zone(&absolute).map(|(zone, relative)| zone.find(relative));
-        let Some(Found::Static(node)) = found else { continue };
-        sets.extend(node.sets.iter().cloned().map(|set| (absolute.clone().into(), begun(set))));
-    }
-    sets
-}
-
-/// The same set; an SOA record with the serial that a zone begins with.
-fn begun(mut set: RrSet) -> RrSet {
-    if set.rtype == TYPE_SOA {
-        for data in &mut set.data {
-            let mut octets = data.to_vec();
-            let at = octets.len().saturating_sub(SERIAL_FROM_END);
-            if let Some(serial) = octets.get_mut(at..at + SERIAL.len()) {
-                serial.copy_from_slice(&SERIAL);
-            }
-            *data = octets.into();
-        }
-    }
-    set
 }

@@ -3,11 +3,12 @@
 //! Knows nothing of what its files mean.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::compat::Files;
 use crate::config::io_reason;
+use crate::files;
 
 /// A data directory that this process holds.
 #[derive(Debug)]
@@ -97,12 +98,7 @@ impl Data {
 
     /// Replaces a file as a whole: after a crash it is the old one or the new one.
     pub(super) fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        let new = self.path.join(format!("{name}.new"));
-        let mut file = File::create(&new)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(new, self.path.join(name))?;
-        File::open(&self.path)?.sync_all()
+        files::replace(&self.path.join(name), content)
     }
 
     /// Takes a file away, if it is there.

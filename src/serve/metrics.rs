@@ -14,20 +14,17 @@ use prometheus_client::registry::{Registry, Unit};
 use super::compiler::Measures;
 use super::readiness::Health;
 use super::reload;
-use super::sources::SourceStatus;
-use crate::compat::Followed;
 use crate::dns::forward::stats as forward;
 use crate::dns::stats::kinds::{Limited, Qtype, Rcode};
 use crate::dns::stats::{Totals, TransportTotals};
 use crate::dns::{Stats, Transport};
-use crate::registry::mirror::Facts;
+use crate::registry::mirror::{Facts, Status};
 
 /// Registers everything; the API adds its own.
 pub(super) fn registry(
     stats: Arc<Stats>,
     forwarded: Arc<forward::Stats>,
     health: Health,
-    followed: Followed,
     measures: &Measures,
     reload: &reload::Measures,
 ) -> Registry {
@@ -64,7 +61,7 @@ pub(super) fn registry(
     );
     registry.register_collector(Box::new(Dns { stats }));
     registry.register_collector(Box::new(Forward { stats: forwarded }));
-    registry.register_collector(Box::new(View { health, followed }));
+    registry.register_collector(Box::new(View { health }));
     registry
 }
 
@@ -253,14 +250,13 @@ impl Measured {
 }
 
 /// How the watches on the registry are: one for each layout, and those of listeners.
-fn sources(
+fn sources<'s>(
     encoder: &mut DescriptorEncoder<'_>,
-    sources: &[SourceStatus],
+    sources: impl Iterator<Item = &'s Arc<Status>>,
 ) -> Result<(), std::fmt::Error> {
     let sources: Vec<Measured> = sources
-        .iter()
-        .map(|SourceStatus { layout, mirror }| Measured {
-            layout,
+        .map(|mirror| Measured {
+            layout: mirror.reader(),
             prefix: mirror.prefix().to_owned(),
             facts: mirror.facts(),
         })
@@ -310,8 +306,6 @@ fn sources(
 /// What is shown, and how old it is.
 struct View {
     health: Health,
-    /// What listeners read besides.
-    followed: Followed,
 }
 
 impl std::fmt::Debug for View {
@@ -336,10 +330,7 @@ impl Collector for View {
         let rejected = snapshot.directory.rejected_count() as f64;
         gauge(encoder, "rollcall_rejected_keys", "Keys that are not served as written", rejected)?;
         gauge(encoder, "rollcall_apps", "Apps known", snapshot.directory.app_count() as f64)?;
-        let followed = self.followed.mirrors().into_iter();
-        let followed = followed.map(|(layout, mirror)| SourceStatus { layout, mirror });
-        let all: Vec<_> = self.health.sources.iter().cloned().chain(followed).collect();
-        sources(encoder, &all)?;
+        sources(encoder, self.health.sources.iter().chain(&self.health.followed.all()))?;
         let help = "The zone's SOA serial";
         let mut metric =
             encoder.encode_descriptor("rollcall_zone_serial", help, None, MetricType::Gauge)?;

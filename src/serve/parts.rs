@@ -30,6 +30,7 @@ use crate::layout::native::Keys;
 use crate::registry::Registry;
 use crate::registry::embedded::EmbeddedRegistry;
 use crate::registry::etcd::EtcdRegistry;
+use crate::registry::mirror::Statuses;
 use crate::supervise::Tasks;
 use crate::tls;
 use crate::zone::{Catalogue, Guard, Published};
@@ -215,9 +216,11 @@ impl Parts {
         let measures = Measures::default();
         let stats = Arc::new(dns::Stats::default());
         let shared_registry = matches!(config.registry, RegistryChoice::Etcd(_));
+        let followed = Statuses::default();
         let health = Health {
             registry: if shared_registry { "etcd" } else { "embedded" },
             sources: sources.statuses(),
+            followed: followed.clone(),
             published: published.clone(),
             draining,
         };
@@ -229,12 +232,10 @@ impl Parts {
             wall_clock: wall_time,
         };
         let forwarded = Arc::default();
-        let followed = compat::Followed::default();
         let mut exposition = metrics::registry(
             stats.clone(),
             Arc::clone(&forwarded),
             health.clone(),
-            followed.clone(),
             &measures,
             &reload.measures,
         );

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::sources::SourceStatus;
 use crate::api::{Readiness, SourceReadiness};
+use crate::registry::mirror::{Status, Statuses};
 use crate::zone::Published;
 
 /// Where readiness is read from.
@@ -12,7 +12,9 @@ use crate::zone::Published;
 pub(super) struct Health {
     pub(super) registry: &'static str,
     /// What is read of it, our own layout first.
-    pub(super) sources: Vec<SourceStatus>,
+    pub(super) sources: Vec<Arc<Status>>,
+    /// What listeners of other systems' clients read of it besides, for those who wait there: no answer of DNS hangs on it.
+    pub(super) followed: Statuses,
     pub(super) published: Arc<Published>,
     pub(super) draining: Arc<AtomicBool>,
 }
@@ -28,11 +30,11 @@ impl Health {
         }
     }
 
-    fn source(&self, SourceStatus { layout, mirror }: &SourceStatus) -> SourceReadiness {
+    fn source(&self, mirror: &Status) -> SourceReadiness {
         let facts = mirror.facts();
         SourceReadiness {
             name: self.registry.to_owned(),
-            layout: (*layout).to_owned(),
+            layout: mirror.reader().to_owned(),
             prefix: mirror.prefix().to_owned(),
             revision: facts.revision,
             has_view: facts.has_view,

@@ -21,15 +21,7 @@ const DELTAS_MAX: usize = 1_024;
 
 /// Mirrors that do not run yet.
 pub(super) struct Sources {
-    sources: Vec<(SourceStatus, Mirror<Parsed>)>,
-}
-
-/// What is read, and how that goes.
-#[derive(Debug, Clone)]
-pub(super) struct SourceStatus {
-    /// `native`, or whose layout it is.
-    pub(super) layout: &'static str,
-    pub(super) mirror: Arc<Status>,
+    sources: Vec<Mirror<Parsed>>,
 }
 
 impl Sources {
@@ -46,34 +38,30 @@ impl Sources {
         };
         let native = keys.clone();
         let native = mirror(keys.prefix(), patient(move |entry| native.parse(entry)));
-        let mut sources = vec![named("native", native)];
+        let mut sources = vec![native.read_by("native")];
         for layout in layouts {
             let (system, origin) = (layout.system.as_str(), layout.origin);
             let reader = layout.clone();
             let mirror = mirror(&layout.prefix, patient(move |entry| reader.parse(entry)));
-            sources.push(named(system, mirror.numbered(origin)));
+            sources.push(mirror.read_by(system).numbered(origin));
         }
         (Self { sources }, deltas)
     }
 
     /// How they stand; stays valid while they run.
-    pub(super) fn statuses(&self) -> Vec<SourceStatus> {
-        self.sources.iter().map(|(status, _)| status.clone()).collect()
+    pub(super) fn statuses(&self) -> Vec<Arc<Status>> {
+        self.sources.iter().map(Mirror::status).collect()
     }
 
     /// Runs them until they are stopped, each on a thread.
     pub(super) fn run(self, tasks: &Tasks, until: &CancellationToken) -> std::io::Result<()> {
-        for (_, mirror) in self.sources {
+        for mirror in self.sources {
             let (runtime, until) = (Handle::current(), until.clone());
             let mirror = move || runtime.block_on(mirror.run(until));
             tasks.spawn("mirror", background::start("mirror", mirror)?);
         }
         Ok(())
     }
-}
-
-fn named(layout: &'static str, mirror: Mirror<Parsed>) -> (SourceStatus, Mirror<Parsed>) {
-    (SourceStatus { layout, mirror: mirror.status() }, mirror)
 }
 
 /// A listing has very many entries, and those who answer come first, as in the compiler.

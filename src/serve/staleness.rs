@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::sources::SourceStatus;
+use crate::registry::mirror::Status;
 use crate::zone::Published;
 
 /// Proof of contact comes every 5 s: three in a row are missing.
@@ -19,7 +19,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Looks until it is stopped.
 pub(super) async fn watch(
-    sources: Vec<SourceStatus>,
+    sources: Vec<Arc<Status>>,
     published: Arc<Published>,
     stop: CancellationToken,
 ) -> Result<(), String> {
@@ -31,7 +31,7 @@ pub(super) async fn watch(
             _ = looks.tick() => {}
         }
         let now = Instant::now();
-        let stale = |one: &SourceStatus| is_stale(one.mirror.facts().last_contact, now);
+        let stale = |one: &Arc<Status>| is_stale(one.facts().last_contact, now);
         published.set_stale(sources.iter().any(stale));
     }
 }

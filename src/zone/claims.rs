@@ -82,6 +82,16 @@ pub(super) fn decide<'a>(
     claims
 }
 
+/// The label that each instance of an app has, or why it has none, in a zone where nobody but `taken` comes before instances:
+/// no static or plain record, no app below this one. `registrations` as for the claims.
+pub fn labels<'a>(
+    registrations: impl ExactSizeIterator<Item = &'a Registration> + Clone,
+    taken: impl Fn(&Label) -> bool,
+) -> Vec<Result<Label, Arc<str>>> {
+    let claims = decide(registrations, |label| taken(label).then(String::new));
+    claims.instances.into_iter().map(|held| held.map(|held| held.label)).collect()
+}
+
 impl Claims {
     /// Takes in the tags whose names nobody has, and notes the others.
     fn decide_tags<'a>(
@@ -216,10 +226,16 @@ fn derive_labels<'a>(
         labels.iter().flatten().filter(|own| !own.derive).map(|own| own.label.clone()).collect();
     let free =
         |label: &Label, held: &BTreeSet<Label>| !held.contains(label) && taken(label).is_none();
+    let mut last = None;
     for (own, registration) in labels.iter_mut().zip(registrations.clone()) {
-        let Some(own) = own.as_mut().ok().filter(|own| own.derive) else { continue };
         let raw = &registration.id;
-        own.label = derive(own.label.as_str(), raw, raw, |label| free(label, &held));
+        let repeated = last.replace(raw) == Some(raw);
+        let Some(own) = own.as_mut().ok().filter(|own| own.derive) else { continue };
+        // Several of one id would try the same labels one after the other, and who is first may be another tomorrow: each
+        // goes by its place.
+        let placed = repeated.then(|| format!("{raw}@{}", place(registration)));
+        let seed = placed.as_deref().unwrap_or(raw);
+        own.label = derive(own.label.as_str(), seed, seed, |label| free(label, &held));
         held.insert(own.label.clone());
     }
     let mut instances = Vec::with_capacity(labels.len());
@@ -231,6 +247,18 @@ fn derive_labels<'a>(
         }));
     }
     instances
+}
+
+/// Where an instance is: of those with one id no two are at one place, or they would be one.
+fn place(registration: &Registration) -> String {
+    let instance = &registration.instance;
+    let offered = instance
+        .endpoints
+        .iter()
+        .map(|Endpoint { protocol, transport, port, .. }| format!("{protocol}/{transport}/{port}"));
+    let offered: Vec<String> = offered.collect();
+    let host = instance.host.as_deref().unwrap_or_default();
+    format!("{:?}{host}:{}", instance.addresses, offered.join(","))
 }
 
 /// Whether it has endpoints with addresses of their own.
@@ -336,12 +364,35 @@ mod tests {
         let held = labels(&["a-b", "a_b", "a-b-msh2tm"], &[]);
         assert_eq!(held[1], ("a-b-msh2tm".to_owned(), "a-b-msh2tm".to_owned()));
         assert_eq!(&held[2].1, next);
-        // Two layouts have given one id to instances that are not the same.
-        let twice = labels(&["a-b", "a-b", "a_b"], &[]);
-        assert_eq!(twice[..2], pairs(&[("a-b", "a-b"), ("a-b", "a-b-2rbwfv")]));
-        assert_eq!(twice[2], ("a_b".to_owned(), "a-b-msh2tm".to_owned()));
         let empty = "instance id \"_\" must not be empty";
         assert_eq!(labels(&["_"], &[]), pairs(&[("_", empty)]));
+    }
+
+    #[test]
+    fn instances_of_one_id_are_told_apart_by_their_places() {
+        let at = |address: &str| {
+            let body = format!(r#"{{"address":"{address}","port":9000}}"#);
+            registrations(&["a-b"], &body).remove(0)
+        };
+        let labels = |all: &[Registration]| -> Vec<String> {
+            let claims = decide(all.iter(), |_| None);
+            claims.instances.iter().map(|held| held.as_ref().unwrap().label.to_string()).collect()
+        };
+        let three = labels(&[at("10.0.0.1"), at("10.0.0.2"), at("10.0.0.3")]);
+        assert_eq!(three[0], "a-b");
+        assert!(three[1].starts_with("a-b-") && three[2].starts_with("a-b-"), "{three:?}");
+        assert_ne!(three[1], three[2]);
+        // One that goes gives its label to nobody but who comes first.
+        assert_eq!(labels(&[at("10.0.0.1"), at("10.0.0.3")]), [&*three[0], &*three[2]]);
+        // A thousand of them try a label each.
+        let many: Vec<Registration> =
+            (0..1_000).map(|i| at(&format!("10.0.{}.{}", i / 250, i % 250 + 1))).collect();
+        let free = std::cell::Cell::new(0);
+        decide(many.iter(), |_| {
+            free.set(free.get() + 1);
+            None
+        });
+        assert!(free.get() < 5_000, "{} labels were looked at", free.get());
     }
 
     #[test]

@@ -28,12 +28,12 @@ const NAME_OCTETS_MAX: usize = 255;
 
 /// Consul's names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Consul {
+pub struct ConsulNames {
     /// The datacenter that names may say they are of: all that is registered.
     pub datacenter: Label,
 }
 
-impl Default for Consul {
+impl Default for ConsulNames {
     fn default() -> Self {
         Self { datacenter: Label::new("dc1").expect("dc1 is a label") }
     }
@@ -59,7 +59,7 @@ impl Room {
     }
 }
 
-impl Consul {
+impl ConsulNames {
     /// What a relative name stands for.
     pub(super) fn read<'n>(&self, relative: &'n [u8], room: &'n mut Room) -> Meant<'n> {
         let name = self.without_datacenter(relative);
@@ -152,7 +152,7 @@ mod tests {
         name
     }
 
-    fn read(consul: &Consul, text: &str) -> String {
+    fn read(consul: &ConsulNames, text: &str) -> String {
         let mut room = Room::new();
         match consul.read(&name(text), &mut room) {
             Meant::Name(meant) => {
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn all_forms_are_ways_to_write_the_name_of_a_block() {
-        let consul = Consul::default();
+        let consul = ConsulNames::default();
         for (asked, meant) in [
             ("web.service", "web.service"),
             ("v2.web.service", "v2.web.service"),
@@ -203,7 +203,7 @@ mod tests {
         ] {
             assert_eq!(read(&consul, asked), meant, "{asked}");
         }
-        let odd = Consul { datacenter: Label::new("dc").expect("a label") };
+        let odd = ConsulNames { datacenter: Label::new("dc").expect("a label") };
         for (asked, meant) in [
             ("web.service.dc", "web.service"),
             ("web.service.dc.dc", "web.service"),

@@ -2,10 +2,11 @@
 //!
 //! The directory belongs to the same snapshot as the answers, so the two can't disagree.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::layout::{OfflineMark, Registration};
-use crate::model::{AppName, Label, Namespace};
+use crate::model::{AppName, Label, Namespace, RawId};
 use crate::registry::{LeaseId, Origin, Revision};
 
 /// One app as registered. Immutable; replaced whole when something of it changes.
@@ -18,6 +19,8 @@ pub struct AppView {
     /// Its instances, by raw id. Empty for an app of which only marks are left. Each is shared with the view before
     /// if it is as it was: a change of one in a large app leaves the others where they are.
     pub instances: Vec<Arc<InstanceView>>,
+    /// Other registrations that are part of an instance, by its place: what several layouts tell of one.
+    pub joined: BTreeMap<usize, Vec<Part>>,
     /// The mark on the whole app.
     pub offline: Option<Arc<OfflineMark>>,
     /// Marks on ids that are not registered at present.
@@ -41,6 +44,17 @@ pub struct InstanceView {
     pub state: State,
 }
 
+/// A registration that is part of an instance which is named after another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Its key as text.
+    pub key: Arc<str>,
+    /// Its raw id.
+    pub id: RawId,
+    /// Whose layout it is in.
+    pub origin: Origin,
+}
+
 /// Whether an instance is in answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
@@ -48,8 +62,8 @@ pub enum State {
     Online,
     /// Out of answers by a mark, on itself or on its app.
     Offline(Arc<OfflineMark>),
-    /// Out of answers because its own layout says that it takes no traffic.
-    Disabled,
+    /// Out of answers because a key of its own says that it takes no traffic: that one, as text.
+    Disabled(Arc<str>),
     /// Out of answers because a pin replaces its app.
     Pinned,
     /// Out of answers for a reason of its own, which `/v1/rejected` lists too.
@@ -70,6 +84,34 @@ pub struct Rejected {
 pub struct Directory {
     pub(super) apps: imbl::OrdMap<(Namespace, AppName), Arc<AppView>>,
     pub(super) rejected: imbl::OrdMap<Arc<str>, Arc<str>>,
+}
+
+impl AppView {
+    /// The place of what is registered under an id in our own layout, or pinned there.
+    fn registered(&self, id: &Label) -> Option<usize> {
+        let id = id.as_str();
+        // Of one id our own comes first.
+        let at = self.instances.partition_point(|instance| *instance.registration.id < *id);
+        let one = &self.instances.get(at)?.registration;
+        (one.origin == Origin::NATIVE && *one.id == *id).then_some(at)
+    }
+
+    /// The place of an instance, by its id, or by the label that it is served under where another layout gave it its id.
+    #[must_use]
+    pub fn place(&self, id: &Label) -> Option<usize> {
+        let is_it = |one: &Arc<InstanceView>| {
+            one.registration.origin != Origin::NATIVE && one.label.as_ref() == Some(id)
+        };
+        self.registered(id).or_else(|| self.instances.iter().position(is_it))
+    }
+
+    /// Raw ids of all registrations that an instance is made of, and whose layout each is in.
+    pub fn parts(&self, place: usize) -> impl Iterator<Item = (Origin, &RawId)> {
+        let first = self.instances.get(place).map(|one| &one.registration);
+        let others = self.joined.get(&place).into_iter().flatten();
+        let others = others.map(|part| (part.origin, &part.id));
+        first.map(|first| (first.origin, &first.id)).into_iter().chain(others)
+    }
 }
 
 impl Directory {
@@ -97,13 +139,8 @@ impl Directory {
         app: &AppName,
         id: &Label,
     ) -> Option<&InstanceView> {
-        let instances = &self.app(namespace, app)?.instances;
-        let id = id.as_str();
-        // Of one id our own comes first.
-        let at = instances.partition_point(|instance| *instance.registration.id < *id);
-        let one = instances.get(at).map(Arc::as_ref)?;
-        let own = one.registration.origin == Origin::NATIVE;
-        (own && *one.registration.id == *id).then_some(one)
+        let app = self.app(namespace, app)?;
+        app.instances.get(app.registered(id)?).map(Arc::as_ref)
     }
 
     /// One instance, by its id, or by the label that it is served under where its layout gave it an id that is no label.
@@ -114,12 +151,8 @@ impl Directory {
         app: &AppName,
         id: &Label,
     ) -> Option<&InstanceView> {
-        let foreign = || {
-            let instances = self.app(namespace, app)?.instances.iter();
-            let mut foreign = instances.filter(|one| one.registration.origin != Origin::NATIVE);
-            foreign.find(|one| one.label.as_ref() == Some(id)).map(Arc::as_ref)
-        };
-        self.registered(namespace, app, id).or_else(foreign)
+        let app = self.app(namespace, app)?;
+        app.instances.get(app.place(id)?).map(Arc::as_ref)
     }
 
     /// The apps of a namespace in name order, beginning after `after`.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::consul::{Consul, SERVICE};
+use super::consul::{ConsulNames, SERVICE};
 use super::reverse::Network;
 use super::wire;
 use crate::model::{AppName, NameError, Namespace, Protocol, Transport};
@@ -166,7 +166,7 @@ pub enum Names {
     #[default]
     Rollcall,
     /// Consul's: `app.service`, `tag.app.service`, `_app._tcp.service`. Below `app.service` ours hold as well.
-    Consul(Consul),
+    Consul(ConsulNames),
 }
 
 impl Names {

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use super::block::Node;
-use super::consul::{Consul, Meant, Room};
+use super::consul::{ConsulNames, Meant, Room};
 use super::directory::Directory;
 use super::index::{Index, Walk};
 use super::plain::Plain;
@@ -199,7 +199,7 @@ impl Zone {
         found.or_else(|| plain.map(|_| Found::Between))
     }
 
-    fn find_consul(&self, consul: &Consul, relative: &[u8]) -> Option<Found<'_>> {
+    fn find_consul(&self, consul: &ConsulNames, relative: &[u8]) -> Option<Found<'_>> {
         match consul.read(relative, &mut Room::new()) {
             Meant::Name(name) => self.find_app(name),
             Meant::Between => Some(Found::Between),

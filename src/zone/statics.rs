@@ -23,7 +23,7 @@ pub(super) const TYPE_PTR: u16 = 12;
 /// Any type (RFC 1035 section 3.2.3).
 const TYPE_ANY: u16 = 255;
 /// Octets of the five numbers at the end of SOA data; the first is the serial.
-const SOA_NUMBERS_OCTETS: usize = 20;
+pub(super) const SOA_NUMBERS_OCTETS: usize = 20;
 
 /// What stands before the data of a record whose owner is a pointer (RFC 1035 section 4.1.3).
 const RECORD_HEADER: usize = 12;

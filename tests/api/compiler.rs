@@ -183,6 +183,7 @@ pub(crate) fn directory(keys: &Keys, entries: &[Entry]) -> Directory {
             namespace,
             app,
             instances,
+            joined: BTreeMap::new(),
             offline,
             absent_marks,
             pinned: false,

@@ -6,14 +6,13 @@
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use hickory_proto::rr::RecordType::SRV;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::program::program;
 use crate::space::Space;
-use crate::support::server::{Home, Server, run};
+use crate::support::server::{Home, run};
 use crate::support::until;
 
 /// Waits for the signal that `docker stop` sends; or ends with the exit code that it is told.
@@ -123,10 +122,6 @@ impl Dockerd {
     }
 }
 
-async fn answers(server: &Server, name: &str) -> Vec<String> {
-    server.ask(name, SRV).await.records()
-}
-
 #[tokio::test]
 async fn with_dockerd_containers_are_found_while_they_run() {
     let space = Space::enter();
@@ -159,24 +154,24 @@ async fn with_dockerd_containers_are_found_while_they_run() {
     agent.args(["--ttl", "1h", "--deregister", "on-success"]).stdin(Stdio::null());
     let mut agent = Running(agent.spawn().unwrap());
     let there = async |name: &str| {
-        until(&format!("{name} is there"), async || !answers(&server, name).await.is_empty()).await;
+        until(&format!("{name} is there"), async || !server.services(name).await.is_empty()).await;
     };
     let gone = async |name: &str| {
-        until(&format!("{name} is gone"), async || answers(&server, name).await.is_empty()).await;
+        until(&format!("{name} is gone"), async || server.services(name).await.is_empty()).await;
     };
 
     there("web.svc").await;
     there("shop-53.svc").await;
     assert_eq!(
-        answers(&server, "_web._tcp.web.svc").await,
+        server.services("_web._tcp.web.svc").await,
         ["_web._tcp.web.svc. SRV 10 100 8080 node1-web-1-80.web.svc."]
     );
     assert_eq!(
-        answers(&server, "_shop-53._udp.shop-53.svc").await,
+        server.services("_shop-53._udp.shop-53.svc").await,
         ["_shop-53._udp.shop-53.svc. SRV 10 100 5353 node1-web-1-53-udp.shop-53.svc."]
     );
     assert_eq!(server.addresses("blue.web.svc").await, ["blue.web.svc. A 192.0.2.1"]);
-    assert!(answers(&server, "shop-81.svc").await.is_empty(), "it is not published");
+    assert!(server.services("shop-81.svc").await.is_empty(), "it is not published");
 
     engine
         .docker(&[
@@ -205,5 +200,5 @@ async fn with_dockerd_containers_are_found_while_they_run() {
 
     agent.terminate();
     until("the agent's end", async || agent.0.try_wait().unwrap().is_some()).await;
-    assert!(answers(&server, "own.svc").await.is_empty(), "it was not deregistered");
+    assert!(server.services("own.svc").await.is_empty(), "it was not deregistered");
 }

@@ -8,15 +8,14 @@ use std::time::Duration;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType::SRV;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::listeners::address;
 use crate::support::etcd::Etcd;
-use crate::support::http::{Http, Reply};
+use crate::support::http::{Begun, Http, Reply, raw};
 use crate::support::server::{Home, Server, run};
-use crate::support::{soon, until};
+use crate::support::until;
 
 const HAUNT: &str = "[compat.haunt]\nlisten = \"127.0.0.1:0\"\n";
 const APP: &str = "scrm-customer-base";
@@ -39,17 +38,8 @@ async fn post(server: &Server, path: &str, body: &Value) -> Reply {
     http.send("POST", path, Some(body)).await.unwrap()
 }
 
-/// Sends that and gives all that comes until the other side closes.
-async fn raw(server: &Server, request: &str) -> String {
-    let mut stream = TcpStream::connect(address(server, "haunt")).await.unwrap();
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut reply = String::new();
-    soon("a reply", stream.read_to_string(&mut reply)).await.unwrap();
-    reply
-}
-
 async fn answered(server: &Server) -> Vec<String> {
-    server.ask(SERVICE, SRV).await.records()
+    server.services(SERVICE).await
 }
 
 fn record(at: SocketAddr) -> String {
@@ -108,7 +98,7 @@ async fn calls_are_read_however_their_clients_send_them() {
             "POST {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        let reply = raw(&server, &request).await;
+        let reply = raw(address(&server, "haunt"), &request).await;
         assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{path}: {reply}");
         expected.push(record(here));
     }
@@ -116,19 +106,10 @@ async fn calls_are_read_however_their_clients_send_them() {
     // curl announces a body that is not small, and waits a second for leave to send it.
     let here = at("10.9.42.107:8200");
     let body = body(&[group(APP, here, "nova")]).to_string();
-    let mut stream = TcpStream::connect(address(&server, "haunt")).await.unwrap();
-    let head = format!(
-        "POST //register HTTP/1.1\r\nHost: localhost:8687\r\nAccept: */*\r\nContent-Length: {}\r\n\
-         Content-Type: application/x-www-form-urlencoded\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).await.unwrap();
-    let mut interim = [0; 25];
-    soon("leave to go on", stream.read_exact(&mut interim)).await.unwrap();
-    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
-    stream.write_all(body.as_bytes()).await.unwrap();
-    let mut reply = String::new();
-    soon("a reply", stream.read_to_string(&mut reply)).await.unwrap();
+    let head = "POST //register HTTP/1.1\r\nHost: localhost:8687\r\nAccept: */*\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nConnection: close";
+    let begun = Begun::begin(address(&server, "haunt"), head, body).await;
+    let reply = begun.finish().await;
     assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");
     expected.push(record(here));
     shows(&server, &expected).await;
@@ -217,7 +198,7 @@ async fn a_flood_of_nonsense_writes_nothing_and_harms_nobody() {
     // Larger than anything that Zan sends; and what is no HTTP at all.
     let large = json!({ "SrvList": "x".repeat(600 * 1024) });
     assert_eq!(http.send("POST", "/register", Some(&large)).await.unwrap().status, 413);
-    raw(&server, "\u{16}\u{3}\u{1}\r\n\r\n").await;
+    raw(address(&server, "haunt"), "\u{16}\u{3}\u{1}\r\n\r\n").await;
     assert_eq!(server.get("/v1/apps").await.body["revision"], revision);
     assert_eq!(server.log().lines().filter(|line| line.contains("WARN")).count(), 0);
     let good: Value = serde_json::from_str(&good).unwrap();

@@ -94,14 +94,18 @@ async fn what_each_system_writes_is_answered_until_it_leaves() {
     }
 
     // Each record that can't be read is listed with its key and the reason, and nothing else is.
-    let listed = server.get("/v1/rejected?limit=1000").await.body;
-    let mut listed: Vec<(String, String)> = listed["rejected"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| (one["key"].as_str().unwrap().into(), one["reason"].as_str().unwrap().into()))
-        .collect();
-    for entry in goldens.iter().flat_map(|golden| &golden.entries) {
+    let entries = || goldens.iter().flat_map(|golden| &golden.entries);
+    let expected = entries().filter(|entry| entry.rejected.is_some()).count();
+    let mut listed: Vec<(String, String)> = Vec::new();
+    until("all that can't be read is listed", async || {
+        let rejected = server.get("/v1/rejected?limit=1000").await.body["rejected"].clone();
+        let text = |one: &serde_json::Value, field| one[field].as_str().unwrap().to_owned();
+        let rejected = rejected.as_array().unwrap().iter();
+        listed = rejected.map(|one| (text(one, "key"), text(one, "reason"))).collect();
+        listed.len() >= expected
+    })
+    .await;
+    for entry in entries() {
         let Some(words) = &entry.rejected else { continue };
         let at = listed.iter().position(|(key, _)| *key == entry.key);
         let (key, reason) = listed.swap_remove(at.unwrap_or_else(|| panic!("{}", entry.key)));
@@ -140,8 +144,8 @@ async fn what_each_system_writes_is_answered_until_it_leaves() {
 
 /// One Zan server, and how a Kratos service at the same place says the same.
 const NOVA: (&str, &str) = (
-    "/nova:d/shop/10.0.0.7:8100",
-    r#"{"Namespace":"d","SrvName":"shop","IP":"10.0.0.7","Port":8100,"Protocol":"nova","Status":1,"Weight":7,"ExtData":"[]"}"#,
+    "/nova:com.youzan.service/shop/10.0.0.7:8100",
+    r#"{"Namespace":"com.youzan.service","SrvName":"shop","IP":"10.0.0.7","Port":8100,"Protocol":"nova","Status":1,"Weight":7,"ExtData":"[]"}"#,
 );
 const KRATOS: (&str, &str) = (
     "/microservices/shop/k1",
@@ -262,7 +266,7 @@ async fn what_others_registered_on_this_host_is_taken_out_and_back_by_that() {
     let lease = lease(&etcd, 600).await;
     for (ip, port) in [("127.0.0.1", 8100), ("10.0.0.7", 8100)] {
         let value = NOVA.1.replace("10.0.0.7", ip);
-        let key = format!("/nova:d/shop/{ip}:{port}");
+        let key = format!("/nova:com.youzan.service/shop/{ip}:{port}");
         etcd.ctl(&["put", "--lease", &lease, "--", &key, &value]).await;
     }
     let both = ["shop.svc. A 10.0.0.7", "shop.svc. A 127.0.0.1"];

@@ -2,7 +2,6 @@
 
 use std::process::{Child, Command, Stdio};
 
-use hickory_proto::rr::RecordType::SRV;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -49,18 +48,14 @@ impl Drop for Agent {
     }
 }
 
-async fn answers(server: &Server, name: &str) -> Vec<String> {
-    server.ask(name, SRV).await.records()
-}
-
 async fn is_there(server: &Server, app: &str) {
     let name = format!("{app}.svc");
-    until(&format!("{app} is there"), async || answers(server, &name).await.len() == 1).await;
+    until(&format!("{app} is there"), async || server.services(&name).await.len() == 1).await;
 }
 
 async fn is_gone(server: &Server, app: &str) {
     let name = format!("{app}.svc");
-    until(&format!("{app} is gone"), async || answers(server, &name).await.is_empty()).await;
+    until(&format!("{app} is gone"), async || server.services(&name).await.is_empty()).await;
 }
 
 #[tokio::test]
@@ -72,7 +67,7 @@ async fn containers_are_registered_while_they_run() {
     let mut agent = Agent::start(&server, &engine, &["--ttl", LONG, "--tag", "here"]);
     is_there(&server, "web").await;
     assert_eq!(
-        answers(&server, "_web._tcp.web.svc").await,
+        server.services("_web._tcp.web.svc").await,
         ["_web._tcp.web.svc. SRV 10 100 8080 node1-before-80.web.svc."]
     );
     for name in ["node1-before-80.web.svc", "blue.web.svc", "here.web.svc"] {
@@ -87,11 +82,11 @@ async fn containers_are_registered_while_they_run() {
     // At once, not when the lease ends.
     engine.die("before", 1);
     is_gone(&server, "web").await;
-    assert!(answers(&server, "shop.svc").await.is_empty(), "it is to be ignored");
+    assert!(server.services("shop.svc").await.is_empty(), "it is to be ignored");
 
     assert_eq!(agent.stop().await, 0);
     // The goodbye was waited for.
-    assert!(answers(&server, "api.svc").await.is_empty());
+    assert!(server.services("api.svc").await.is_empty());
     drop(agent);
 }
 
@@ -104,7 +99,7 @@ async fn ids_that_only_mapping_makes_alike_are_told_apart() {
     engine.put("same-a", 8082, &["SERVICE_ID=one", "SERVICE_NAME=other"]);
     engine.put("same-b", 8083, &["SERVICE_ID=one", "SERVICE_NAME=other"]);
     let _agent = Agent::start(&server, &engine, &["--ttl", LONG]);
-    until("both are there", async || answers(&server, "shop.svc").await.len() == 2).await;
+    until("both are there", async || server.services("shop.svc").await.len() == 2).await;
     is_there(&server, "other").await;
 }
 
@@ -128,7 +123,7 @@ async fn a_container_that_failed_may_be_left_to_its_lease() {
     // Events are taken in order: what these two do, the first has done.
     is_gone(&server, "killed").await;
     is_gone(&server, "done").await;
-    assert_eq!(answers(&server, "failed.svc").await.len(), 1);
+    assert_eq!(server.services("failed.svc").await.len(), 1);
 }
 
 #[tokio::test]

@@ -261,6 +261,63 @@ async fn what_is_registered_is_overwritten_only_if_that_is_asked_for() {
 }
 
 #[tokio::test]
+async fn what_has_a_copy_keeps_its_name_when_others_come() {
+    let world = World::new().await;
+    let lease = Some(world.lease);
+    let from = ["--from", "registrator:/s/"];
+    world.put("/s/idr/a_b", "10.0.0.1:80", lease).await;
+    let (code, report) = world.report(&from).await;
+    assert_eq!((code, counts(&report)), (0, [1, 0, 0]), "{report}");
+    // Both are written as a-b, and this one is the smaller.
+    world.put("/s/idr/a.b", "10.0.0.2:80", lease).await;
+    let (code, report) = world.report(&from).await;
+    assert_eq!((code, counts(&report)), (0, [1, 0, 1]), "{report}");
+    assert_eq!(report["copied"][0]["from"], "registrator:/s/idr/a.b");
+    let (code, report) = world.report(&from).await;
+    assert_eq!((code, counts(&report)), (0, [0, 0, 2]), "{report}");
+    let copies = world.etcd.keys("/rollcall/v1/default/instances/idr/").await;
+    assert_eq!(copies.len(), 2, "{copies:?}");
+    assert!(copies["/rollcall/v1/default/instances/idr/a-b"].contains("10.0.0.1"), "{copies:?}");
+}
+
+#[tokio::test]
+async fn protocols_of_one_zan_server_are_one_copy_where_they_end_together() {
+    let world = World::new().await;
+    let other = world.etcd.registry().await.grant(3_600).await.unwrap().lease;
+    for (protocol, port, lease) in [
+        ("http", 8100, world.lease),
+        ("nova", 8100, world.lease),
+        ("http", 8200, world.lease),
+        ("nova", 8200, other),
+    ] {
+        let key = format!("/{protocol}:com.youzan.service/two/10.8.5.1:{port}");
+        let value = json!({
+            "Namespace": "com.youzan.service", "SrvName": "two", "IP": "10.8.5.1", "Port": port,
+            "Protocol": protocol, "Status": 1, "Weight": 100, "ExtData": "[]",
+        });
+        world.put(&key, &value.to_string(), Some(lease)).await;
+    }
+    let from = ["--from", "nova:/"];
+    let (code, report) = world.report(&from).await;
+    assert_eq!((code, counts(&report)), (0, [3, 0, 0]), "{report}");
+    let (code, report) = world.report(&from).await;
+    assert_eq!((code, counts(&report)), (0, [0, 0, 3]), "{report}");
+    let home = Home::new();
+    let server = world.serve(&home).await;
+    let ports = async |protocol: &str| -> Vec<String> {
+        let records = server.ask(&format!("_{protocol}._tcp.two.svc"), SRV).await.records();
+        records.iter().map(|record| record.split(' ').nth(4).unwrap().to_owned()).collect()
+    };
+    for protocol in ["http", "nova"] {
+        assert_eq!(ports(protocol).await, ["8100", "8200"], "{protocol}");
+    }
+    // What ends with another lease ends alone.
+    world.etcd.registry().await.revoke(other).await.unwrap();
+    until("one is gone", async || ports("nova").await == ["8100"]).await;
+    assert_eq!(ports("http").await, ["8100", "8200"]);
+}
+
+#[tokio::test]
 async fn programs_go_on_with_their_registrations_when_a_registry_moves_to_etcd() {
     let world = World::new().await;
     let home = Home::new();

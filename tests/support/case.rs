@@ -13,6 +13,7 @@
 //! reverse 10.9.0.0/16 default                  a reverse zone; without namespaces: of all
 //! instance greeter/a {"address":"10.0.0.1","port":9000}
 //! instance staging:big/i-{1..40} {"address":"10.0.1.{}","port":9000}      forty of them
+//! instance greeter/b {"host":"db.example","port":9000}    known by a host name, as other systems may have it
 //! record local/skydns/web/a-{1..2} {"host":"10.0.0.{}","port":80}        below /skydns/, as SkyDNS has it
 //! offline greeter/a                            an operator's mark; `offline greeter` marks the whole app
 //! pin greeter 127.0.0.1:9000
@@ -36,6 +37,7 @@
 //! `+bufsize=N`, `+edns=VERSION`, `+ednsopt=CODE:HEX`, `+twoopts`, `+do`, `+ednsflags=HEX`, `+opcode=N`, `+norec`, `+aa`, `+tc`,
 //! `+ra`, `+ad`, `+cd`, `+z`, `+qr`.
 
+use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
@@ -47,7 +49,7 @@ use rollcall::layout::{Note, OfflineMark, Parsed, Registration};
 use rollcall::model::{AppName, Label, Namespace, Nets, Protocol, Spec, Transport, net};
 use rollcall::registry::{Entry, Origin};
 use rollcall::zone::zonefile::ZoneFile;
-use rollcall::zone::{Consul, Names, Network, Pin, ZoneName, ZoneSettings};
+use rollcall::zone::{ConsulNames, Names, Network, Pin, ZoneName, ZoneSettings};
 
 use crate::wire::{Query, unhex};
 
@@ -223,13 +225,20 @@ impl Case {
             let (app, id) = name.split_once('/').ok_or("no id")?;
             let json = json.replace("{}", &number);
             let spec: Spec = serde_json::from_str(&json).map_err(|error| error.to_string())?;
+            let known: KnownBy = serde_json::from_str(&json).map_err(|error| error.to_string())?;
+            let nowhere = known.host.as_ref().map(|_| Ipv4Addr::LOCALHOST.into());
+            let mut instance = spec.resolve(nowhere).map_err(|error| error.to_string())?;
+            if known.host.is_some() {
+                instance.addresses.clear();
+                instance.host = known.host;
+            }
             self.registrations.push(Registration {
                 namespace: namespace.parse().map_err(|rule| format!("{rule}"))?,
                 app: app.parse().map_err(|rule| format!("{rule}"))?,
                 id: id.into(),
                 origin: Origin::NATIVE,
                 disabled: false,
-                instance: spec.resolve(None).map_err(|error| error.to_string())?,
+                instance,
             });
         }
         Ok(())
@@ -260,10 +269,17 @@ impl Case {
             namespace: Namespace::new(namespace).map_err(|rule| rule.to_string())?,
             app: AppName::new(app).map_err(|rule| rule.to_string())?,
             id: id.map(Label::new).transpose().map_err(|rule| rule.to_string())?,
+            of: None,
             note: Note::default(),
         });
         Ok(())
     }
+}
+
+/// What our own layout has no word for.
+#[derive(serde::Deserialize)]
+struct KnownBy {
+    host: Option<Arc<str>>,
 }
 
 fn namespaced(text: &str) -> (&str, &str) {
@@ -303,10 +319,10 @@ fn zone(text: &str) -> Result<ZoneSettings, String> {
             ("scale", _) => {
                 zone.srv_weight_scale = number()?.try_into().map_err(|_| "too large")?;
             }
-            ("names", "consul") => zone.names = Names::Consul(Consul::default()),
+            ("names", "consul") => zone.names = Names::Consul(ConsulNames::default()),
             ("datacenter", name) => {
                 let datacenter = Label::new(name).map_err(|rule| rule.to_string())?;
-                zone.names = Names::Consul(Consul { datacenter });
+                zone.names = Names::Consul(ConsulNames { datacenter });
             }
             _ => return Err("unknown setting".into()),
         }

@@ -1,5 +1,7 @@
-//! An HTTP client for tests of the whole server: one connection, JSON.
+//! HTTP clients for tests of the whole server: one that keeps its connection and speaks JSON, and requests as any
+//! other client writes them, octet by octet.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -49,12 +51,27 @@ impl Http {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Reply, hyper::Error> {
+        match body {
+            None => self.send_octets(method, path, "", Bytes::new()).await,
+            Some(body) => {
+                self.send_octets(method, path, "application/json", body.to_string().into()).await
+            }
+        }
+    }
+
+    /// The same with any octets as the body, and the type that is said of them, if any.
+    pub(crate) async fn send_octets(
+        &mut self,
+        method: &str,
+        path: &str,
+        kind: &str,
+        octets: Bytes,
+    ) -> Result<Reply, hyper::Error> {
         let mut request =
             Request::builder().method(method).uri(path).header("host", self.address.to_string());
-        if body.is_some() {
-            request = request.header("content-type", "application/json");
+        if !kind.is_empty() {
+            request = request.header("content-type", kind);
         }
-        let octets = body.map_or_else(Bytes::new, |body| body.to_string().into());
         let request = request.body(Full::new(octets)).unwrap();
         let exchange = async {
             self.sender.ready().await?;
@@ -75,6 +92,63 @@ impl Http {
     }
 }
 
+/// Sends a request over a connection of its own, and gives all that comes until the other side closes: a refusal may come
+/// before all was sent.
+pub(crate) async fn raw(address: SocketAddr, request: impl AsRef<[u8]>) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let _ = stream.write_all(request.as_ref()).await;
+    let mut reply = Vec::new();
+    let _ = soon("a reply", stream.read_to_end(&mut reply)).await;
+    String::from_utf8_lossy(&reply).into_owned()
+}
+
+/// A whole reply of a server of other systems' clients, with its headers.
+#[derive(Debug, Clone)]
+pub(crate) struct Said {
+    pub(crate) status: u16,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) text: String,
+}
+
+impl Said {
+    /// From all that came over a connection.
+    pub(crate) fn read(reply: &str) -> Self {
+        let (head, body) =
+            reply.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {reply}"));
+        let mut lines = head.lines();
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap().parse().unwrap();
+        let headers: BTreeMap<String, String> = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .collect();
+        let chunked = headers.get("transfer-encoding").is_some_and(|how| how == "chunked");
+        let text = if chunked { unchunked(body) } else { body.to_owned() };
+        Self { status, headers, text }
+    }
+
+    /// The body as JSON; null where it is none.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or(Value::Null)
+    }
+
+    /// Where the registry stood, as etcd or Consul says it.
+    pub(crate) fn index(&self) -> u64 {
+        let index =
+            ["x-etcd-index", "x-consul-index"].iter().find_map(|name| self.headers.get(*name));
+        index.unwrap().parse().unwrap()
+    }
+}
+
+fn unchunked(mut body: &str) -> String {
+    let mut text = String::new();
+    while let Some((length, rest)) = body.split_once("\r\n") {
+        let length = usize::from_str_radix(length, 16).unwrap();
+        text.push_str(&rest[..length]);
+        body = rest[length..].trim_start_matches("\r\n");
+    }
+    text
+}
+
 /// A write that the server has accepted and waits for the body of.
 pub(crate) struct Begun {
     stream: TcpStream,
@@ -83,12 +157,15 @@ pub(crate) struct Begun {
 
 impl Begun {
     pub(crate) async fn put(address: SocketAddr, path: &str, body: &Value) -> Self {
-        let body = body.to_string();
-        let head = format!(
-            "PUT {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
-             content-length: {}\r\nexpect: 100-continue\r\n\r\n",
-            body.len()
-        );
+        let head =
+            format!("PUT {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json");
+        Self::begin(address, &head, body.to_string()).await
+    }
+
+    /// The same with any first line and headers.
+    pub(crate) async fn begin(address: SocketAddr, head: &str, body: String) -> Self {
+        let length = body.len();
+        let head = format!("{head}\r\ncontent-length: {length}\r\nexpect: 100-continue\r\n\r\n");
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
         // Said once the body is wanted.

@@ -223,6 +223,11 @@ impl Server {
         self.ask(name, RecordType::A).await.records()
     }
 
+    /// Asks for SRV records and gives the answer section.
+    pub(crate) async fn services(&self, name: &str) -> Vec<String> {
+        self.ask(name, RecordType::SRV).await.records()
+    }
+
     /// Asks for the zone's SOA record and gives its serial.
     pub(crate) async fn serial(&self, zone: &str) -> u32 {
         self.ask(zone, RecordType::SOA).await.serial().expect("an SOA record")

@@ -10,23 +10,20 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::body::Incoming;
+use http_body_util::Full;
 use hyper::header::HOST;
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::{Request, StatusCode};
 use percent_encoding::utf8_percent_encode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::net::UnixStream;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::container::Container;
 use crate::cli::client::UNRESERVED;
 use crate::config::io_reason;
+use crate::http::client::{Reply, exchange};
 
 /// Where engines listen unless they are told otherwise.
 pub(super) const SOCKET_DEFAULT: &str = "/var/run/docker.sock";
@@ -56,10 +53,9 @@ pub(super) enum Event {
 
 /// Events as they happen. Ends with an error.
 pub(super) struct Events {
-    body: Incoming,
+    reply: Reply,
     line: Vec<u8>,
     lines: VecDeque<Vec<u8>>,
-    _connection: JoinSet<()>,
 }
 
 impl Engine {
@@ -89,21 +85,20 @@ impl Engine {
         let filters = r#"{"type":["container"],"event":["start","die"]}"#;
         let filters = utf8_percent_encode(filters, UNRESERVED);
         let path = format!("/events?filters={filters}");
-        let (reply, connection) = in_time(self.open(&path)).await?;
+        let reply = in_time(self.open(&path)).await?;
         if !reply.status().is_success() {
             return Err(format!("it answers {} to a question for events", reply.status()));
         }
-        let body = reply.into_body();
-        Ok(Events { body, line: Vec::new(), lines: VecDeque::new(), _connection: connection })
+        Ok(Events { reply, line: Vec::new(), lines: VecDeque::new() })
     }
 
     /// None: there is no such thing.
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, String> {
         in_time(async {
-            let (reply, _connection) = self.open(path).await?;
+            let reply = self.open(path).await?;
             let status = reply.status();
-            let body = Limited::new(reply.into_body(), REPLY_OCTETS_MAX).collect().await;
-            let body = body.map_err(|error| format!("its answer breaks off: {error}"))?.to_bytes();
+            let body = reply.whole(REPLY_OCTETS_MAX).await;
+            let body = body.map_err(|error| format!("its answer breaks off: {error}"))?;
             match status {
                 StatusCode::NOT_FOUND => Ok(None),
                 status if status.is_success() => serde_json::from_slice(&body)
@@ -115,7 +110,7 @@ impl Engine {
         .await
     }
 
-    async fn open(&self, path: &str) -> Result<(Response<Incoming>, JoinSet<()>), String> {
+    async fn open(&self, path: &str) -> Result<Reply, String> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| {
             let advice = match error.kind() {
                 std::io::ErrorKind::PermissionDenied => {
@@ -125,19 +120,9 @@ impl Engine {
             };
             format!("{}{advice}", io_reason(&error))
         })?;
-        let broken = |error: hyper::Error| format!("no answer: {error}");
-        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
-        let (mut sender, connection) = handshake.await.map_err(broken)?;
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            // Whatever breaks the connection shows in the reply, which somebody waits for.
-            let _ = connection.await;
-        });
-        let request =
-            Request::builder().uri(path).header(HOST, "docker").body(Empty::<Bytes>::new());
+        let request = Request::builder().uri(path).header(HOST, "docker").body(Full::default());
         let request = request.map_err(|error| error.to_string())?;
-        let reply = sender.send_request(request).await.map_err(broken)?;
-        Ok((reply, tasks))
+        exchange(stream, request).await.map_err(|error| format!("no answer: {error}"))
     }
 }
 
@@ -150,9 +135,9 @@ impl Events {
                     return Ok(event);
                 }
             }
-            let frame = self.body.frame().await.ok_or("it has ended the stream of events")?;
-            let frame = frame.map_err(|error| format!("the stream of events broke: {error}"))?;
-            for octet in frame.into_data().unwrap_or_default() {
+            let octets = self.reply.next().await;
+            let octets = octets.map_err(|error| format!("the stream of events broke: {error}"))?;
+            for octet in octets.ok_or("it has ended the stream of events")? {
                 match octet {
                     b'\n' => self.lines.push_back(std::mem::take(&mut self.line)),
                     _ if self.line.len() == EVENT_OCTETS_MAX => {

@@ -24,7 +24,8 @@ use self::table::{Farewell, Table, short};
 use super::client::ServerArgs;
 use super::error::{DONE, Error, Outcome};
 use super::signals::Signals;
-use super::{hosts, output, values};
+use super::{output, values};
+use crate::host;
 
 /// First pause before the engine is tried again.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
@@ -130,10 +131,9 @@ pub(super) async fn docker(args: Args) -> Outcome {
 
 impl Args {
     fn rules(&self) -> Rules {
-        let own = || nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
         Rules {
-            host: self.host.clone().or_else(own).unwrap_or_else(|| "localhost".to_owned()),
-            address: self.ip.or_else(hosts::default_source),
+            host: self.host.clone().or_else(host::name).unwrap_or_else(|| "localhost".to_owned()),
+            address: self.ip.or_else(host::default_source),
             is_given: self.ip.is_some(),
             internal: self.internal,
             explicit: self.explicit,

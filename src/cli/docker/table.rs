@@ -1,7 +1,7 @@
 //! What is registered of which container, and the tasks that keep it so.
 //!
 //! ```text
-//! started, found by a look --> set(container, services) --> a keeper for each service
+//! started, found by a look --> set(container, services) --> a registration for each service
 //! died, found gone ----------> end(container, farewell) --> deregistered, or left to its lease
 //! ```
 //!
@@ -16,8 +16,8 @@ use super::services::Service;
 use crate::cli::client::Client;
 use crate::cli::error::Error;
 use crate::cli::instance::Described;
-use crate::cli::keeper::{Keeper, Lost, OnRefusal};
 use crate::cli::output;
+use crate::cli::registration::{Lost, OnRefusal, Registration};
 use crate::model::{Label, derived_label, map_label};
 
 /// Registrations by container.
@@ -140,8 +140,8 @@ impl Table {
         let stop = CancellationToken::new();
         let Service { spec, instance, .. } = service.clone();
         let described = Described { spec, instance, id: Some(label.clone()), address_flag: "--ip" };
-        let keeper = Keeper::new(self.client.clone(), service.app.clone(), described);
-        let task = self.tasks.spawn(keep(keeper, stop.clone()));
+        let registration = Registration::new(self.client.clone(), service.app.clone(), described);
+        let task = self.tasks.spawn(keep(registration, stop.clone()));
         Held { service, label, stop, task }
     }
 
@@ -162,18 +162,20 @@ impl Held {
 }
 
 /// One registration's whole life.
-async fn keep(mut keeper: Keeper, stop: CancellationToken) {
-    let told = |keeper: &Keeper, _: &_| output::note(&format!("registered {}", keeper.name()));
-    let kept = keeper.keep(&stop, OnRefusal::TryLater, told).await;
-    let name = keeper.name();
+async fn keep(mut registration: Registration, stop: CancellationToken) {
+    let told = |registration: &Registration, _: &_| {
+        output::note(&format!("registered {}", registration.name()))
+    };
+    let kept = registration.keep(&stop, OnRefusal::TryLater, told).await;
+    let name = registration.name();
     if let Err(Lost::Taken(why) | Lost::Refused(why)) = kept {
         output::note(&format!("{name} is another one's now: {why}"));
     }
-    if !keeper.is_held() {
+    if !registration.is_held() {
         return;
     }
-    let secs = keeper.ttl().unwrap_or_default().as_secs();
-    match keeper.leave().await {
+    let secs = registration.ttl().unwrap_or_default().as_secs();
+    match registration.leave().await {
         Ok(()) => output::note(&format!("deregistered {name}")),
         Err(error) => output::note(&format!(
             "cannot deregister {name}: {}: it goes with its lease, in {secs} s at most",

@@ -121,7 +121,9 @@ pub(super) async fn import(args: Args) -> Outcome {
             if entries.is_empty() {
                 return Err(nothing_below(prefix));
             }
-            (Plan::of_foreign(&layout, &entries, &keys, permanent), HashMap::new())
+            let own = keys.prefix().as_bytes();
+            let there = etcd.list(own, false, None).await.map_err(failed)?.entries;
+            (Plan::of_foreign(&layout, &entries, &there, &keys, permanent), HashMap::new())
         }
         Source::Embedded(dir) => embedded(dir, &keys).await?,
     };

@@ -13,6 +13,7 @@ use super::{Args, failed, print_skipped, skipped_json};
 use crate::cli::error::{DONE, Error, Outcome, REFUSED};
 use crate::cli::{output, zoneform};
 use crate::config::io_reason;
+use crate::files;
 use crate::layout::foreign::Foreign;
 use crate::moving::{Permanent, ZoneRecords};
 use crate::registry::Registry as _;
@@ -126,8 +127,6 @@ fn write(file: &Path, text: &str, replace: bool) -> Result<File, Error> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(cannot(error)),
         _ => {}
     }
-    let mut begun = file.as_os_str().to_owned();
-    begun.push(".new");
-    std::fs::write(&begun, text).and_then(|()| std::fs::rename(&begun, file)).map_err(cannot)?;
+    files::replace(file, text.as_bytes()).map_err(cannot)?;
     Ok(File::Written)
 }

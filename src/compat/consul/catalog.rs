@@ -162,7 +162,7 @@ impl EntryJson {
 
 /// Whether it is anything to clients: pinned ones are replaced, rejected ones are nobody's.
 fn is_shown(view: &InstanceView) -> bool {
-    matches!(view.state, State::Online | State::Offline(_) | State::Disabled)
+    matches!(view.state, State::Online | State::Offline(_) | State::Disabled(_))
 }
 
 /// What the directory has, as Consul would.

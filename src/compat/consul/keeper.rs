@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
@@ -23,7 +23,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::agent::saved::{Clocks, Saved as SavedAgent};
+use super::agent::saved::{Clocks, SavedAgent};
 use super::agent::{Agent, Service};
 use super::definition::{CheckDefinition, ServiceDefinition};
 use super::instance::{host_names, instance};
@@ -33,6 +33,7 @@ use crate::compat::hold::{
     Hold, HoldError, Loss, Lost, Over, Reason, Saved, Target, is_same_place,
 };
 use crate::compat::{Compat, Room, StartError};
+use crate::host;
 use crate::model::{Instance, Namespace, limits};
 use crate::registry::Revision;
 
@@ -90,13 +91,13 @@ impl Keeper {
         let unsettled = agent.services().map(|service| service.definition.id.clone()).collect();
         let began = (room.compat.wall_clock)().duration_since(UNIX_EPOCH).unwrap_or_default();
         let elsewhere = room.compat.shared_registry || room.compat.dns_is_open;
-        let address = if elsewhere { own_address() } else { None };
+        let address = if elsewhere { host::default_source() } else { None };
         let resolver = Resolver::default();
         let (hold, lost) = Hold::start(room);
         let keeper = Self {
             compat: room.compat.clone(),
             namespace: room.namespace.clone(),
-            node: node_name(),
+            node: host::name().unwrap_or_else(|| "rollcall".to_owned()),
             address: address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             waiters: Arc::new(Semaphore::new(WAITERS_MAX)),
             afar: resolver.within(Reach::beyond(&room.compat.listening)),
@@ -435,25 +436,4 @@ impl Keeper {
 
 fn clocks(compat: &Compat) -> Clocks {
     Clocks { now: Instant::now(), wall: (compat.wall_clock)() }
-}
-
-/// What this host is called.
-fn node_name() -> String {
-    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "rollcall".to_owned())
-}
-
-/// The address that this host has for others: the one that it would send from. Nothing is sent.
-fn own_address() -> Option<IpAddr> {
-    // Of networks for documentation (RFC 5737, RFC 3849): what is not near takes the way to all that is far.
-    for (own, far) in [("0.0.0.0:0", "192.0.2.1:9"), ("[::]:0", "[2001:db8::1]:9")] {
-        let far: SocketAddr = far.parse().ok()?;
-        let socket = UdpSocket::bind(own).and_then(|socket| socket.connect(far).map(|()| socket));
-        let address =
-            socket.and_then(|socket| socket.local_addr()).ok().map(|address| address.ip());
-        if let Some(address) = address.filter(|address| !address.is_unspecified()) {
-            return Some(address);
-        }
-    }
-    None
 }

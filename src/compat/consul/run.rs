@@ -6,18 +6,16 @@
 //! Knows nothing of what becomes of the result.
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::handshake;
+use http_body_util::Full;
 use hyper::header::{HOST, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, StatusCode};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::definition::{HttpCheck, Kind, Status};
 use super::resolver::Resolver;
+use crate::http::client::exchange;
 use crate::tls::Connector;
 
 /// Octets of a reply's body that are read, and shown.
@@ -69,13 +67,32 @@ async fn http(check: &HttpCheck, resolver: &Resolver) -> Result<(Status, String)
         (None, true) => format!("{host}:443"),
     };
     let stream = resolver.connect(&place).await.map_err(|error| failed(&error))?;
-    if !tls {
-        return exchange(check, request, stream).await.map_err(|error| failed(&error));
-    }
-    let name = if check.server_name.is_empty() { &host } else { &check.server_name };
-    let connector = connector(check.skip_verify).await.map_err(|error| failed(&error))?;
-    let stream = connector.connect(name, stream).await.map_err(|error| failed(&error))?;
-    exchange(check, request, stream).await.map_err(|error| failed(&error))
+    let reply = if tls {
+        let name = if check.server_name.is_empty() { &host } else { &check.server_name };
+        let connector = connector(check.skip_verify).await.map_err(|error| failed(&error))?;
+        let stream = connector.connect(name, stream).await.map_err(|error| failed(&error))?;
+        exchange(stream, of_path(request)).await
+    } else {
+        exchange(stream, of_path(request)).await
+    };
+    let reply = reply.map_err(|error| failed(&error))?;
+    let status = reply.status();
+    let is = match status {
+        StatusCode::TOO_MANY_REQUESTS => Status::Warning,
+        status if status.is_success() => Status::Passing,
+        _ => Status::Critical,
+    };
+    let shown = reply.beginning(BODY_OCTETS_MAX).await.map_err(|error| failed(&error))?;
+    let shown = String::from_utf8_lossy(&shown);
+    Ok((is, format!("HTTP {} {}: {status} Output: {shown}", check.method, check.url)))
+}
+
+/// The same for the server itself, to which the path alone is sent.
+fn of_path(request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
+    let (mut head, body) = request.into_parts();
+    let path = head.uri.path_and_query().and_then(|path| path.as_str().parse().ok());
+    head.uri = path.unwrap_or_default();
+    Request::from_parts(head, body)
 }
 
 /// Who is trusted: the system's authorities, read once, or anybody.
@@ -89,47 +106,6 @@ async fn connector(anybody: bool) -> Result<Connector, String> {
         read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     };
     SYSTEM.get_or_try_init(read).await.cloned()
-}
-
-/// Sends the request, and reads as much of the reply as is shown.
-async fn exchange<S>(
-    check: &HttpCheck,
-    request: Request<Full<Bytes>>,
-    stream: S,
-) -> Result<(Status, String), hyper::Error>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
-    // To a server itself the path alone is sent.
-    let (mut head, body) = request.into_parts();
-    let path = head.uri.path_and_query().and_then(|path| path.as_str().parse().ok());
-    head.uri = path.unwrap_or_default();
-    let exchange = async {
-        let reply = sender.send_request(Request::from_parts(head, body)).await?;
-        let (status, mut body) = (reply.status(), reply.into_body());
-        let mut shown = Vec::new();
-        while let Some(frame) = body.frame().await {
-            let Ok(data) = frame?.into_data() else { continue };
-            shown.extend(data.iter().take(BODY_OCTETS_MAX - shown.len()));
-            if shown.len() >= BODY_OCTETS_MAX {
-                break;
-            }
-        }
-        Ok::<_, hyper::Error>((status, shown))
-    };
-    // The connection ends with the exchange: nobody would use it again.
-    let (status, shown) = tokio::select! {
-        exchanged = exchange => exchanged?,
-        Err(error) = connection => return Err(error),
-    };
-    let is = match status {
-        StatusCode::TOO_MANY_REQUESTS => Status::Warning,
-        status if status.is_success() => Status::Passing,
-        _ => Status::Critical,
-    };
-    let shown = String::from_utf8_lossy(&shown);
-    Ok((is, format!("HTTP {} {}: {status} Output: {shown}", check.method, check.url)))
 }
 
 fn request(check: &HttpCheck) -> Option<Request<Full<Bytes>>> {

@@ -18,8 +18,7 @@ use super::intents::{Intent, Intents};
 use super::leases::Leases;
 use super::node::{Action, Life, Node};
 use super::places::Places;
-use crate::compat::Followed;
-use crate::registry::mirror::{Arrived, Delta, Kept, Mirror, News, Pacing};
+use crate::registry::mirror::{Arrived, Delta, Kept, Mirror, News, Pacing, Statuses};
 use crate::registry::{Entry, LeaseId, Registry, Revision, Stamp};
 use crate::supervise::Tasks;
 
@@ -93,7 +92,7 @@ impl Track {
         prefix: String,
         registry: Arc<dyn Registry>,
         shared: Arc<Shared>,
-        followed: Followed,
+        followed: Statuses,
         tasks: &Tasks,
     ) -> Arc<Self> {
         let track = Arc::new(Self {
@@ -118,7 +117,7 @@ impl Track {
                 () = stopped.cancelled() => return Ok(()),
                 () = lazy.asked.notified() => {}
             }
-            followed.add(READER, mirror.status());
+            followed.add(mirror.status());
             mirror.run(stopped).await
         });
         let name = format!("{READER} history of {:?}", track.prefix);

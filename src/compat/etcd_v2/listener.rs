@@ -207,7 +207,7 @@ fn written(keys: &Keys, answer: Answer, request: &Request) -> Result<Response, F
     // Texts, numbers and lists of them are always to be written.
     let text = serde_json::to_string(&event).unwrap_or_default();
     drop(event);
-    let mut response = if text.len() > LARGE_OCTETS {
+    let mut response = if request.method == Method::Get && text.len() > LARGE_OCTETS {
         let Some(body) = sent(text + "\n", &keys.sending) else {
             let cause = "many large answers are being sent: ask again, or for a folder in it";
             return Err(Fault::new(Code::Registry, cause).at(index));

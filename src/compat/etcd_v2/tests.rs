@@ -17,15 +17,15 @@ use super::places::Places;
 use super::recall::Recalled;
 use super::request::{Method, Request};
 use super::wait::Waiter;
-use crate::compat::Followed;
 use crate::registry::memory::MemoryRegistry;
+use crate::registry::mirror::Statuses;
 use crate::registry::{Committed, Registry, Revision, Txn, Write};
 use crate::supervise::Tasks;
 
 struct World {
     registry: Arc<MemoryRegistry>,
     keys: Keys,
-    followed: Followed,
+    followed: Statuses,
     _tasks: Tasks,
 }
 
@@ -42,7 +42,7 @@ impl World {
             heard: Heard::default(),
             clock: || SystemTime::UNIX_EPOCH,
         });
-        let followed = Followed::default();
+        let followed = Statuses::default();
         let start = |prefix| {
             Track::start(prefix, registry.clone(), shared.clone(), followed.clone(), &tasks)
         };
@@ -87,7 +87,7 @@ impl World {
 
     /// What is followed by now.
     fn prefixes(&self) -> Vec<String> {
-        self.followed.mirrors().iter().map(|(_, mirror)| mirror.prefix().to_owned()).collect()
+        self.followed.all().iter().map(|mirror| mirror.prefix().to_owned()).collect()
     }
 
     /// Waits for what comes from an index on.

@@ -15,6 +15,7 @@ use crate::compat::{Compat, Files, Followed, Metrics, Room};
 use crate::layout::native::{Keys, instance_value};
 use crate::model::{Instance, Namespace, Spec, default_id};
 use crate::registry::memory::MemoryRegistry;
+use crate::registry::mirror::Statuses;
 use crate::registry::{Entry, LeaseId, Registry, Txn, Write};
 use crate::supervise::Tasks;
 use crate::zone::{Catalogue, Guard, Published, ZoneSettings};
@@ -68,7 +69,7 @@ impl World {
             allow_loopback: false,
             files: Arc::new(Disk::default()),
             metrics: Metrics::new(&mut prometheus_client::registry::Registry::default()),
-            followed: Followed::default(),
+            followed: Statuses::default(),
             wall_clock: || SystemTime::UNIX_EPOCH,
         };
         let (keys, metrics) = (compat.keys.clone(), compat.metrics.clone());

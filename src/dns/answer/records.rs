@@ -193,7 +193,12 @@ pub(super) fn write_glue(
         Found::App(node) => {
             for (target, place) in picks.once() {
                 let (v4, v6) = node.block().glue(target);
-                if !app_glue(reply, place, v4, v6) {
+                let fits = match v4.is_empty() && v6.is_empty() {
+                    // Only instances that are known by a host name have no addresses.
+                    true => known_host_glue(reply, picks, snapshot, node.block(), place),
+                    false => app_glue(reply, place, v4, v6),
+                };
+                if !fits {
                     return;
                 }
             }
@@ -240,26 +245,53 @@ fn static_glue(reply: &mut Reply<'_>, picks: &Picks, snapshot: &Snapshot, set: &
         if before.any(|other| other.eq_ignore_ascii_case(host)) {
             continue;
         }
-        let mut lower = [0; NAME_OCTETS_MAX];
-        let Some(name) = lower.get_mut(..host.len()) else { continue };
-        name.copy_from_slice(host);
-        name.make_ascii_lowercase();
-        let Some((zone, relative)) = snapshot.zone(name) else { continue };
-        let own = |addresses| match addresses {
-            Some(Addresses::Own(own)) => own,
-            _ => &[],
-        };
-        let fits = match zone.find(relative) {
-            Found::App(node) => app_glue(reply, place, own(node.a()), own(node.aaaa())),
-            Found::Static(node) => [TYPE_A, TYPE_AAAA]
-                .iter()
-                .filter_map(|rtype| node.set(*rtype))
-                .all(|set| glue_set(reply, place, set.rtype, set.ttl_secs, set.data.iter())),
-            Found::Between | Found::Missing | Found::Unknown => true,
-        };
-        if !fits {
+        if !host_glue(reply, snapshot, host, place) {
             return;
         }
+    }
+}
+
+/// The addresses of the host that an instance is known by, whose name, in lower case, stands at that place; several may be
+/// known by one.
+#[cold]
+fn known_host_glue(
+    reply: &mut Reply<'_>,
+    picks: &Picks,
+    snapshot: &Snapshot,
+    block: &Block,
+    place: usize,
+) -> bool {
+    let mut host = [0; NAME_OCTETS_MAX];
+    let name = reply.name(place);
+    let Some(host) = host.get_mut(..name.len()) else { return true };
+    host.copy_from_slice(name);
+    if snapshot.zone(host).is_none() {
+        return true;
+    }
+    let is_known_host = |target: u32| block.glue(target) == (&[], &[]);
+    let mut before = picks.once().take_while(|(_, other)| *other != place);
+    let is_told = before.any(|(target, at)| is_known_host(target) && reply.name(at) == host);
+    is_told || host_glue(reply, snapshot, host, place)
+}
+
+/// The addresses of a host whose name stands at that place, where it is in a zone of ours; whether all fit.
+fn host_glue(reply: &mut Reply<'_>, snapshot: &Snapshot, host: &[u8], place: usize) -> bool {
+    let mut lower = [0; NAME_OCTETS_MAX];
+    let Some(name) = lower.get_mut(..host.len()) else { return true };
+    name.copy_from_slice(host);
+    name.make_ascii_lowercase();
+    let Some((zone, relative)) = snapshot.zone(name) else { return true };
+    let own = |addresses| match addresses {
+        Some(Addresses::Own(own)) => own,
+        _ => &[],
+    };
+    match zone.find(relative) {
+        Found::App(node) => app_glue(reply, place, own(node.a()), own(node.aaaa())),
+        Found::Static(node) => [TYPE_A, TYPE_AAAA]
+            .iter()
+            .filter_map(|rtype| node.set(*rtype))
+            .all(|set| glue_set(reply, place, set.rtype, set.ttl_secs, set.data.iter())),
+        Found::Between | Found::Missing | Found::Unknown => true,
     }
 }
 

@@ -239,18 +239,25 @@ impl<'o> Reply<'o> {
         if let Some(pointer) = pointer(place) {
             return self.put(&pointer);
         }
-        let mut end = place;
-        while let Some(length @ 1..) = self.octets.get(end).copied() {
-            end += 1 + usize::from(length);
-        }
-        let name = place..end + 1;
+        let name = place..place + self.name(place).len();
         let behind = self.at + name.len();
-        if behind > self.end || behind > self.octets.len() || name.end > self.at {
+        let is_there = !name.is_empty() && name.end <= self.at;
+        if !is_there || behind > self.end || behind > self.octets.len() {
             return Err(Full);
         }
         self.octets.copy_within(name, self.at);
         self.at = behind;
         Ok(())
+    }
+
+    /// The name that is written out at that place of the message.
+    #[must_use]
+    pub fn name(&self, place: usize) -> &[u8] {
+        let mut end = place;
+        while let Some(length @ 1..) = self.octets.get(end).copied() {
+            end += 1 + usize::from(length);
+        }
+        self.octets.get(place..=end).unwrap_or_default()
     }
 
     /// Writes the OPT record and the header, and gives the reply's length.

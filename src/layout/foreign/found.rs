@@ -76,7 +76,7 @@ impl Found {
             return Err("instance id must not be empty".to_owned());
         }
         let (addresses, host) = self.hosts()?;
-        let endpoints = self.endpoints(&addresses)?;
+        let endpoints = self.endpoints(&addresses, host.as_ref())?;
         let tags = fit_tags(&self.tags);
         Ok(Registration {
             namespace: namespace.clone(),
@@ -97,25 +97,30 @@ impl Found {
         })
     }
 
-    /// Where it is: the first address it offers something at, or the one host.
+    /// Where it is: the first address it offers something at, or else the first host.
     fn hosts(&self) -> Result<(Vec<IpAddr>, Option<Arc<str>>), String> {
-        let first = self.offers.first().ok_or("it offers nothing that can be reached")?;
-        match &first.place.host {
-            Host::Address(address) => Ok((vec![*address], None)),
-            Host::Name(name) => Ok((Vec::new(), Some(name.clone()))),
+        let address = self.offers.iter().find_map(|offer| offer.place.host.address());
+        match (address, self.offers.first().map(|offer| &offer.place.host)) {
+            (Some(address), _) => Ok((vec![address], None)),
+            (None, Some(Host::Name(name))) => Ok((Vec::new(), Some(name.clone()))),
+            (None, _) => Err("it offers nothing that can be reached".to_owned()),
         }
     }
 
     /// What it offers, each thing once with all the addresses it is at. What is at the first address alone needs none of
-    /// its own; an instance that is known by a host name is at no other.
-    fn endpoints(&self, addresses: &[IpAddr]) -> Result<Vec<Endpoint>, String> {
-        let first = self.offers.first().map(|offer| &offer.place.host);
+    /// its own. An instance has addresses or one host name, and what it offers elsewhere is left out: nobody is led astray
+    /// by what is not told.
+    fn endpoints(
+        &self,
+        addresses: &[IpAddr],
+        host: Option<&Arc<str>>,
+    ) -> Result<Vec<Endpoint>, String> {
         let mut endpoints: Vec<Endpoint> = Vec::new();
         for Offer { protocol, transport, place } in &self.offers {
             let address = match &place.host {
-                Host::Address(address) if !addresses.is_empty() => Some(*address),
-                host if addresses.is_empty() && Some(host) == first => None,
-                _ => return Err("it is at several hosts, of which one is known by name".to_owned()),
+                Host::Address(address) => Some(*address),
+                Host::Name(name) if Some(name) == host => None,
+                Host::Name(_) => continue,
             };
             let protocol = protocol_of(protocol)?;
             let thing = (&protocol, *transport, place.port);

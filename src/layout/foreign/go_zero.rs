@@ -67,7 +67,7 @@ mod tests {
             ("10.0.0.7", "\"10.0.0.7\" has no port"),
             ("", "\"\" has no port"),
         ] {
-            let told = told(System::GoZero, "", "user.rpc/1", value);
+            let told = told(System::GoZero, "user.rpc/", "user.rpc/1", value);
             assert_eq!(told, format!("rejected: {why}"), "{value}");
         }
     }

@@ -5,8 +5,8 @@
 //! what of an object are texts, numbers and truth values is meta. A `weight` among them is no rule of this system, whose
 //! clients take it or leave it; it is shown as meta, and the instance gets the same share as all others.
 //!
-//! Knows nothing of targets of several parts: which folder is the target's first, keys don't tell. The last one names
-//! the app.
+//! Knows nothing of targets of several parts: which folder is the target's first, keys don't tell. The prefix is all of it,
+//! or all but its last part, which names the app.
 
 use serde::Deserialize;
 use serde_json::Value;

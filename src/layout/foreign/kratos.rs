@@ -33,7 +33,7 @@ struct Service {
 }
 
 pub(super) fn read(record: Record<'_>) -> Result<Read, String> {
-    let (_, id) = record.app_and_id()?;
+    let (_, id) = record.folder_and_id()?;
     let Service { name, version, metadata, endpoints } = record.json()?;
     if !is_folder(record, &name) {
         return Err(format!("name {name:?} is not that of the folder its key is in"));
@@ -99,6 +99,20 @@ mod tests {
                 r#"{"name":"helloworld","endpoints":["http://hello.example.org:8000"]}"#,
                 "helloworld h1 hello.example.org _http._tcp:8000",
             ),
+            // Some of it by name, some by address: what is at an address is told.
+            (
+                r#"{"name":"helloworld","endpoints":["http://hello.example.org:8000","grpc://10.0.0.8:9000"]}"#,
+                "helloworld h1 10.0.0.8 _grpc._tcp:9000",
+            ),
+            (
+                r#"{"name":"helloworld","endpoints":["http://a.example.org:8000","grpc://b.example.org:9000"]}"#,
+                "helloworld h1 a.example.org _http._tcp:8000",
+            ),
+            // What runs on one machine alone is led to there.
+            (
+                r#"{"name":"helloworld","endpoints":["grpc://127.0.0.1:9000"]}"#,
+                "helloworld h1 127.0.0.1 _grpc._tcp:9000",
+            ),
         ] {
             assert_eq!(microservice("helloworld/h1", value), is, "{value}");
         }
@@ -161,6 +175,14 @@ mod tests {
             (
                 r#"{"name":"a","endpoints":["http://10.0.0.8:8000","grpc://[::]:9000"]}"#,
                 "endpoint \"grpc://[::]:9000\": [::] stands for every address of its host, and names none",
+            ),
+            (
+                r#"{"name":"a","endpoints":["grpc://224.0.0.5:9000","http://255.255.255.255:1"]}"#,
+                "endpoint \"grpc://224.0.0.5:9000\": 224.0.0.5 is a multicast address: no client can connect to it",
+            ),
+            (
+                r#"{"name":"a","endpoints":["grpc://127.0.0.1:9000","http://[fe80::1%25eth0]:80"]}"#,
+                "endpoint \"http://[fe80::1%25eth0]:80\": [fe80::1%25eth0] means something on its own host alone",
             ),
             (
                 r#"{"name":"a","endpoints":["10.0.0.8:9000"]}"#,

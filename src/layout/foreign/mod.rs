@@ -79,7 +79,12 @@ impl Foreign {
     /// What one entry says.
     #[must_use]
     pub fn parse(&self, entry: &Entry) -> Parsed {
-        self.read(entry).unwrap_or_else(|reason| Parsed::Rejected(listed(&reason)))
+        self.read(entry).unwrap_or_else(|reason| match self.system {
+            // What can't be read is somebody else's, and not to be quoted. Zan's keys have a form of their own, by which
+            // what others have there has been let be already.
+            system if is_everything(&self.prefix) && system != System::Nova => Parsed::Bookkeeping,
+            _ => Parsed::Rejected(reason_line(&reason).into()),
+        })
     }
 
     fn read(&self, entry: &Entry) -> Result<Parsed, String> {
@@ -103,26 +108,50 @@ impl Foreign {
     }
 }
 
-/// A reason as it is listed, in one line: what it quotes was written by anybody.
-fn listed(reason: &str) -> Arc<str> {
+/// Whether keys of everybody begin with that.
+pub fn is_everything(prefix: &str) -> bool {
+    matches!(prefix, "" | "/")
+}
+
+/// A reason in one line, cut: what it quotes was written by anybody.
+#[must_use]
+pub fn reason_line(reason: &str) -> String {
     let mut chars = reason.chars().map(|c| if c.is_control() { ' ' } else { c });
     let mut line: String = chars.by_ref().take(REASON_CHARS_MAX).collect();
     if chars.next().is_some() {
         line.push_str("...");
     }
-    line.into()
+    line
 }
 
 impl<'a> Record<'a> {
-    /// The last two parts of the key: an app is the folder that its instances are in. Where the prefix is that folder, it
-    /// names the app.
+    /// The app and the id of a key `{prefix}{app}/{id}`, or `{prefix}{id}` where the prefix is the app's folder. A folder
+    /// between the two would tell apps of one name apart, which is what a layout for each is for.
     fn app_and_id(&self) -> Result<(&'a str, &'a str), String> {
+        let (app, id) = self.folder_and_id()?;
+        let above = self.path.rsplit_once('/').and_then(|(folders, _)| folders.rsplit_once('/'));
+        match above {
+            None => Ok((app, id)),
+            Some((folder, _)) => {
+                let prefix = self.prefix;
+                Err(format!(
+                    "key is deeper than {{app}}/{{id}} below {prefix:?}: give \"{prefix}{folder}/\" a [[layout]] of its own"
+                ))
+            }
+        }
+    }
+
+    /// The last two parts of the key, however deep they are; where the prefix is the folder, its name.
+    fn folder_and_id(&self) -> Result<(&'a str, &'a str), String> {
         let (folder, id) = self.path.rsplit_once('/').unwrap_or((self.prefix, self.path));
-        let app = folder.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-        if app.is_empty() {
+        let folder = folder.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        if folder.is_empty() {
             return Err("key is in no folder that would name an app".to_owned());
         }
-        if id.is_empty() { Err("key ends where an id should be".to_owned()) } else { Ok((app, id)) }
+        if id.is_empty() {
+            return Err("key ends where an id should be".to_owned());
+        }
+        Ok((folder, id))
     }
 
     /// The value as text.
@@ -260,10 +289,53 @@ mod tests {
     fn keys_outside_the_prefix_or_without_an_app_are_rejected() {
         let told = |prefix, key| told(System::Url, prefix, key, "http://10.0.0.1:80");
         assert_eq!(told("/x/", "/y/a"), "rejected: key is not under /x/");
-        assert_eq!(told("", "a"), "rejected: key is in no folder that would name an app");
-        assert_eq!(told("/", "/a"), "rejected: key is in no folder that would name an app");
+        assert_eq!(told("/x/", "/x//a"), "rejected: key is in no folder that would name an app");
         assert_eq!(told("/x/", "/x/"), "rejected: key ends where an id should be");
         assert_eq!(told("/x/", "/x/b/a"), "b a 10.0.0.1 _http._tcp:80");
+    }
+
+    #[test]
+    fn apps_of_one_name_in_different_folders_are_kept_apart() {
+        for (system, value) in [
+            (System::Grpc, r#"{"Addr":"10.0.0.1:80"}"#),
+            (System::GoZero, "10.0.0.1:80"),
+            (System::GoMicro, r#"{"nodes":[{"address":"10.0.0.1:80"}]}"#),
+            (System::Registrator, "10.0.0.1:80"),
+            (System::Url, "http://10.0.0.1:80"),
+        ] {
+            for (key, folder) in [("x/prod/greet/1", "x/prod/"), ("x/a/b/greet/1", "x/a/b/")] {
+                assert_eq!(
+                    told(system, "x/", key, value),
+                    format!(
+                        "rejected: key is deeper than {{app}}/{{id}} below \"x/\": give \"{folder}\" a [[layout]] of its own"
+                    ),
+                    "{system}"
+                );
+                for prefix in [folder.to_owned(), format!("{folder}greet/")] {
+                    let told = told(system, &prefix, key, value);
+                    assert!(told.starts_with("greet 1 10.0.0.1 "), "{system} {prefix}: {told}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_reader_of_everything_lets_be_what_it_can_not_read() {
+        for prefix in ["", "/"] {
+            let told =
+                |key: &str, value| told(System::GoZero, prefix, &[prefix, key].concat(), value);
+            assert_eq!(told("user.rpc/1", "10.0.0.1:80"), "user.rpc 1 10.0.0.1 _grpc._tcp:80");
+            for (key, value) in [
+                ("user.rpc/1", "a secret"),
+                ("user.rpc/1", "0.0.0.0:80"),
+                ("a/b/c", "10.0.0.1:80"),
+                ("a", "10.0.0.1:80"),
+            ] {
+                assert_eq!(told(key, value), "nothing", "{prefix}{key} {value}");
+            }
+        }
+        let zan = told(System::Nova, "/", "/nova:com.youzan.service/a/10.0.0.1:80", "a secret");
+        assert!(zan.starts_with("rejected: "), "{zan}");
     }
 
     /// Values of all systems, to be spoilt.
@@ -329,7 +401,7 @@ mod tests {
         let reason = told(System::Url, "/x/", "/x/b/a", &value);
         let reason = reason.strip_prefix("rejected: ").unwrap();
         assert_eq!(reason.len(), REASON_CHARS_MAX + "...".len());
-        assert_eq!(&*listed("field a\nb"), "field a b");
-        assert_eq!(&*listed(&"ü".repeat(REASON_CHARS_MAX)), "ü".repeat(REASON_CHARS_MAX));
+        assert_eq!(reason_line("field a\nb"), "field a b");
+        assert_eq!(reason_line(&"ü".repeat(REASON_CHARS_MAX)), "ü".repeat(REASON_CHARS_MAX));
     }
 }

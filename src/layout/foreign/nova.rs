@@ -6,8 +6,9 @@
 //! src/Network/Connection/NovaClientPool.php). The app is the key's, since that is where they look; who it is and where
 //! is the value's, since that is what they connect to.
 //!
-//! The prefix is `/`, or nothing, and whoever has keys beside Zan's is let be; a longer one, such as
-//! `/nova:com.youzan.service/`, keeps to one domain. Knows nothing of service chains, whose keys are elsewhere.
+//! A domain is no part of an app's name here, so one layout keeps to one domain: the one that the prefix tells
+//! (`/nova:com.youzan.test/`), else Zan's default. With the prefix `/`, or none, whoever has keys beside Zan's is let be.
+//! Knows nothing of service chains, whose keys are elsewhere.
 
 use std::collections::BTreeMap;
 
@@ -16,13 +17,15 @@ use serde_json::Value;
 
 use super::found::Found;
 use super::place::{Host, Place, Port};
-use super::{Read, Record};
+use super::{Read, Record, is_everything};
 use crate::layout::Registration;
 use crate::model::{Namespace, limits};
 use crate::registry::Origin;
 
 /// `Status` of a server that takes calls; 0 is not yet, 2 is unwell, 3 is gone.
 const STATUS_OK: i64 = 1;
+/// The domain of those who name none (src/Network/Tcp/Server.php).
+const DOMAIN_DEFAULT: &str = "com.youzan.service";
 /// The protocol of those who name none.
 const PROTOCOL_DEFAULT: &str = "nova";
 /// Stands for the services that there is no room for.
@@ -30,6 +33,8 @@ const MORE: &str = ",...";
 
 /// What the key says; what is behind it, `{ip}:{port}`, the value says too.
 struct Key<'a> {
+    /// The key up to the end of its domain.
+    front: &'a str,
     protocol: &'a str,
     domain: &'a str,
     app: &'a str,
@@ -69,6 +74,13 @@ struct Service {
 pub(super) fn read(record: Record<'_>) -> Result<Read, String> {
     let whole = [record.prefix, record.path].concat();
     let Some(key) = Key::new(&whole, record.prefix)? else { return Ok(Read::Nothing) };
+    if key.domain != DOMAIN_DEFAULT && !tells_domain(record.prefix) {
+        let (Key { front, domain, .. }, prefix) = (key, record.prefix);
+        return Err(format!(
+            "domain of the key is {domain:?}, and of {prefix:?} only {DOMAIN_DEFAULT:?} is read: give each domain a [[layout]] \
+             of its own, this one with prefix \"{front}/\""
+        ));
+    }
     let server: Server = record.json()?;
     if server.namespace != key.domain {
         let (said, domain) = (server.namespace, key.domain);
@@ -78,6 +90,17 @@ pub(super) fn read(record: Record<'_>) -> Result<Read, String> {
     // Outside of development haunt leaves those who went offline in etcd, without a lease.
     found.disabled |= !record.leased;
     Ok(Read::Instance(Box::new(found)))
+}
+
+/// Whether all keys that begin with that are of one domain.
+fn tells_domain(prefix: &str) -> bool {
+    prefix.split_once(':').is_some_and(|(_, domain)| domain.contains('/'))
+}
+
+/// A prefix that ends where a domain does, if it says anything of one.
+pub(super) fn whole_prefix(prefix: &str) -> String {
+    let begins_domain = prefix.split_once(':').is_some_and(|(_, domain)| !domain.is_empty());
+    format!("{prefix}{}", if begins_domain && !prefix.ends_with('/') { "/" } else { "" })
 }
 
 /// What a server calls haunt with, one element of `SrvList`: the same object as a key's value, of which `SrvName` is the
@@ -105,16 +128,17 @@ impl<'a> Key<'a> {
         let (front, rest) = whole.split_once(':').unwrap_or((whole, ""));
         let (folder, protocol) = front.rsplit_once('/').unwrap_or(("", front));
         let (domain, rest) = rest.split_once('/').unwrap_or((rest, ""));
+        let front = whole.get(..front.len() + 1 + domain.len()).unwrap_or(whole);
         // An address in a key of others has a colon too, but deeper in.
         if protocol.is_empty() || domain.is_empty() || folder.len() > prefix.len() {
-            return match prefix {
-                "" | "/" => Ok(None),
-                _ => Err("key is not {protocol}:{domain}/{app}/{ip}:{port}".to_owned()),
+            return match is_everything(prefix) {
+                true => Ok(None),
+                false => Err("key is not {protocol}:{domain}/{app}/{ip}:{port}".to_owned()),
             };
         }
         Ok(match rest.rsplit_once('/') {
             None | Some((_, "")) => None,
-            Some((app, _)) => Some(Self { protocol, domain, app }),
+            Some((app, _)) => Some(Self { front, protocol, domain, app }),
         })
     }
 }
@@ -242,6 +266,40 @@ mod tests {
             with("Namespace", None),
             "rejected: Namespace is null, and the domain of the key \"com.youzan.service\""
         );
+    }
+
+    #[test]
+    fn a_layout_keeps_to_one_domain() {
+        let key = KEY.replace("com.youzan.service", "com.youzan.test");
+        let value = VALUE.replace("\"com.youzan.service\"", "\"com.youzan.test\"");
+        for prefix in ["/", "/nova:", "/nova:com.youzan.", "/nova:com.youzan.test"] {
+            assert_eq!(
+                told(System::Nova, prefix, &key, &value),
+                format!(
+                    "rejected: domain of the key is \"com.youzan.test\", and of {prefix:?} only \"com.youzan.service\" is \
+                     read: give each domain a [[layout]] of its own, this one with prefix \"/nova:com.youzan.test/\""
+                )
+            );
+        }
+        for prefix in ["/nova:com.youzan.test/", "/nova:com.youzan.test/scrm-customer-base/"] {
+            let told = told(System::Nova, prefix, &key, &value);
+            assert!(told.starts_with(HERE), "{prefix}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_with_a_domain_ends_where_that_does() {
+        for (prefix, whole) in [
+            ("", ""),
+            ("/", "/"),
+            ("/nova", "/nova"),
+            ("/nova:", "/nova:"),
+            ("/nova:com.youzan.test", "/nova:com.youzan.test/"),
+            ("/nova:com.youzan.test/", "/nova:com.youzan.test/"),
+            ("nova:d/app", "nova:d/app/"),
+        ] {
+            assert_eq!(System::Nova.whole_prefix(prefix), whole, "{prefix}");
+        }
     }
 
     #[test]

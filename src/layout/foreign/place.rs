@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, de};
 
+use crate::model::unreachable;
+
 /// Octets of the longest host name in text (RFC 1035 section 2.3.4).
 const HOST_OCTETS_MAX: usize = 253;
 
@@ -33,28 +35,38 @@ pub(super) struct Place {
 pub(super) struct Port(pub(super) u16);
 
 impl Host {
+    /// The address, if it is one.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Address(address) => Some(*address),
+            Self::Name(_) => None,
+        }
+    }
+
     /// An address with or without brackets, or a host name. One that stands for every address of its machine names
-    /// none of them (0.0.0.0, `::`), and is refused.
+    /// none of them (0.0.0.0, `::`), and is refused, as is all else that no client can connect to.
     pub fn new(text: &str) -> Result<Self, String> {
         let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-        // A zone of IPv6 means something on its own host alone.
-        let address = match bare.parse::<IpAddr>() {
-            Ok(address) => Some(address),
-            Err(_) => bare
-                .split_once('%')
-                .and_then(|(bare, _)| bare.parse::<Ipv6Addr>().ok())
-                .map(IpAddr::V6),
-        };
-        match address.map(|address| address.to_canonical()) {
-            Some(address) if address.is_unspecified() => {
-                Err(format!("{text} stands for every address of its host, and names none"))
+        if let Ok(address) = bare.parse::<IpAddr>() {
+            let address = address.to_canonical();
+            return match unreachable(address) {
+                None => Ok(Self::Address(address)),
+                Some(_) if address.is_unspecified() => {
+                    Err(format!("{text} stands for every address of its host, and names none"))
+                }
+                Some(kind) => Err(format!("{text} is {kind}: no client can connect to it")),
+            };
+        }
+        let is_zoned = |(address, _): (&str, &str)| address.parse::<Ipv6Addr>().is_ok();
+        match bare.split_once('%') {
+            Some(zoned) if is_zoned(zoned) => {
+                Err(format!("{text} means something on its own host alone"))
             }
-            Some(address) => Ok(Self::Address(address)),
-            None if is_host_name(text) => {
+            _ if is_host_name(text) => {
                 Ok(Self::Name(text.trim_end_matches('.').to_ascii_lowercase().into()))
             }
-            None if text.is_empty() => Err("no host is given".to_owned()),
-            None => Err(format!("{text:?} is no address and no host name")),
+            _ if text.is_empty() => Err("no host is given".to_owned()),
+            _ => Err(format!("{text:?} is no address and no host name")),
         }
     }
 }
@@ -157,7 +169,8 @@ mod tests {
             ("[fd00::1]:80", "fd00::1 80"),
             ("fd00::1:80", "fd00::1 80"),
             ("[::ffff:10.0.0.1]:80", "10.0.0.1 80"),
-            ("[fe80::1%eth0]:80", "fe80::1 80"),
+            ("[fe80::1]:80", "fe80::1 80"),
+            ("127.0.0.1:80", "127.0.0.1 80"),
             ("Db-1.Example.org.:5432", "db-1.example.org! 5432"),
             ("service_1:80", "service_1! 80"),
         ] {
@@ -170,6 +183,11 @@ mod tests {
         for (text, why) in [
             ("0.0.0.0:80", "stands for every address"),
             ("[::]:80", "stands for every address"),
+            ("224.0.0.5:80", "224.0.0.5 is a multicast address: no client can connect to it"),
+            ("[ff02::1]:80", "is a multicast address"),
+            ("[::ffff:224.0.0.5]:80", "is a multicast address"),
+            ("255.255.255.255:80", "is the broadcast address"),
+            ("[fe80::1%eth0]:80", "[fe80::1%eth0] means something on its own host alone"),
             (":80", "no host"),
             ("10.0.0.1", "has no port"),
             ("10.0.0.1:", "port must be 1 to 65535"),

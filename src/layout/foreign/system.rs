@@ -77,8 +77,11 @@ impl System {
     /// may end within a name, since all domains of one protocol begin alike.
     #[must_use]
     pub fn whole_prefix(self, prefix: &str) -> String {
-        let whole = prefix.is_empty() || prefix.ends_with('/') || self == Self::Nova;
-        format!("{prefix}{}", if whole { "" } else { "/" })
+        match self {
+            Self::Nova => nova::whole_prefix(prefix),
+            _ if prefix.is_empty() || prefix.ends_with('/') => prefix.to_owned(),
+            _ => format!("{prefix}/"),
+        }
     }
 
     /// What it says in that key. A record that is no instance belongs to that namespace.

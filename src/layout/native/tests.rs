@@ -114,8 +114,13 @@ fn marks_and_departures_are_read() {
     let id = Label::new("i-1").unwrap();
     let keys = Keys::new("/r/");
     let note = Note { by: "ops".into(), at: "2024-01-01T00:00:00Z".into(), reason: "load".into() };
-    let of =
-        |id| OfflineMark { namespace: namespace.clone(), app: app.clone(), id, note: note.clone() };
+    let of = |id| OfflineMark {
+        namespace: namespace.clone(),
+        app: app.clone(),
+        id,
+        of: None,
+        note: note.clone(),
+    };
     let whole = parse(keys.offline(&namespace, &app, None), &note_value(&note));
     assert_eq!(whole, Parsed::Offline(Arc::new(of(None))));
     let one = parse(keys.offline(&namespace, &app, Some(&id)), &note_value(&note));

@@ -49,7 +49,7 @@ use pacing::Backoff;
 use table::Table;
 
 pub use pacing::Pacing;
-pub use status::{Facts, Status};
+pub use status::{Facts, Status, Statuses};
 
 /// What a mirror keeps of one key: never the raw value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,7 +106,6 @@ pub type Parse<P> = Arc<dyn Fn(&Entry) -> P + Send + Sync>;
 pub struct Mirror<P> {
     registry: Arc<dyn Registry>,
     origin: Origin,
-    reader: Option<&'static str>,
     prefix: Bytes,
     parse: Parse<P>,
     deltas: mpsc::Sender<Arrived<P>>,
@@ -156,11 +155,10 @@ impl<P: Clone + Send + Sync> Mirror<P> {
         pacing: Pacing,
     ) -> Self {
         let prefix = prefix.into();
-        let status = Arc::new(Status::new(&prefix));
+        let status = Arc::new(Status::new("", &prefix));
         Self {
             registry,
             origin: Origin::NATIVE,
-            reader: None,
             prefix,
             parse,
             deltas,
@@ -180,10 +178,10 @@ impl<P: Clone + Send + Sync> Mirror<P> {
         Self { origin, ..self }
     }
 
-    /// Its log lines say who reads it, where several mirrors have the same prefix.
+    /// It mirrors for that reader, whose name stands in its log lines.
     #[must_use]
     pub fn read_by(self, reader: &'static str) -> Self {
-        Self { reader: Some(reader), ..self }
+        Self { status: Arc::new(Status::new(reader, &self.prefix)), ..self }
     }
 
     /// How it stands; stays valid while the mirror runs.
@@ -219,7 +217,8 @@ impl<P: Clone + Send + Sync> Mirror<P> {
                 Err(Trouble::Unread) => return,
                 Err(Trouble::Failed(error @ Error::Compacted { .. })) => {
                     // Not a loss: the registry is there, only our place in it is gone.
-                    tracing::debug!(reader = self.reader, prefix = self.status.prefix(), %error, "listing again");
+                    let (reader, prefix) = (self.status.reader(), self.status.prefix());
+                    tracing::debug!(reader, prefix, %error, "listing again");
                     self.status.lost(error.to_string());
                     self.pause().await;
                     Step::List
@@ -232,28 +231,23 @@ impl<P: Clone + Send + Sync> Mirror<P> {
 
     /// Notes a failure and waits a little. What had to be listed still has to be.
     async fn retreat(&mut self, from: Step, why: String) -> Step {
-        let prefix = self.status.prefix();
+        let (reader, prefix) = (self.status.reader(), self.status.prefix());
         if self.lost.is_none() {
             self.lost = Some(Instant::now());
             let revision = self.history.applied();
             if self.status.facts().has_view {
                 tracing::warn!(
-                    reader = self.reader,
+                    reader,
                     prefix,
                     revision,
                     error = why,
                     "registry lost, serving what is known"
                 );
             } else {
-                tracing::warn!(
-                    reader = self.reader,
-                    prefix,
-                    error = why,
-                    "registry not reached yet, trying on"
-                );
+                tracing::warn!(reader, prefix, error = why, "registry not reached yet, trying on");
             }
         } else {
-            tracing::debug!(reader = self.reader, prefix, error = why, "registry still lost");
+            tracing::debug!(reader, prefix, error = why, "registry still lost");
         }
         self.status.lost(why);
         self.pause().await;
@@ -274,9 +268,10 @@ impl<P: Clone + Send + Sync> Mirror<P> {
             Verdict::Doubtful(why) => return Err(Trouble::Doubted(why)),
             Verdict::Broken(why) => {
                 self.epoch += 1;
-                let (prefix, epoch, revision) = (self.status.prefix(), self.epoch, stamp.revision);
+                let (reader, prefix) = (self.status.reader(), self.status.prefix());
+                let (epoch, revision) = (self.epoch, stamp.revision);
                 tracing::warn!(
-                    reader = self.reader,
+                    reader,
                     prefix,
                     revision,
                     epoch,
@@ -289,9 +284,9 @@ impl<P: Clone + Send + Sync> Mirror<P> {
         let first = self.history.adopt(stamp);
         let news = self.table.replace(listing.entries, continues, &*self.parse);
         if first {
-            let prefix = self.status.prefix();
+            let (reader, prefix) = (self.status.reader(), self.status.prefix());
             tracing::info!(
-                reader = self.reader,
+                reader,
                 prefix,
                 keys = news.len(),
                 revision = stamp.revision,
@@ -354,8 +349,9 @@ impl<P: Clone + Send + Sync> Mirror<P> {
     fn found(&mut self) {
         self.status.found();
         if let Some(since) = self.lost.take() {
-            let (prefix, revision) = (self.status.prefix(), self.history.applied());
-            tracing::info!(reader = self.reader, prefix, revision, away = ?since.elapsed(), "registry back");
+            let (reader, prefix) = (self.status.reader(), self.status.prefix());
+            let revision = self.history.applied();
+            tracing::info!(reader, prefix, revision, away = ?since.elapsed(), "registry back");
         }
     }
 

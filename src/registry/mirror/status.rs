@@ -1,6 +1,6 @@
 //! How a mirror stands, for readiness and metrics.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
@@ -12,6 +12,7 @@ use crate::registry::Revision;
 /// once a revision.
 #[derive(Debug)]
 pub struct Status {
+    reader: &'static str,
     prefix: String,
     facts: Mutex<Facts>,
 }
@@ -40,9 +41,15 @@ pub struct Facts {
 }
 
 impl Status {
-    pub(super) fn new(prefix: &[u8]) -> Self {
+    pub(super) fn new(reader: &'static str, prefix: &[u8]) -> Self {
         let prefix = String::from_utf8_lossy(prefix).into_owned();
-        Self { prefix, facts: Mutex::default() }
+        Self { reader, prefix, facts: Mutex::default() }
+    }
+
+    /// Who reads what is mirrored: one prefix may have several mirrors.
+    #[must_use]
+    pub fn reader(&self) -> &'static str {
+        self.reader
     }
 
     /// The prefix that is mirrored.
@@ -100,5 +107,26 @@ impl Status {
 
     fn lock(&self) -> MutexGuard<'_, Facts> {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How mirrors stand that begin while the server runs. Cloning gives the same list.
+#[derive(Debug, Clone, Default)]
+pub struct Statuses(Arc<Mutex<Vec<Arc<Status>>>>);
+
+impl Statuses {
+    /// One more has begun.
+    pub fn add(&self, status: Arc<Status>) {
+        self.lock().push(status);
+    }
+
+    /// All that have begun.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Status>> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Status>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,6 @@
 //! One app as registered: its instances, and the marks on them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::pointers::Pointer;
 use super::zone::Answers;
 use crate::layout::{OfflineMark, Parsed, Registration};
-use crate::model::Label;
+use crate::model::{Label, RawId};
 use crate::registry::Origin;
 use crate::registry::mirror::{Kept, News};
 use crate::zone::directory::{InstanceView, State};
@@ -51,30 +51,66 @@ pub(super) struct App {
 /// What operators took out of answers.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
-    /// Marks on instances, registered or not.
-    pub(super) instances: BTreeMap<Label, Arc<OfflineMark>>,
+    /// Marks on instances of our own layout, registered or not.
+    instances: BTreeMap<Label, Arc<OfflineMark>>,
+    /// Marks on those of other layouts, by their raw ids.
+    foreign: BTreeMap<RawId, Arc<OfflineMark>>,
     /// The mark on the whole app.
-    pub(super) app: Option<Arc<OfflineMark>>,
+    app: Option<Arc<OfflineMark>>,
 }
 
 impl Marks {
     pub(super) fn is_empty(&self) -> bool {
-        self.instances.is_empty() && self.app.is_none()
+        self.instances.is_empty() && self.foreign.is_empty() && self.app.is_none()
     }
 
-    /// The mark that takes an instance out of answers: its own, or its app's. One of another layout, whose id may be
-    /// none that can be marked, is marked by the label that it is served under.
-    pub(super) fn on(
-        &self,
-        registration: &Registration,
-        label: Option<&Label>,
-    ) -> Option<&Arc<OfflineMark>> {
-        if self.instances.is_empty() {
-            return self.app.as_ref();
+    /// Takes a mark in.
+    pub(super) fn put(&mut self, mark: &Arc<OfflineMark>) {
+        match (&mark.id, &mark.of) {
+            (None, _) => self.app = Some(mark.clone()),
+            (Some(_), Some(of)) => _ = self.foreign.insert(of.clone(), mark.clone()),
+            (Some(id), None) => _ = self.instances.insert(id.clone(), mark.clone()),
         }
-        let own = self.instances.get(&*registration.id);
-        let by_label = label.filter(|_| registration.origin != Origin::NATIVE);
-        own.or_else(|| self.instances.get(by_label?)).or(self.app.as_ref())
+    }
+
+    /// Takes a mark out.
+    pub(super) fn remove(&mut self, mark: &OfflineMark) {
+        match (&mark.id, &mark.of) {
+            (None, _) => self.app = None,
+            (Some(_), Some(of)) => _ = self.foreign.remove(of),
+            (Some(id), None) => _ = self.instances.remove(id),
+        }
+    }
+
+    /// The mark on the whole app.
+    pub(super) fn on_app(&self) -> Option<&Arc<OfflineMark>> {
+        self.app.as_ref()
+    }
+
+    /// The mark that takes a registration out of answers: its own, or its app's.
+    pub(super) fn on(&self, registration: &Registration) -> Option<&Arc<OfflineMark>> {
+        let own = match registration.origin {
+            Origin::NATIVE if self.instances.is_empty() => None,
+            Origin::NATIVE => self.instances.get(&*registration.id),
+            _ => self.foreign.get(&registration.id),
+        };
+        own.or(self.app.as_ref())
+    }
+
+    /// Those on instances that are not there.
+    pub(super) fn absent(&self, registered: &[Registered]) -> Vec<Arc<OfflineMark>> {
+        if self.instances.is_empty() && self.foreign.is_empty() {
+            return Vec::new();
+        }
+        let ids = |own: bool| -> HashSet<&str> {
+            let all = registered.iter().map(Registered::registration);
+            let all = all.filter(|one| (one.origin == Origin::NATIVE) == own);
+            all.map(|one| &*one.id).collect()
+        };
+        let (own, foreign) = (ids(true), ids(false));
+        let own = self.instances.iter().filter(|(id, _)| !own.contains(id.as_str()));
+        let foreign = self.foreign.iter().filter(|(id, _)| !foreign.contains(&***id));
+        own.map(|(_, mark)| mark).chain(foreign.map(|(_, mark)| mark)).cloned().collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Builds one app anew: its view in the directory, and its block in each zone of its namespace.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::app::App;
@@ -10,10 +10,9 @@ use super::zone::ZoneState;
 use super::{AppKey, Catalogue, Oversized, printable};
 use crate::layout::Registration;
 use crate::model::{Endpoint, Label};
-use crate::registry::Origin;
 use crate::zone::block::{self, Block};
 use crate::zone::claims::{self, Claims};
-use crate::zone::directory::{AppView, InstanceView};
+use crate::zone::directory::AppView;
 use crate::zone::wire;
 
 /// The largest message less what no answer can use: header, question and OPT (RFC 1035 section 4.2.2).
@@ -152,19 +151,13 @@ impl Catalogue {
         let app = self.apps.get_mut(key).filter(|app| pinned || !app.is_empty())?;
         let instances = shown.views(key, app, claims);
         app.shown = !instances.is_empty();
-        let marks = &app.marks;
-        let present: HashSet<&str> = match marks.instances.is_empty() {
-            true => HashSet::new(),
-            false => instances.iter().flat_map(|one| marked_by(one)).collect(),
-        };
-        let absent = marks.instances.iter().filter(|(id, _)| !present.contains(id.as_str()));
-        let absent_marks = absent.map(|(_, mark)| mark.clone()).collect();
         Some(AppView {
             namespace: key.0.clone(),
             app: key.1.clone(),
             instances,
-            offline: marks.app.clone(),
-            absent_marks,
+            joined: shown.joined(app),
+            offline: app.marks.on_app().cloned(),
+            absent_marks: app.marks.absent(app.instances()),
             pinned,
         })
     }
@@ -217,10 +210,4 @@ fn note_services(
             }
         }
     }
-}
-
-/// The names that a mark on an instance may bear.
-fn marked_by(view: &InstanceView) -> impl Iterator<Item = &str> {
-    let label = view.label.as_ref().filter(|_| view.registration.origin != Origin::NATIVE);
-    std::iter::once(&*view.registration.id).chain(label.map(Label::as_str))
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::layout::{Note, OfflineMark, Parsed, Registration};
 use crate::model::{AppName, Namespace, RawId};
-use crate::registry::mirror::{Delta, Kept, News};
-use crate::registry::{LeaseId, Origin, Revision};
+use crate::registry::mirror::{Kept, News};
+use crate::registry::{LeaseId, Revision};
 use crate::zone::event::{Cause, Event};
 
 type InstanceKey = (Namespace, AppName, RawId);
@@ -20,18 +20,21 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    pub(super) fn new<P>(delta: &Delta<P>) -> Self {
-        Self { revision: delta.revision, events: Vec::new(), departed: BTreeMap::new() }
+    /// `revision` is that of our own layout which shows what happened.
+    pub(super) fn new(revision: Revision) -> Self {
+        Self { revision, events: Vec::new(), departed: BTreeMap::new() }
     }
 
     pub(super) fn note(&mut self, news: &News<Parsed>) {
         let (was, now) = (instance(news.was.as_ref()), instance(news.now.as_ref()));
         match (was, now) {
             (None, Some((now, lease))) => self.instance(Cause::Registered, now, lease),
-            // Clients of other systems write the same anew with each heartbeat, some under another lease.
-            (Some((was, held)), Some((now, lease)))
-                if was != now || held != lease && now.origin == Origin::NATIVE =>
-            {
+            // In other layouts a value may say who it is.
+            (Some((was, held)), Some((now, lease))) if name(was) != name(now) => {
+                self.instance(Cause::Expired, was, held);
+                self.instance(Cause::Registered, now, lease);
+            }
+            (Some((was, held)), Some((now, lease))) if was != now || held != lease => {
                 self.instance(Cause::Changed, now, lease);
             }
             (Some((was, lease)), None) => self.instance(Cause::Expired, was, lease),
@@ -87,6 +90,11 @@ impl Steps {
             note: Some(mark.note.clone()),
         });
     }
+}
+
+/// Who a registration is of.
+fn name(registration: &Registration) -> (&Namespace, &AppName, &RawId) {
+    (&registration.namespace, &registration.app, &registration.id)
 }
 
 fn instance(kept: Option<&Kept<Parsed>>) -> Option<(&Arc<Registration>, Option<LeaseId>)> {

@@ -31,10 +31,7 @@ impl Catalogue {
             Parsed::Offline(mark) => {
                 let key = (mark.namespace.clone(), mark.app.clone());
                 if let Some(app) = self.apps.get_mut(&key) {
-                    match &mark.id {
-                        Some(id) => _ = app.marks.instances.remove(id),
-                        None => app.marks.app = None,
-                    }
+                    app.marks.remove(mark);
                 }
                 self.touch(key, revision);
                 None
@@ -66,10 +63,7 @@ impl Catalogue {
             Parsed::Offline(mark) => {
                 let key = (mark.namespace.clone(), mark.app.clone());
                 let app = self.apps.entry(key.clone()).or_default();
-                match &mark.id {
-                    Some(id) => _ = app.marks.instances.insert(id.clone(), mark.clone()),
-                    None => app.marks.app = Some(mark.clone()),
-                }
+                app.marks.put(mark);
                 self.touch(key, revision);
                 None
             }

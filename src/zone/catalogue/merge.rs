@@ -5,7 +5,8 @@
 //!   offers beyond that is its own.
 //! - Keys of one id at one place, such as those that Zan writes for each protocol, are one instance with all that they
 //!   offer.
-//! - It is out if any of its keys says that it is disabled.
+//! - It is out if one of the layouts says so; of several keys of one layout, such as those of two Dubbo providers at one
+//!   place, all have to.
 //!
 //! What our own layout holds is never part of another's: who registers by the API owns the id.
 //!
@@ -32,6 +33,10 @@ pub(super) struct Merged {
     pub(super) index: usize,
     /// It is more than that registration says.
     pub(super) joined: bool,
+    /// The other registrations that are part of it.
+    pub(super) others: Vec<usize>,
+    /// Which of the registrations says that it takes no traffic, if it takes none.
+    pub(super) disabled_by: Option<usize>,
 }
 
 /// Where something is offered.
@@ -50,16 +55,43 @@ struct Draft<'a> {
     index: usize,
     /// What it offers, if that is not what `first` does.
     endpoints: Option<Vec<Endpoint>>,
-    disabled: bool,
+    others: Vec<usize>,
+    /// For each layout the first of its registrations that takes traffic, or one that takes none.
+    layouts: Vec<(Origin, Result<usize, usize>)>,
 }
 
-impl Draft<'_> {
+impl<'a> Draft<'a> {
+    fn new(first: &'a Arc<Registration>, index: usize, endpoints: Option<Vec<Endpoint>>) -> Self {
+        let layouts = vec![(first.origin, takes_traffic(first, index))];
+        Self { first, index, endpoints, others: Vec::new(), layouts }
+    }
+
+    /// Makes another registration part of it.
+    fn join(&mut self, other: &Registration, index: usize) {
+        // One registration joins as often as it has endpoints that are known here.
+        if index != self.index && self.others.last() != Some(&index) {
+            self.others.push(index);
+        }
+        let said = takes_traffic(other, index);
+        match self.layouts.iter_mut().find(|(origin, _)| *origin == other.origin) {
+            Some((_, before)) if before.is_err() && said.is_ok() => *before = said,
+            Some(_) => {}
+            None => self.layouts.push((other.origin, said)),
+        }
+    }
+
+    fn disabled_by(&self) -> Option<usize> {
+        self.layouts.iter().find_map(|(_, said)| said.err())
+    }
+
     fn offers(&mut self) -> &mut Vec<Endpoint> {
         self.endpoints.get_or_insert_with(|| self.first.instance.endpoints.clone())
     }
 
     fn finish(self) -> Merged {
-        let Self { first, index, endpoints, disabled } = self;
+        let disabled_by = self.disabled_by();
+        let Self { first, index, endpoints, others, .. } = self;
+        let disabled = disabled_by.is_some();
         let joined = endpoints.is_some() || disabled != first.disabled;
         let registration = if joined {
             let mut registration = Registration::clone(first);
@@ -71,7 +103,7 @@ impl Draft<'_> {
         } else {
             first.clone()
         };
-        Merged { registration, index, joined }
+        Merged { registration, index, joined, others, disabled_by }
     }
 }
 
@@ -94,7 +126,7 @@ pub(super) fn merge(registrations: &[Registered]) -> Vec<Merged> {
             let known =
                 others.try_fold(None, |_, other| other.map(Some)).flatten().filter(|_| !is_own);
             match known.and_then(|at| drafts.get_mut(*at)) {
-                Some(draft) => draft.disabled |= one.disabled,
+                Some(draft) => draft.join(one, index),
                 None => rest.push(endpoint),
             }
         }
@@ -121,11 +153,12 @@ pub(super) fn merge(registrations: &[Registered]) -> Vec<Merged> {
                     ..endpoint.clone()
                 };
                 draft.offers().extend(rest.into_iter().map(weighed));
+                draft.join(one, index);
             }
             None => {
                 let all = rest.len() == one.instance.endpoints.len();
                 let endpoints = (!all).then(|| rest.into_iter().cloned().collect());
-                drafts.push(Draft { first: one, index, endpoints, disabled: one.disabled });
+                drafts.push(Draft::new(one, index, endpoints));
                 if !is_own {
                     by_id.entry(&one.id).or_insert(at);
                 }
@@ -137,13 +170,18 @@ pub(super) fn merge(registrations: &[Registered]) -> Vec<Merged> {
     merged
 }
 
+/// The index of a registration that takes traffic, or that of one that takes none.
+fn takes_traffic(registration: &Registration, index: usize) -> Result<usize, usize> {
+    if registration.disabled { Err(index) } else { Ok(index) }
+}
+
 /// Whether a registration says more of the same instance: its place is one, and so is its state, since a part can't be
 /// out alone.
 fn is_one(draft: &Draft<'_>, more: &Registration, endpoints: usize) -> bool {
     let first = draft.first;
     let offered = draft.endpoints.as_ref().unwrap_or(&first.instance.endpoints).len();
     first.origin == more.origin
-        && draft.disabled == more.disabled
+        && draft.disabled_by().is_some() == more.disabled
         && first.instance.addresses == more.instance.addresses
         && first.instance.host == more.instance.host
         && offered + endpoints <= limits::ENDPOINTS_MAX

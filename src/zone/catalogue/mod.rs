@@ -41,12 +41,8 @@ use super::settings::{Pin, ZoneName, ZoneSettings};
 use super::snapshot::Snapshot;
 use crate::layout::Parsed;
 use crate::model::{AppName, Namespace};
-use crate::registry::mirror::Delta;
+use crate::registry::mirror::{Delta, Kept, News};
 use crate::registry::{Origin, Revision};
-
-/// The revision of what was touched by another layout: watches of one registry run apart, and what one of them tells says
-/// nothing of how far our own has come.
-const APART: Revision = Revision::MAX;
 
 /// An app in its namespace.
 type AppKey = (Namespace, AppName);
@@ -163,19 +159,25 @@ impl Catalogue {
 
     /// Takes one step of a mirror's view and says what happened to instances.
     pub fn apply(&mut self, origin: Origin, delta: &Delta<Parsed>) -> Vec<Event> {
-        let mut events = events::Steps::new(delta);
         if let Some(read) = self.layouts.get_mut(origin.index()) {
             read.whole |= delta.whole;
         }
         // The first revision that answers may lack until what is touched is built: of a view that was read
         // anew any since the last, of another epoch any at all, since its revisions don't compare.
         let first = match delta.whole {
-            _ if origin != Origin::NATIVE => APART,
+            // Watches of one registry run apart, and what another of them tells says nothing of how far ours has come. It is
+            // taken for what comes next there, so that whoever has seen less has not seen it.
+            _ if origin != Origin::NATIVE => self.applied + 1,
             _ if delta.epoch != self.epoch => 1,
             true => self.applied + 1,
             false => delta.revision,
         };
+        let own = origin == Origin::NATIVE;
+        let mut events = events::Steps::new(if own { delta.revision } else { first });
         for news in &delta.news {
+            if is_repeated(news) {
+                continue;
+            }
             let emptied = self.forget(news, first);
             let filled = self.learn(news, first);
             if emptied != filled {
@@ -336,6 +338,18 @@ impl Catalogue {
     /// The zones that serve a namespace.
     fn zone_indexes(&self, namespace: &Namespace) -> impl Iterator<Item = usize> {
         (0..self.zones.len()).filter(|at| self.zones[*at].namespace() == Some(namespace))
+    }
+}
+
+/// Whether a key says what it said before: clients of other systems write the same anew with each heartbeat, some under
+/// another lease, which is theirs alone.
+fn is_repeated(news: &News<Parsed>) -> bool {
+    match (&news.was, &news.now) {
+        (
+            Some(Kept { parsed: Parsed::Instance(was), .. }),
+            Some(Kept { parsed: Parsed::Instance(now), .. }),
+        ) => now.origin != Origin::NATIVE && was == now,
+        _ => false,
     }
 }
 

@@ -4,15 +4,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::AppKey;
-use super::app::{App, Registered};
+use super::app::{App, Marks, Registered};
 use super::merge::Merged;
+use super::{AppKey, printable};
 use crate::layout::{OfflineMark, Registration};
 use crate::model::{Endpoint, Instance, limits};
 use crate::registry::Origin;
 use crate::zone::block::Live;
 use crate::zone::claims::Claims;
-use crate::zone::directory::{InstanceView, State};
+use crate::zone::directory::{InstanceView, Part, State};
 use crate::zone::settings::Pin;
 
 /// What is shown of an app.
@@ -44,21 +44,55 @@ impl Shown {
         }
     }
 
-    /// Those that are in answers, of `all` that it gave. Pins are, whatever is marked.
+    /// The mark that takes the instance of that index out of answers: on any registration that it is made of. Pins are in
+    /// answers whatever is marked.
+    fn mark<'m>(
+        &self,
+        registered: &[Registered],
+        marks: &'m Marks,
+        index: usize,
+    ) -> Option<&'m Arc<OfflineMark>> {
+        if marks.is_empty() {
+            return None;
+        }
+        let on = |index: usize| marks.on(registered.get(index)?.registration());
+        match self {
+            Self::Own => on(index),
+            Self::Merged(merged) => {
+                let one = merged.get(index)?;
+                on(one.index).or_else(|| one.others.iter().find_map(|other| on(*other)))
+            }
+            Self::Pins(_) => None,
+        }
+    }
+
+    /// Those that are in answers, of `all` that it gave.
     pub(super) fn live<'a>(
         &self,
         app: &App,
         all: &[&'a Registration],
         claims: &'a Claims,
     ) -> Vec<Live<'a>> {
-        let pinned = matches!(self, Self::Pins(_));
-        let all = claims.instances.iter().zip(all);
-        all.filter_map(|(held, one)| Some((held.as_ref().ok()?, *one)))
-            .filter(|(held, one)| {
-                pinned || !one.disabled && app.marks.on(one, Some(&held.label)).is_none()
-            })
-            .map(|(held, one)| Live { held, instance: &one.instance })
-            .collect()
+        let all = claims.instances.iter().zip(all).enumerate();
+        all.filter(|(index, (_, one))| {
+            !one.disabled && self.mark(app.instances(), &app.marks, *index).is_none()
+        })
+        .filter_map(|(_, (held, one))| {
+            Some(Live { held: held.as_ref().ok()?, instance: &one.instance })
+        })
+        .collect()
+    }
+
+    /// The other registrations that instances are made of, by the places of those.
+    pub(super) fn joined(&self, app: &App) -> BTreeMap<usize, Vec<Part>> {
+        let Self::Merged(merged) = self else { return BTreeMap::new() };
+        let part = |index: &usize| {
+            let one = app.instances().get(*index)?;
+            let Registration { id, origin, .. } = &**one.registration();
+            Some(Part { key: printable(&one.key), id: id.clone(), origin: *origin })
+        };
+        let joined = merged.iter().enumerate().filter(|(_, one)| !one.others.is_empty());
+        joined.map(|(place, one)| (place, one.others.iter().filter_map(part).collect())).collect()
     }
 
     /// What the directory shows, in the order of raw ids: of a pinned app what is registered too.
@@ -70,26 +104,23 @@ impl Shown {
     ) -> Vec<Arc<InstanceView>> {
         let label = |index: usize| Some(&claims?.held(index)?.label);
         let (registered, marks) = app.instances_and_marks();
-        let state = |index: usize, one: &Registration| {
-            state(key, claims, index, one, marks.on(one, label(index)))
-        };
         match self {
-            Self::Own => {
-                let all = registered.iter_mut().enumerate();
-                all.map(|(index, one)| {
-                    let state = state(index, one.registration());
-                    one.show(label(index), state)
+            Self::Own => (0..registered.len())
+                .filter_map(|index| {
+                    let mark = self.mark(registered, marks, index);
+                    let state = state(key, claims, index, mark, None);
+                    Some(registered.get_mut(index)?.show(label(index), state))
                 })
-                .collect()
-            }
-            Self::Merged(merged) => merged
-                .iter()
-                .enumerate()
-                .filter_map(|(index, Merged { registration, index: named_after, joined })| {
-                    let state = state(index, registration);
-                    let first = registered.get_mut(*named_after)?;
-                    Some(match joined {
-                        true => first.show_joined(registration, label(index).cloned(), state),
+                .collect(),
+            Self::Merged(merged) => (merged.iter().enumerate())
+                .filter_map(|(index, one)| {
+                    let mark = self.mark(registered, marks, index);
+                    let disabled_by = one.disabled_by.and_then(|by| registered.get(by));
+                    let disabled_by = disabled_by.map(|by| printable(&by.key));
+                    let state = state(key, claims, index, mark, disabled_by);
+                    let first = registered.get_mut(one.index)?;
+                    Some(match one.joined {
+                        true => first.show_joined(&one.registration, label(index).cloned(), state),
                         false => first.show(label(index), state),
                     })
                 })
@@ -101,7 +132,7 @@ impl Shown {
                     lease: None,
                     revision: 0,
                     label: label(index).cloned(),
-                    state: self::state(key, claims, index, pin, None),
+                    state: state(key, claims, index, None, None),
                 });
                 let mut all: Vec<_> = registered.chain(pins.map(Arc::new)).collect();
                 all.sort_by(|a, b| a.registration.id.cmp(&b.registration.id));
@@ -115,19 +146,19 @@ fn state(
     key: &AppKey,
     claims: Option<&Claims>,
     index: usize,
-    registration: &Registration,
     mark: Option<&Arc<OfflineMark>>,
+    disabled_by: Option<Arc<str>>,
 ) -> State {
     let Some(claims) = claims else {
         return State::Rejected(
             format!("no zone of this server serves namespace {}", key.0).into(),
         );
     };
-    match (claims.instances.get(index), mark) {
-        (Some(Err(reason)), _) => State::Rejected(reason.clone()),
-        (_, Some(mark)) => State::Offline(mark.clone()),
-        _ if registration.disabled => State::Disabled,
-        _ => State::Online,
+    match (claims.instances.get(index), mark, disabled_by) {
+        (Some(Err(reason)), ..) => State::Rejected(reason.clone()),
+        (_, Some(mark), _) => State::Offline(mark.clone()),
+        (_, None, Some(by)) => State::Disabled(by),
+        (_, None, None) => State::Online,
     }
 }
 

@@ -1,42 +1,22 @@
 //! What clients find: health and catalogue, at once or when it changes.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::{CONFIG, World};
 use crate::support::etcd::Etcd;
+use crate::support::http::{Said, raw};
 use crate::support::server::Home;
 use crate::support::{soon, until};
 
-/// A reply with its headers.
-struct Reply {
-    headers: HashMap<String, String>,
-    body: Value,
-}
-
-impl Reply {
-    fn index(&self) -> u64 {
-        self.headers["x-consul-index"].parse().unwrap()
-    }
-}
-
-async fn get(agent: SocketAddr, path: String) -> Reply {
-    let mut stream = TcpStream::connect(agent).await.unwrap();
+async fn get(agent: SocketAddr, path: String) -> Said {
     let request = format!("GET {path} HTTP/1.1\r\nhost: {agent}\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut text = String::new();
-    soon(path, stream.read_to_string(&mut text)).await.unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 200"), "{text}");
-    let headers = head.lines().skip(1).filter_map(|line| line.split_once(": "));
-    let headers = headers.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    Reply { headers, body: serde_json::from_str(body).unwrap() }
+    let said = Said::read(&raw(agent, request).await);
+    assert_eq!(said.status, 200, "{said:?}");
+    said
 }
 
 #[tokio::test]
@@ -45,14 +25,14 @@ async fn a_blocking_query_returns_on_a_change_or_when_its_time_is_over() {
     let agent = world.agent();
     let path = |index: u64, wait: &str| format!("/v1/health/service/web?index={index}&wait={wait}");
     let first = get(agent, path(0, "55s")).await;
-    assert_eq!(first.body, json!([]), "an unknown service is an empty list");
+    assert_eq!(first.json(), json!([]), "an unknown service is an empty list");
     assert_eq!(first.headers["x-consul-knownleader"], "true");
     assert_eq!(first.headers["x-consul-lastcontact"], "0");
 
     let began = Instant::now();
     let same = get(agent, path(first.index(), "300ms")).await;
     assert!(began.elapsed() >= Duration::from_millis(300), "it waited");
-    assert_eq!((same.index(), same.body), (first.index(), json!([])));
+    assert_eq!((same.index(), same.json()), (first.index(), json!([])));
 
     // What does not concern it wakes nobody up: it is there when its time is over, with another index.
     let mut other = tokio::task::JoinSet::new();
@@ -61,7 +41,7 @@ async fn a_blocking_query_returns_on_a_change_or_when_its_time_is_over() {
     world.server.register("other", "a", json!({"address": "10.0.0.1", "port": 80})).await;
     let began = Instant::now();
     let over = other.join_next().await.unwrap().unwrap();
-    assert_eq!(over.body, json!([]));
+    assert_eq!(over.json(), json!([]));
     assert!(over.index() > first.index() && began.elapsed() > Duration::from_millis(200));
 
     let mut waiting = tokio::task::JoinSet::new();
@@ -78,8 +58,8 @@ async fn a_blocking_query_returns_on_a_change_or_when_its_time_is_over() {
         .await;
     let changed = soon("a change", waiting.join_next()).await.unwrap().unwrap();
     assert!(changed.index() > over.index());
-    let service = &changed.body[0]["Service"];
-    assert_eq!(service["ID"], "api-1", "{}", changed.body);
+    let service = &changed.json()[0]["Service"];
+    assert_eq!(service["ID"], "api-1", "{}", changed.json());
     assert_eq!((&service["Address"], &service["Port"]), (&json!("10.0.0.2"), &json!(80)));
     assert_eq!(service["Tags"], json!(["blue", "version=2"]));
     // An index that is not of the moment is answered at once.
@@ -95,7 +75,7 @@ async fn a_blocking_query_returns_on_a_change_or_when_its_time_is_over() {
         "Check": {"TTL": "60s"}}))
         .await;
     let changed = soon("a change", waiting.join_next()).await.unwrap().unwrap();
-    assert_eq!(changed.body.as_array().unwrap().len(), 2, "{}", changed.body);
+    assert_eq!(changed.json().as_array().unwrap().len(), 2, "{}", changed.json());
 }
 
 #[tokio::test]

@@ -3,14 +3,15 @@
 use std::net::SocketAddr;
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::client::{ask, begin};
 use super::lives::ready;
 use super::{start, start_on};
 use crate::support::etcd::Etcd;
-use crate::support::{soon, until};
+use crate::support::http::raw;
+use crate::support::until;
 
 const URLS: &str = "[[layout]]\nkind = \"url\"\nprefix = \"/urls/\"";
 const ALL: &str = "[[layout]]\nkind = \"nova\"\nprefix = \"/\"";
@@ -242,32 +243,23 @@ async fn rubbish_harms_nothing() {
     assert!(server.get("/readyz").await.status == 200);
 }
 
-/// Sends any octets as a body, and takes what can be had of the reply.
+/// Sends any octets as a body.
 async fn send(at: SocketAddr, method: &str, path: &str, body: &[u8]) -> String {
-    let mut stream = TcpStream::connect(at).await.unwrap();
     let head = format!(
         "{method} {path} HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
-    stream.write_all(head.as_bytes()).await.unwrap();
-    // A refusal may come before all was sent.
-    let _ = stream.write_all(body).await;
-    let mut reply = Vec::new();
-    let _ = soon("a refusal", stream.read_to_end(&mut reply)).await;
-    String::from_utf8_lossy(&reply).into_owned()
+    raw(at, [head.as_bytes(), body].concat()).await
 }
 
 #[tokio::test]
 async fn a_body_that_is_no_form_is_refused() {
     let (_server, at) = start(URLS).await;
-    let mut stream = TcpStream::connect(at).await.unwrap();
     let request = format!(
         "PUT /v2/keys/urls/a HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n\
          content-type: application/json\r\ncontent-length: 13\r\n\r\n{{\"value\":\"x\"}}"
     );
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut reply = String::new();
-    soon("a refusal", stream.read_to_string(&mut reply)).await.unwrap();
+    let reply = raw(at, request).await;
     assert!(reply.starts_with("HTTP/1.1 400 ") && reply.contains("\"errorCode\":210"), "{reply}");
     assert_eq!(ask(at, "GET", "/v2/keys/urls/a", "").await.status, 404);
 }

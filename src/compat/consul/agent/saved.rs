@@ -22,7 +22,7 @@ pub(in crate::compat::consul) const TOLD_DELAY: Duration = Duration::from_secs(5
 
 /// All of it.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::compat::consul) struct Saved {
+pub(in crate::compat::consul) struct SavedAgent {
     services: Vec<SavedService>,
     node_checks: Vec<SavedCheck>,
 }
@@ -86,7 +86,7 @@ impl SavedCheck {
 
 impl Agent {
     /// What of it outlives its server.
-    pub(in crate::compat::consul) fn save(&self, clocks: Clocks) -> Saved {
+    pub(in crate::compat::consul) fn save(&self, clocks: Clocks) -> SavedAgent {
         let saved = |check| SavedCheck::new(check, clocks);
         let services = self.services.values().map(|service| SavedService {
             definition: service.definition.clone(),
@@ -96,12 +96,12 @@ impl Agent {
             checks: service.checks.iter().map(saved).collect(),
         });
         let node_checks = self.node.iter().map(saved).collect();
-        Saved { services: services.collect(), node_checks }
+        SavedAgent { services: services.collect(), node_checks }
     }
 
     /// The agent that it was; `draw` gives a moment within a duration.
     pub(in crate::compat::consul) fn resume(
-        saved: &Saved,
+        saved: &SavedAgent,
         clocks: Clocks,
         mut draw: impl FnMut(Duration) -> Duration,
     ) -> Self {

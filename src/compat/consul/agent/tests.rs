@@ -323,7 +323,7 @@ fn what_is_saved_is_resumed_with_clocks_begun_anew() {
     world.run(Status::Passing);
     world.pass(59);
     let text = serde_json::to_string(&world.agent.save(world.clocks(0))).unwrap();
-    let saved: saved::Saved = serde_json::from_str(&text).unwrap();
+    let saved: saved::SavedAgent = serde_json::from_str(&text).unwrap();
     let agent = Agent::resume(&saved, world.clocks(0), |within| within / 2);
     let again = agent.save(world.clocks(0));
     assert_ne!(again, saved, "of all that was saved, times alone have changed");

@@ -17,7 +17,7 @@ fn view(id: &str, origin: Origin, spec: &str, state: State) -> Arc<InstanceView>
         app: AppName::new("web").unwrap(),
         id: id.into(),
         origin,
-        disabled: matches!(state, State::Disabled),
+        disabled: matches!(state, State::Disabled(_)),
         instance: instance(spec),
     };
     let registration = Arc::new(registration);
@@ -31,6 +31,7 @@ fn listed(instances: Vec<Arc<InstanceView>>, name: &str) -> Vec<EntryJson> {
         app: AppName::new("web").unwrap(),
         instances,
         offline: None,
+        joined: BTreeMap::new(),
         absent_marks: Vec::new(),
         pinned: false,
     });
@@ -69,10 +70,10 @@ fn an_instance_of_anybody_is_a_service_on_a_node() {
 fn what_takes_no_traffic_does_not_pass() {
     let note = Note { reason: "so".to_owned(), ..Note::default() };
     let (namespace, app) = (Namespace::default(), AppName::new("web").unwrap());
-    let mark = Arc::new(OfflineMark { namespace, app, id: None, note });
+    let mark = Arc::new(OfflineMark { namespace, app, id: None, of: None, note });
     for (state, check) in [
         (State::Offline(mark), Some("_service_maintenance:a")),
-        (State::Disabled, Some("service:a")),
+        (State::Disabled("k".into()), Some("service:a")),
         (State::Pinned, None),
         (State::Rejected("why".into()), None),
     ] {

@@ -30,7 +30,7 @@ const REPORTS: [&str; 3] = ["metadata", "mapping", "config"];
 const TAG: &str = "dubbo.tag";
 
 pub(super) fn read(record: Record<'_>) -> Result<Read, String> {
-    let (folder, id) = match record.app_and_id() {
+    let (folder, id) = match record.folder_and_id() {
         Err(_) if is_folder(record) => return Ok(Read::Nothing),
         parts => parts?,
     };
@@ -148,7 +148,12 @@ mod tests {
             assert_eq!(told, format!("rejected: {why}"), "{key}");
         }
         assert_eq!(
-            told(System::Dubbo, "", "providers/dubbo%3A%2F%2F10.0.0.5%3A20000%2F", ""),
+            told(
+                System::Dubbo,
+                "/dubbo/",
+                "/dubbo//providers/dubbo%3A%2F%2F10.0.0.5%3A20000%2F",
+                ""
+            ),
             "rejected: key is in no folder that would name an interface"
         );
     }

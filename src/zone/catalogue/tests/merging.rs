@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::zone::State;
+use crate::zone::event::Cause;
 
 const ONE: Origin = Origin(1);
 const TWO: Origin = Origin(2);
@@ -25,7 +26,7 @@ fn shown(history: &mut History, app: &str) -> Vec<String> {
         let state = match &one.state {
             State::Online => "online",
             State::Offline(_) => "offline",
-            State::Disabled => "disabled",
+            State::Disabled(_) => "disabled",
             other => panic!("{other:?}"),
         };
         let label = one.label.as_ref().unwrap();
@@ -144,15 +145,99 @@ fn two_keys_of_one_instance_go_one_by_one() {
     assert_eq!(shown(&mut history, "x"), ["absent"]);
 }
 
+/// A mark on an instance of another layout, as the API writes it.
+fn mark_of(history: &mut History, app: &str, raw: &str, offline: bool) {
+    let (namespace, app) = (Namespace::default(), AppName::new(app).unwrap());
+    let key = history.keys.offline(&namespace, &app, Some(&native::mark_label(raw)));
+    let value = native::mark_value(&Note::default(), Some(raw));
+    let parsed = history.keys.parse(&Entry { key: key.clone(), value, revision: 0, lease: None });
+    history.step(&[(key, offline.then_some(parsed))]);
+}
+
 #[test]
-fn an_instance_of_another_layout_is_marked_by_its_label() {
+fn an_instance_of_another_layout_is_marked_by_the_id_that_it_has_there() {
     let mut history = History::new(&[]);
-    history.tell(ONE, "x", "k", told("10.0.0.7:9000", HEAVY));
-    history.mark("x", Some("10-0-0-7-9000"), true);
-    assert_eq!(shown(&mut history, "x"), ["10.0.0.7:9000 10-0-0-7-9000 7 nova:9000 offline"]);
+    history.tell(ONE, "x", "k", told("a_b", HEAVY));
+    mark_of(&mut history, "x", "a_b", true);
+    assert_eq!(shown(&mut history, "x"), ["a_b a-b 7 nova:9000 offline"]);
     assert_eq!(app_of(&history.snapshot(), "x").absent_marks.len(), 0);
-    history.mark("x", Some("10-0-0-7-9000"), false);
-    assert_eq!(shown(&mut history, "x"), ["10.0.0.7:9000 10-0-0-7-9000 7 nova:9000 online"]);
+    // Another takes its label, and not its mark; nor has one of ours with that label anything to do with it.
+    let other = r#"{"address":"10.0.0.8","port":9000}"#;
+    history.tell(TWO, "x", "k", told("a-b", other));
+    let labels = ["a-b a-b 100 nova:9000 online", "a_b a-b-msh2tm 7 nova:9000 offline"];
+    assert_eq!(shown(&mut history, "x"), labels);
+    history.tell(TWO, "x", "k", None);
+    history.mark("x", Some("a-b"), true);
+    mark_of(&mut history, "x", "a_b", false);
+    assert_eq!(shown(&mut history, "x"), ["a_b a-b 7 nova:9000 online"]);
+    assert_eq!(app_of(&history.snapshot(), "x").absent_marks.len(), 1);
+}
+
+#[test]
+fn a_mark_on_any_registration_of_an_instance_takes_it_out() {
+    let mut history = History::new(&[]);
+    history.tell(ONE, "x", "k", told("a_b", HEAVY));
+    mark_of(&mut history, "x", "a_b", true);
+    // Its app registers natively, too.
+    history.put("x", "own", r#"{"address":"10.0.0.7","port":9000,"weight":1}"#);
+    assert_eq!(shown(&mut history, "x"), ["own own 1 nova:9000 offline"]);
+    let snapshot = history.snapshot();
+    let view = app_of(&snapshot, "x");
+    let parts: Vec<_> = view.parts(0).map(|(origin, id)| (origin, &**id)).collect();
+    assert_eq!(parts, [(Origin::NATIVE, "own"), (ONE, "a_b")]);
+    mark_of(&mut history, "x", "a_b", false);
+    assert_eq!(shown(&mut history, "x"), ["own own 1 nova:9000 online"]);
+}
+
+#[test]
+fn of_several_keys_of_one_layout_all_have_to_say_that_it_is_out() {
+    // Two versions of a Dubbo interface at one place, of which an administrator disabled one.
+    let mut history = History::new(&[]);
+    let out = Told { id: "p::1.0", body: HEAVY, disabled: true };
+    history.tell(ONE, "x", "one", Some(out));
+    history.tell(ONE, "x", "two", told("p::2.0", HEAVY));
+    assert_eq!(shown(&mut history, "x"), ["p::1.0 p--1-0 7 nova:9000 online"]);
+    history.tell(ONE, "x", "two", Some(Told { id: "p::2.0", ..out }));
+    assert_eq!(shown(&mut history, "x"), ["p::1.0 p--1-0 7 nova:9000 disabled"]);
+    // The key that says so is told.
+    let State::Disabled(by) = app_of(&history.snapshot(), "x").instances[0].state.clone() else {
+        panic!("not disabled");
+    };
+    assert_eq!(&*by, "/one/x/one");
+}
+
+#[test]
+fn a_heartbeat_that_writes_the_same_builds_nothing() {
+    let mut history = History::new(&[]);
+    history.tell(ONE, "x", "k", told("a", HEAVY));
+    history.snapshot();
+    assert_eq!(history.tell(ONE, "x", "k", told("a", HEAVY)), []);
+    assert_eq!(
+        history.catalogue.compile(&|| Duration::from_secs(3_600)).built,
+        [] as [Revision; 0]
+    );
+    let events = history.tell(ONE, "x", "k", told("b", HEAVY));
+    // In other layouts a value may say who it is.
+    let causes: Vec<_> =
+        events.iter().map(|event| (event.cause, &**event.id.as_ref().unwrap())).collect();
+    assert_eq!(causes, [(Cause::Expired, "a"), (Cause::Registered, "b")]);
+}
+
+#[test]
+fn whoever_has_seen_less_than_an_event_of_another_layout_has_not_seen_it() {
+    let mut history = History::new(&[]);
+    history.put("y", "i", BODY);
+    let before = history.snapshot().revision;
+    let event = history.tell(ONE, "x", "k", told("a", HEAVY)).remove(0);
+    assert!(event.revision > before, "{event:?}");
+    history.snapshot();
+    // It waits for its turn, and what is published meanwhile of others does not claim to show it.
+    let event = history.tell(ONE, "x", "k", told("a", LIGHT)).remove(0);
+    history.put("y", "j", BODY);
+    let early = history.catalogue.compile(&|| Duration::ZERO).snapshot;
+    assert_eq!(app_of(&early, "x").instances[0].registration.instance.weight, 7);
+    assert!(early.revision < event.revision, "{event:?}");
+    assert!(history.snapshot().revision >= event.revision);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a zone file says when it is read again takes names from registrations, and gives them back.
 
 use super::*;
-use crate::zone::{Consul, Names};
+use crate::zone::{ConsulNames, Names};
 
 /// Why each key is listed as rejected.
 fn rejected(snapshot: &Snapshot) -> Vec<String> {
@@ -82,7 +82,8 @@ fn a_zone_that_waits_for_the_registry_has_its_new_records() {
 
 #[test]
 fn registrations_are_refused_by_static_records_on_consuls_names() {
-    let mut consul = ZoneSettings { names: Names::Consul(Consul::default()), ..zone("consul.") };
+    let mut consul =
+        ZoneSettings { names: Names::Consul(ConsulNames::default()), ..zone("consul.") };
     let text = "$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nx.service A 192.0.2.1\ni.y.service A 192.0.2.2\nz A 192.0.2.3\n";
     let file = ZoneFile::parse("consul.zone".as_ref(), text, &consul.name).unwrap();
     consul.file = Some(Arc::new(file));

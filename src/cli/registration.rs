@@ -37,7 +37,7 @@ const PAUSE_REFUSED: Duration = Duration::from_secs(30);
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// One registration and its life.
-pub(super) struct Keeper {
+pub(super) struct Registration {
     client: Client,
     app: AppName,
     described: Described,
@@ -69,7 +69,7 @@ pub(super) enum OnRefusal {
     TryLater,
 }
 
-impl Keeper {
+impl Registration {
     /// Nothing is sent yet.
     pub(super) fn new(client: Client, app: AppName, described: Described) -> Self {
         let id = described.id.clone();
