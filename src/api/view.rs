@@ -187,11 +187,7 @@ struct MarkJson<'a> {
 }
 
 impl<'a> AppJson<'a> {
-    pub(super) fn new(
-        view: &'a AppView,
-        revision: Revision,
-        layouts: &[&'static str],
-    ) -> Self {
+    pub(super) fn new(view: &'a AppView, revision: Revision, layouts: &[&'static str]) -> Self {
         let mark = |mark: &'a Arc<OfflineMark>| MarkJson {
             id: mark.id.as_ref().map(|id| id.as_str()),
             offline: &mark.note,

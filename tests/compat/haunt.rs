@@ -284,6 +284,35 @@ async fn what_was_registered_survives_its_agent_and_nobody_else_does() {
 }
 
 #[tokio::test]
+async fn who_unregisters_at_one_server_is_put_back_by_none() {
+    let etcd = Etcd::start().await;
+    let url = etcd.url();
+    let flags = ["--etcd", &*url];
+    let (home, other) = (Home::with_config(HAUNT), Home::with_config(HAUNT));
+    let (one, two) = (home.start(&flags).await, other.start(&flags).await);
+    let here = at("10.9.42.107:8100");
+    let call = body(&[group(APP, here, "nova")]);
+    for server in [&one, &two] {
+        assert_eq!(post(server, "/register", &call).await.status, 200);
+    }
+    shows(&one, &[record(here)]).await;
+    assert_eq!(post(&two, "/unregister", &call).await.status, 200);
+    until("it is gone", async || answered(&one).await.is_empty()).await;
+    // The first one looks within 10 s, and forgets it for good.
+    let saved = home.path("data/compat-haunt.json");
+    let wait = async {
+        while !std::fs::read_to_string(&saved).unwrap().contains("\"saved\":[]") {
+            assert_eq!(answered(&one).await, [""; 0]);
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), wait).await.expect("it is forgotten");
+    assert_eq!(answered(&one).await, [""; 0]);
+    assert_eq!(post(&one, "/register", &call).await.status, 200);
+    shows(&two, &[record(here)]).await;
+}
+
+#[tokio::test]
 async fn a_registry_that_is_away_is_said_and_made_up_for() {
     let mut etcd = Etcd::start().await;
     let server = Home::with_config(HAUNT).start(&["--etcd", &etcd.url()]).await;

@@ -205,7 +205,10 @@ async fn what_others_registered_is_taken_out_by_a_mark_and_away_by_them_alone() 
         "{refused:?}"
     );
     let last = server.cli(&["offline", "shop", "10-0-0-7-8100"]).await;
-    assert!(last.code == 1 && last.err.contains("nothing of shop would be left online"), "{last:?}");
+    assert!(
+        last.code == 1 && last.err.contains("nothing of shop would be left online"),
+        "{last:?}"
+    );
     server.cli(&["offline", "shop", "10-0-0-7-8100", "--force"]).await.done();
     assert_eq!(server.addresses("shop.svc").await, [] as [&str; 0]);
     server.cli(&["online", "shop", "10-0-0-7-8100"]).await.done();

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{Hold, HoldError, Loss, Lost, Over, Reason, TTL_SECS, Target};
-use crate::compat::{Compat, Files, Followed, Metrics, Room};
+use crate::compat::{Compat, Files, Metrics, Room};
 use crate::layout::native::{Keys, instance_value};
 use crate::model::{Instance, Namespace, Spec, default_id};
 use crate::registry::memory::MemoryRegistry;

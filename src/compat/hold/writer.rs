@@ -218,7 +218,9 @@ impl Writer {
             (Over::SamePlace, _) if !elsewhere => free(),
             (Over::Nothing, Some(lease)) if equal => {
                 let renewed = match self.compat.registry.time_left(lease).await {
-                    Ok(left) if left > idle_secs(&wanted.instance) => {
+                    Ok(left)
+                        if self.compat.shared_registry && left > idle_secs(&wanted.instance) =>
+                    {
                         return Ok(Seen::Kept(Kept::Others { elsewhere }));
                     }
                     // Nobody has renewed it for so long that nobody does.
@@ -277,7 +279,9 @@ impl Writer {
     ) -> Result<Revision, Error> {
         let key = self.key(target);
         let note = note_value(&self.compat.note(self.by.to_owned(), reason.text().to_owned()));
-        let equal = reason.is_everywhere() || reason.is_said() && tenure == Tenure::Unknown;
+        // In a registry of our own there is no other server whose it could be.
+        let alone = reason.is_said() || !self.compat.shared_registry;
+        let equal = reason.is_everywhere() || alone && tenure == Tenure::Unknown;
         let mut fresh = None;
         for _ in 0..TRIES_MAX {
             let (stamp, entry) = self.compat.registry.get(&key).await?;

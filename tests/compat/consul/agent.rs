@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::{CONFIG, World};
+use crate::support::etcd::Etcd;
 use crate::support::http::Http;
 use crate::support::server::Home;
 use crate::support::{certificates, until};
@@ -302,6 +303,35 @@ async fn what_died_while_its_server_was_away_is_not_served_again() {
     let world = World::start(home, &[]).await;
     world.has("greeter.svc", 1).await;
     assert_eq!(world.a("alive.svc").await, [""; 0]);
+}
+
+#[tokio::test]
+async fn ids_are_those_of_an_agent_however_fast_another_one_has_the_same() {
+    let etcd = Etcd::start().await;
+    let url = etcd.url();
+    let flags = ["--etcd", &*url];
+    let start = || World::start(Home::with_config(CONFIG), &flags);
+    let (one, other) = tokio::join!(start(), start());
+    let register = async |world: &World, host: usize| {
+        for n in 0..8 {
+            let check = json!({"TTL": "5m", "Status": "passing"});
+            let service = json!({"ID": format!("web-{n}"), "Name": "web", "Port": 80,
+                "Address": format!("10.0.{n}.{host}"), "Check": check});
+            world.register(service).await;
+        }
+    };
+    tokio::join!(register(&one, 1), register(&other, 2));
+    one.has("web.svc", 16).await;
+    other.has("web.svc", 16).await;
+    // Registered again they are what they were; and each is taken away by its own agent alone.
+    let serial = one.server.serial("svc").await;
+    tokio::join!(register(&one, 1), register(&other, 2));
+    assert_eq!(one.server.serial("svc").await, serial);
+    for n in 0..8 {
+        one.put(&format!("/v1/agent/service/deregister/web-{n}"), Value::Null).await;
+    }
+    one.has("web.svc", 8).await;
+    assert!(other.a("web.svc").await.iter().all(|record| record.ends_with(".2")));
 }
 
 #[tokio::test]
