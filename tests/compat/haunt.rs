@@ -329,6 +329,48 @@ async fn a_registry_that_is_away_is_said_and_made_up_for() {
 }
 
 #[tokio::test]
+async fn one_instance_has_so_many_groups_and_no_more() {
+    let server = Home::with_config(HAUNT).start(&[]).await;
+    let here = at("10.9.42.107:8100");
+    let of = |domain: usize| {
+        let mut group = group(APP, here, "nova");
+        group["Namespace"] = json!(format!("com.{domain}"));
+        group
+    };
+    let first: Vec<Value> = (0..16).map(of).collect();
+    assert_eq!(post(&server, "/register", &body(&first)).await.status, 200);
+    let reply = post(&server, "/register", &body(&[of(16), group("pay", here, "nova")])).await;
+    assert_eq!(reply.status, 400, "{reply:?}");
+    let why = reply.body["msg"].as_str().unwrap();
+    assert!(why.contains("would have more than 16 groups"), "{why}");
+    assert_eq!(server.get("/v1/apps/pay").await.status, 404, "nothing of the call is done");
+    assert_eq!(post(&server, "/register", &body(&first)).await.status, 200);
+    assert_eq!(post(&server, "/unregister", &body(&[of(3)])).await.status, 200);
+    assert_eq!(post(&server, "/register", &body(&[of(16)])).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_cannot_be_saved_is_registered_all_the_same_and_saved_later() {
+    let home = Home::with_config(HAUNT);
+    let server = home.start(&[]).await;
+    // In the place of the file: nothing can be written over it.
+    let file = home.path("data/compat-haunt.json");
+    std::fs::create_dir_all(file.join("in-the-way")).unwrap();
+    let here = at("10.9.42.107:8100");
+    let call = body(&[group(APP, here, "nova")]);
+    for _ in 0..2 {
+        let reply = post(&server, "/register", &call).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+    }
+    shows(&server, &[record(here)]).await;
+    let told = server.log().matches("cannot save what haunt clients registered").count();
+    assert_eq!(told, 1, "{}", server.log());
+    std::fs::remove_dir_all(&file).unwrap();
+    until("it is saved", async || file.is_file()).await;
+    assert!(std::fs::read_to_string(&file).unwrap().contains("10-9-42-107-8100"));
+}
+
+#[tokio::test]
 async fn a_saved_file_that_cannot_be_read_is_named_at_the_start() {
     let home = Home::with_config(HAUNT);
     let broken = r#"{"version":1,"saved":[{"app":"A b","id":"i","domain":"","instance":{}}]}"#;

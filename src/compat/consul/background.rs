@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::agent::Run;
@@ -35,6 +35,8 @@ pub(super) struct Background {
     keeper: Arc<Keeper>,
     lost: mpsc::Receiver<Lost>,
     runs: JoinSet<(Run, Status, String)>,
+    /// How to end those that nobody waits for any more.
+    under_way: Vec<(Run, AbortHandle)>,
     settling: JoinSet<()>,
     resolving: JoinSet<()>,
     save_at: Option<Instant>,
@@ -48,6 +50,7 @@ impl Background {
             keeper,
             lost,
             runs: JoinSet::new(),
+            under_way: Vec::new(),
             settling: JoinSet::new(),
             resolving: JoinSet::new(),
             save_at: None,
@@ -70,7 +73,7 @@ impl Background {
             tokio::select! {
                 () = keeper.stop.cancelled() => {}
                 () = keeper.wake.notified() => {}
-                Some(ran) = self.runs.join_next() => self.ran(ran.map_err(panicked)?),
+                Some(ran) = self.runs.join_next() => self.ran(ran)?,
                 Some(settled) = self.settling.join_next() => settled.map_err(panicked)?,
                 Some(lost) = self.lost.recv(), if self.settling.len() < SETTLING_MAX => {
                     let keeper = keeper.clone();
@@ -85,7 +88,7 @@ impl Background {
             }
             sleep_until(paced).await;
             while let Some(ran) = self.runs.try_join_next() {
-                self.ran(ran.map_err(panicked)?);
+                self.ran(ran)?;
             }
             while let Some(settled) = self.settling.try_join_next() {
                 settled.map_err(panicked)?;
@@ -105,9 +108,15 @@ impl Background {
             let touched = agent.tick(now);
             let due = agent.due(room, now);
             // Those that find no room are looked at when one ends.
-            let next = agent
-                .next_at()
-                .map(|at| if room == due.len() { at.max(now + SAVE_DELAY) } else { at });
+            let next = agent.next_at().map(|at| if at <= now { now + SAVE_DELAY } else { at });
+            // A check that has gone, or was registered anew, gives its place to others.
+            self.under_way.retain(|(run, handle)| {
+                let awaited = agent.awaits(run);
+                if !awaited {
+                    handle.abort();
+                }
+                awaited
+            });
             (touched, due, next)
         });
         if !touched.is_empty() {
@@ -116,10 +125,12 @@ impl Background {
         }
         for one in due {
             let resolver = self.keeper.resolver_for(one.afar).clone();
-            self.runs.spawn(async move {
+            let begun = one.clone();
+            let handle = self.runs.spawn(async move {
                 let (status, output) = run(&one.kind, &resolver).await;
                 (one, status, output)
             });
+            self.under_way.push((begun, handle));
         }
         while self.settling.len() < SETTLING_MAX {
             let Some(id) = self.keeper.next_unsettled() else { break };
@@ -144,12 +155,19 @@ impl Background {
         [next, self.save_at].into_iter().flatten().fold(self.resolve_at, Instant::min)
     }
 
-    fn ran(&self, (run, status, output): (Run, Status, String)) {
+    fn ran(&mut self, ran: Result<(Run, Status, String), JoinError>) -> Result<(), String> {
+        let (run, status, output) = match ran {
+            Ok(ran) => ran,
+            Err(error) if error.is_cancelled() => return Ok(()),
+            Err(error) => return Err(panicked(error)),
+        };
+        self.under_way.retain(|(other, _)| *other != run);
         let touched = self.keeper.change(|agent, now| agent.ran(&run, status, &output, now));
         if !touched.is_empty() {
             self.keeper.save_soon();
             self.keeper.settle_soon(touched);
         }
+        Ok(())
     }
 
     async fn save(&mut self) {

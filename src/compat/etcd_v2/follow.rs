@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::folders::Folders;
-use super::history::{History, Told, Written};
+use super::history::{History, Stock, Told, Written};
 use super::intents::{Intent, Intents};
 use super::leases::Leases;
 use super::node::{Action, Life, Node};
@@ -169,16 +169,19 @@ impl Track {
     }
 
     fn apply(&self, delta: Delta<Bytes>, epoch: &mut Option<u64>, shared: &Shared) {
-        let came = delta.news.iter().filter(|news| news.was.is_none()).count();
-        let went = delta.news.iter().filter(|news| news.now.is_none()).count();
+        let (mut came, mut went) = (Stock::default(), Stock::default());
+        for News { was, now, .. } in &delta.news {
+            now.iter().for_each(|now| came.add(&now.parsed));
+            was.iter().for_each(|was| went.add(&was.parsed));
+        }
         let mut history = self.history();
         if *epoch != Some(delta.epoch) {
             // Of another registry's history, revisions mean nothing.
             if epoch.is_some() {
                 shared.heard.broke(delta.revision);
             }
-            let keys = history.keys() + came;
-            history.begin(delta.revision, keys.saturating_sub(went));
+            let stock = history.stock().changed(came, went);
+            history.begin(delta.revision, stock);
             *epoch = Some(delta.epoch);
             return;
         }

@@ -59,8 +59,31 @@ pub(super) struct History {
     start: Revision,
     /// How far it is known.
     last: Revision,
-    /// How many keys there are.
-    keys: usize,
+    /// How much there is.
+    stock: Stock,
+}
+
+/// How many keys there are below a prefix, and how large their values are together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Stock {
+    pub(super) keys: usize,
+    pub(super) octets: usize,
+}
+
+impl Stock {
+    /// One more value.
+    pub(super) fn add(&mut self, value: &[u8]) {
+        self.keys += 1;
+        self.octets += value.len();
+    }
+
+    /// This, after so much came and so much went.
+    pub(super) fn changed(self, came: Self, went: Self) -> Self {
+        Self {
+            keys: (self.keys + came.keys).saturating_sub(went.keys),
+            octets: (self.octets + came.octets).saturating_sub(went.octets),
+        }
+    }
 }
 
 /// What somebody who waits gets.
@@ -79,9 +102,9 @@ pub(super) enum Found<'a> {
 }
 
 impl History {
-    /// Begins anew after that revision, with that many keys.
-    pub(super) fn begin(&mut self, revision: Revision, keys: usize) {
-        *self = Self { start: revision + 1, last: revision, keys, ..Self::default() };
+    /// Begins anew after that revision, with so much there.
+    pub(super) fn begin(&mut self, revision: Revision, stock: Stock) {
+        *self = Self { start: revision + 1, last: revision, stock, ..Self::default() };
     }
 
     /// Adds an event; its revision is not below that of any before.
@@ -100,10 +123,10 @@ impl History {
         }
     }
 
-    /// All up to that revision is here; so many keys came, and so many went.
-    pub(super) fn reached(&mut self, revision: Revision, came: usize, went: usize) {
+    /// All up to that revision is here; so much came, and so much went.
+    pub(super) fn reached(&mut self, revision: Revision, came: Stock, went: Stock) {
         self.last = self.last.max(revision);
-        self.keys = (self.keys + came).saturating_sub(went);
+        self.stock = self.stock.changed(came, went);
     }
 
     /// How far all is known; none before the first view.
@@ -111,9 +134,9 @@ impl History {
         (self.start > 0).then_some(self.last)
     }
 
-    /// How many keys there are below the prefix, a moment ago; 0 before the first view.
-    pub(super) fn keys(&self) -> usize {
-        self.keys
+    /// How much there is below the prefix, a moment ago; nothing before the first view.
+    pub(super) fn stock(&self) -> Stock {
+        self.stock
     }
 
     /// The first event of a key, or of all in a folder, from that index on.
@@ -167,11 +190,11 @@ mod tests {
 
     fn history(events: impl IntoIterator<Item = Told>) -> History {
         let mut history = History::default();
-        history.begin(10, 0);
+        history.begin(10, Stock::default());
         for told in events {
             let revision = told.revision;
             history.push(told);
-            history.reached(revision, 0, 0);
+            history.reached(revision, Stock::default(), Stock::default());
         }
         history
     }

@@ -12,12 +12,17 @@ use tokio_util::sync::CancellationToken;
 use super::decide::There;
 use super::fault::{Code, Fault};
 use super::follow::{Shared, Track};
+use super::history::Stock;
 use super::node::{Action, Event, Life, Node, folder};
 use super::request::Request;
 use crate::registry::{Entry, Error, Listing, Registry, Revision, Stamp};
 
 /// Keys that one answer is made of.
 const KEYS_MAX: usize = 20_000;
+/// Octets of their values.
+const VALUES_OCTETS_MAX: usize = 16 * 1024 * 1024;
+/// Units of 1,024 octets that large answers take together while they are being sent.
+const SENDING_UNITS_MAX: usize = 64 * 1024;
 /// Folders read at once: each may be large.
 const LISTINGS_MAX: usize = 8;
 
@@ -30,6 +35,12 @@ pub(super) struct Keys {
     /// Places for those who wait.
     pub(super) waiters: Arc<Semaphore>,
     listings: Arc<Semaphore>,
+    /// The place for listings of folders in what is large: it is not known before how much of it they are.
+    large: Arc<Semaphore>,
+    /// Places for those who read, until what they get is written.
+    pub(super) readers: Arc<Semaphore>,
+    /// Room for answers that are being sent.
+    pub(super) sending: Arc<Semaphore>,
     pub(super) stop: CancellationToken,
 }
 
@@ -64,6 +75,9 @@ impl Keys {
             tracks: tracks.into(),
             waiters: Arc::new(Semaphore::new(waiters_max)),
             listings: Arc::new(Semaphore::new(LISTINGS_MAX)),
+            large: Arc::new(Semaphore::new(1)),
+            readers: Arc::new(Semaphore::new(LISTINGS_MAX)),
+            sending: Arc::new(Semaphore::new(SENDING_UNITS_MAX)),
             stop,
         }
     }
@@ -167,13 +181,22 @@ impl Keys {
         let below = self.shared.places.below(path);
         let whole = |track: &Track| below.iter().any(|prefix| track.prefix.starts_with(prefix));
         let part = |track: &Track| below.iter().any(|prefix| prefix.starts_with(&track.prefix));
-        if self.count(whole) > KEYS_MAX {
+        let all = self.stock(whole);
+        if all.keys > KEYS_MAX {
             return Err(too_many(path));
         }
-        if self.count(part) > KEYS_MAX {
+        if all.octets > VALUES_OCTETS_MAX {
+            return Err(too_large(path));
+        }
+        let around = self.stock(part);
+        if around.keys > KEYS_MAX {
             // It may be in this folder that they are. The values are what is large.
             self.list_keys(path).await?;
         }
+        let _large = match around.octets > VALUES_OCTETS_MAX {
+            true => self.large.acquire().await.ok(),
+            false => None,
+        };
         let listed = self.list_all(path, &below, false, None).await;
         if matches!(&listed, Err(fault) if fault.code() == Code::InvalidField) {
             // So many are not to be read again: who follows them knows their number.
@@ -201,7 +224,7 @@ impl Keys {
     ) -> Result<(Stamp, Vec<(String, Entry)>), Fault> {
         let _permit = self.listings.acquire().await;
         let mut stamp: Option<Stamp> = None;
-        let (mut read, mut all) = (0, Vec::new());
+        let (mut read, mut octets, mut all) = (0, 0, Vec::new());
         for prefix in below {
             let at = stamp.map(|stamp| stamp.revision).or(at);
             let listing = self.registry.list(prefix.as_bytes(), keys_only, at).await;
@@ -210,6 +233,10 @@ impl Keys {
             read += entries.len();
             if read > KEYS_MAX {
                 return Err(too_many(path));
+            }
+            octets += entries.iter().map(|entry| entry.value.len()).sum::<usize>();
+            if octets > VALUES_OCTETS_MAX {
+                return Err(too_large(path));
             }
             let places = &self.shared.places;
             let entries = entries.into_iter();
@@ -221,10 +248,12 @@ impl Keys {
         }
     }
 
-    /// How many keys such tracks have, a moment ago.
-    fn count(&self, is_meant: impl Fn(&Track) -> bool) -> usize {
+    /// How much such tracks have, a moment ago.
+    fn stock(&self, is_meant: impl Fn(&Track) -> bool) -> Stock {
         let meant = self.tracks.iter().filter(|track| is_meant(track));
-        meant.map(|track| track.history().keys()).sum()
+        meant.fold(Stock::default(), |all, track| {
+            all.changed(track.history().stock(), Stock::default())
+        })
     }
 
     /// Entries as nodes; how long they live is asked only for those that are shown.
@@ -268,6 +297,12 @@ impl Keys {
 
 fn too_many(path: &str) -> Fault {
     let cause = format!("{path} has more than {KEYS_MAX} keys: ask for a folder in it");
+    Fault::new(Code::InvalidField, cause)
+}
+
+fn too_large(path: &str) -> Fault {
+    let max = VALUES_OCTETS_MAX / (1024 * 1024);
+    let cause = format!("the values in {path} are more than {max} MiB: ask for a folder in it");
     Fault::new(Code::InvalidField, cause)
 }
 

@@ -13,7 +13,8 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, stream};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::fault::{Code, Fault};
@@ -31,6 +32,8 @@ use crate::compat::{Room, StartError};
 const BUDGET: Duration = Duration::from_millis(4_500);
 /// Clients that wait at once; the rest of the listener's connections is for those who write.
 const WAITERS_MAX: usize = 768;
+/// Answers beyond are sent piece by piece, for which there is so much room.
+const LARGE_OCTETS: usize = 64 * 1024;
 /// What clients take us for: they go by it, and know no later one that has this call.
 const VERSION: &str = r#"{"etcdserver":"2.3.8","etcdcluster":"2.3.0"}"#;
 /// What keys are under.
@@ -155,10 +158,16 @@ async fn call(
             })
         }
         Ok(request) => {
-            let done = timeout(BUDGET, run(&keys, &request)).await;
-            let done = done.unwrap_or_else(|_| Err(silent()));
-            let done = done.map_err(|fault| fault.unheard(keys.index()));
-            done.map(|answer| written(answer, &request))
+            let done = timeout(BUDGET, async {
+                // Until it is written: each step of that holds all of it once more.
+                let _place = match request.method {
+                    Method::Get => keys.readers.acquire().await.ok(),
+                    _ => None,
+                };
+                written(&keys, run(&keys, &request).await?, &request)
+            });
+            let done = done.await.unwrap_or_else(|_| Err(silent()));
+            done.map_err(|fault| fault.unheard(keys.index()))
         }
         Err(fault) => Err(fault),
     };
@@ -191,17 +200,39 @@ fn is_form(headers: &HeaderMap, body: &Bytes) -> bool {
     kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
-fn written(answer: Answer, request: &Request) -> Response {
+fn written(keys: &Keys, answer: Answer, request: &Request) -> Result<Response, Fault> {
     let Answer { event, index } = answer;
     let created = event.is_created();
     let event = if request.no_value_on_success { event.without_nodes() } else { event };
     // Texts, numbers and lists of them are always to be written.
-    let mut response = json(serde_json::to_string(&event).unwrap_or_default());
+    let text = serde_json::to_string(&event).unwrap_or_default();
+    drop(event);
+    let mut response = if request.method == Method::Get && text.len() > LARGE_OCTETS {
+        let Some(body) = sent(text + "\n", &keys.sending) else {
+            let cause = "many large answers are being sent: ask again, or for a folder in it";
+            return Err(Fault::new(Code::Registry, cause).at(index));
+        };
+        ([(CONTENT_TYPE, "application/json")], body).into_response()
+    } else {
+        json(text)
+    };
     if created {
         *response.status_mut() = StatusCode::CREATED;
     }
     put_index(&mut response, index);
-    response
+    Ok(response)
+}
+
+/// A body that has its share of the room until it is sent; none if there is not enough of that.
+fn sent(text: String, room: &Arc<Semaphore>) -> Option<Body> {
+    let units = u32::try_from(text.len().div_ceil(1024)).ok()?;
+    let share = room.clone().try_acquire_many_owned(units).ok()?;
+    // In pieces, as each that is asked for is on its way.
+    let pieces = stream::unfold((Bytes::from(text), share), async |(mut rest, share)| {
+        let piece = rest.split_to(rest.len().min(LARGE_OCTETS));
+        (!piece.is_empty()).then_some((Ok::<_, std::convert::Infallible>(piece), (rest, share)))
+    });
+    Some(Body::from_stream(pieces))
 }
 
 fn refused(fault: &Fault) -> Response {
@@ -225,5 +256,30 @@ fn put_cluster(response: &mut Response, keys: &Keys) {
         && let Ok(cluster) = HeaderValue::try_from(format!("{:x}", keys.cluster()))
     {
         response.headers_mut().insert(CLUSTER, cluster);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_being_sent_takes_room_until_it_is() {
+        let room = Arc::new(Semaphore::new(1024));
+        let text = "x".repeat(700 * 1024);
+        let mut body = sent(text.clone(), &room).unwrap();
+        assert!(sent(text.clone(), &room).is_none());
+        let mut read = 0;
+        while let Some(piece) = body.frame().await {
+            assert_eq!(room.available_permits(), 324, "after {read} octets");
+            read += piece.unwrap().into_data().unwrap().len();
+        }
+        assert_eq!(read, text.len());
+        drop(body);
+        let other = sent(text, &room).unwrap();
+        drop(other);
+        assert_eq!(room.available_permits(), 1024, "nobody reads it any more");
     }
 }

@@ -137,6 +137,36 @@ async fn too_many_keys_are_refused_and_a_folder_of_them_is_not() {
 }
 
 #[tokio::test]
+async fn values_that_are_too_large_together_are_refused_and_a_folder_of_them_is_not() {
+    let world = World::new(&["/"], 1);
+    let value = bytes::Bytes::from(vec![b'x'; 512 * 1024]);
+    let mut last = 0;
+    for n in 0..33 {
+        let key = format!("/large/{}/{n}", n % 3).into();
+        let put = Write::Put { key, value: value.clone(), lease: None };
+        last = world.commit(vec![put]).await;
+    }
+    for followed in [false, true] {
+        if followed {
+            world.follows(last).await;
+            let stock = world.keys.tracks[0].history().stock();
+            assert_eq!((stock.keys, stock.octets), (33, 33 * value.len()));
+        }
+        for path in ["/", "/large"] {
+            let why = format!("the values in {path} are more than 16 MiB: ask for a folder in it");
+            assert_eq!(cause(&world.get(path, "").await.unwrap_err()), why);
+        }
+        assert_eq!(world.get("/large/0", "").await.unwrap().nodes.len(), 11);
+        assert!(world.get("/large/0/0", "").await.is_ok());
+    }
+    for n in 0..4 {
+        last = world.delete(&format!("/large/{}/{n}", n % 3)).await;
+    }
+    world.follows(last).await;
+    assert_eq!(names(&world.get("/", "").await.unwrap()), ["/large"]);
+}
+
+#[tokio::test]
 async fn keys_of_others_are_shown_as_far_as_they_are_paths() {
     let world = World::new(&["/"], 1);
     let odd = ["/a/b", "/a/b/c", "/a//d", "/a/e/", "/a/../f", "/rollcall/v1/g", "h", "/a/\u{7}"];

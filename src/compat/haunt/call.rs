@@ -14,6 +14,8 @@ use crate::model::{Label, Namespace, map_label};
 
 /// Groups of one call: a server has as many as it has protocols, domains and apps together.
 const GROUPS_MAX: usize = 1_000;
+/// Octets of a domain: it is free text, of which many are kept.
+const DOMAIN_OCTETS_MAX: usize = 255;
 
 /// One group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,8 +62,11 @@ fn group(element: &Value, namespace: &Namespace) -> Result<Group, String> {
     }
     let id = map_label(registration.id.as_bytes())
         .map_err(|rule| format!("IP and Port give an id that {rule}"))?;
-    let domain = element.get("Namespace").and_then(Value::as_str).unwrap_or_default().to_owned();
-    Ok(Group { registration, id, domain })
+    let domain = element.get("Namespace").and_then(Value::as_str).unwrap_or_default();
+    if domain.len() > DOMAIN_OCTETS_MAX {
+        return Err(format!("Namespace must have {DOMAIN_OCTETS_MAX} octets at most"));
+    }
+    Ok(Group { registration, id, domain: domain.to_owned() })
 }
 
 #[cfg(test)]
@@ -142,6 +147,7 @@ mod tests {
             (json!({"SrvName": "支"}), "SrvList[0]: app"),
             (json!({"SrvName": 1}), "SrvList[0]: SrvName is not readable: invalid type"),
             (json!({"Protocol": ""}), "SrvList[0]: protocol \"\""),
+            (json!({"Namespace": "x".repeat(256)}), "SrvList[0]: Namespace must have 255 octets"),
             (json!({"Weight": "much"}), "SrvList[0]: Weight must be a whole number"),
         ] {
             let said = with(change.clone()).unwrap_err();

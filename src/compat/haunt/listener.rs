@@ -49,11 +49,12 @@ async fn answer(State(agent): State<Agent>, method: Method, uri: Uri, body: Byte
 
 fn status(error: &CallError) -> StatusCode {
     match error {
+        CallError::Crowded(_) => StatusCode::BAD_REQUEST,
         CallError::Hold(_, HoldError::Unserved(_) | HoldError::Others) => StatusCode::CONFLICT,
         CallError::Hold(_, HoldError::Loopback(_) | HoldError::AppFull(..)) => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
-        CallError::Hold(_, HoldError::Full(_) | HoldError::Pending(_)) | CallError::Save(_) => {
+        CallError::Hold(_, HoldError::Full(_) | HoldError::Pending(_)) => {
             StatusCode::SERVICE_UNAVAILABLE
         }
     }

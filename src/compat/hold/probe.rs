@@ -3,6 +3,9 @@
 //! Some failures in a row take an instance away, one connection brings it back. Of what a server held before its
 //! restart nobody knows whether it still runs: that is taken for gone until it answers, and asked at once.
 //!
+//! What does not answer costs the longest: it is asked less often the longer that lasts, and in places of its own, so
+//! that those which are up are asked in time however many are down.
+//!
 //! Knows nothing of what is done about it.
 
 use std::collections::{HashMap, VecDeque};
@@ -24,8 +27,12 @@ const INTERVAL: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// Failures in a row after which nobody listens.
 const FAILURES_MAX: u32 = 3;
-/// Connections being made at once.
-const AT_ONCE_MAX: usize = 64;
+/// Longest time between two connections to a port where nobody listens.
+const DOWN_INTERVAL_MAX: Duration = Duration::from_secs(60);
+/// Connections being made at once, to ports that are up: hosts that went take all of them to time out.
+const UP_AT_ONCE_MAX: usize = 256;
+/// And to ports that are down.
+const DOWN_AT_ONCE_MAX: usize = 128;
 /// Commands, and changes, that wait.
 const WAITING_MAX: usize = 1_024;
 
@@ -77,6 +84,33 @@ impl Health {
         }
         (self.up != before).then_some(self.up)
     }
+
+    /// The time until it is asked again.
+    fn interval(self) -> Duration {
+        if self.up {
+            return INTERVAL;
+        }
+        let doubled = self.failures.saturating_sub(FAILURES_MAX).min(8);
+        (INTERVAL * (1 << doubled)).min(DOWN_INTERVAL_MAX)
+    }
+}
+
+/// Ports that are asked alike.
+struct Lane<K> {
+    due: Schedule<K>,
+    under_way: usize,
+    at_once_max: usize,
+}
+
+impl<K: Clone + Eq + Hash> Lane<K> {
+    fn new(at_once_max: usize) -> Self {
+        Self { due: Schedule::default(), under_way: 0, at_once_max }
+    }
+
+    /// When the next one can be asked, if one can.
+    fn next(&self) -> Option<Instant> {
+        self.due.next().filter(|_| self.under_way < self.at_once_max)
+    }
 }
 
 struct Port {
@@ -97,7 +131,8 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Prober<K> {
         let task = Task {
             commands: received,
             ports: HashMap::new(),
-            due: Schedule::default(),
+            up: Lane::new(UP_AT_ONCE_MAX),
+            down: Lane::new(DOWN_AT_ONCE_MAX),
             under_way: JoinSet::new(),
             watched: 0,
             untold: VecDeque::new(),
@@ -116,11 +151,21 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Prober<K> {
     }
 }
 
+/// A connection that was made, or not.
+struct Ended<K> {
+    key: K,
+    watched: u64,
+    /// How it was when it was asked.
+    up: bool,
+    answered: bool,
+}
+
 struct Task<K> {
     commands: mpsc::Receiver<Command<K>>,
     ports: HashMap<K, Port>,
-    due: Schedule<K>,
-    under_way: JoinSet<(K, u64, bool)>,
+    up: Lane<K>,
+    down: Lane<K>,
+    under_way: JoinSet<Ended<K>>,
     watched: u64,
     /// Changes that were not told yet. While there are many of them nobody is asked, but commands are taken: who is told
     /// may be giving some.
@@ -134,8 +179,8 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Task<K> {
         stop: CancellationToken,
     ) -> Result<(), String> {
         loop {
-            let room = self.under_way.len() < AT_ONCE_MAX && self.untold.len() < WAITING_MAX;
-            let next = self.due.next();
+            let room = self.untold.len() < WAITING_MAX;
+            let next = [self.up.next(), self.down.next()].into_iter().flatten().min();
             let due = async {
                 match next {
                     Some(at) => sleep_until(at).await,
@@ -174,30 +219,51 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Task<K> {
                 }
                 // Not all at once, but who waits for an answer at once.
                 let wait = if proven { INTERVAL.mul_f64(fastrand::f64()) } else { Duration::ZERO };
-                self.due.set(key, now + wait);
+                self.set(key, proven, now + wait);
             }
             Command::Forget(key) => {
                 self.ports.remove(&key);
-                self.due.remove(&key);
+                self.up.due.remove(&key);
+                self.down.due.remove(&key);
             }
         }
     }
 
-    fn begin(&mut self) {
-        let now = Instant::now();
-        let Some(key) = self.due.take(now) else { return };
-        let Some(Port { address, watched, .. }) = self.ports.get(&key) else { return };
-        let (address, watched) = (*address, *watched);
-        self.due.set(key.clone(), now + INTERVAL);
-        self.under_way.spawn(async move {
-            let connected = timeout(TIMEOUT, TcpStream::connect(address)).await;
-            (key, watched, matches!(connected, Ok(Ok(_))))
-        });
+    fn lane(&mut self, up: bool) -> &mut Lane<K> {
+        if up { &mut self.up } else { &mut self.down }
     }
 
-    fn ended(&mut self, (key, watched, answered): (K, u64, bool)) {
+    /// Has a port asked then, with those that are as it is.
+    fn set(&mut self, key: K, up: bool, at: Instant) {
+        self.lane(!up).due.remove(&key);
+        self.lane(up).due.set(key, at);
+    }
+
+    fn begin(&mut self) {
+        let now = Instant::now();
+        for up in [true, false] {
+            let lane = self.lane(up);
+            if lane.next().is_none() {
+                continue;
+            }
+            let Some(key) = lane.due.take(now) else { continue };
+            let Some(Port { address, watched, health }) = self.ports.get(&key) else { continue };
+            let (address, watched, interval) = (*address, *watched, health.interval());
+            self.set(key.clone(), up, now + interval);
+            self.lane(up).under_way += 1;
+            self.under_way.spawn(async move {
+                let connected = timeout(TIMEOUT, TcpStream::connect(address)).await;
+                Ended { key, watched, up, answered: matches!(connected, Ok(Ok(_))) }
+            });
+        }
+    }
+
+    fn ended(&mut self, Ended { key, watched, up, answered }: Ended<K>) {
+        let lane = self.lane(up);
+        lane.under_way = lane.under_way.saturating_sub(1);
         let port = self.ports.get_mut(&key).filter(|port| port.watched == watched);
         let Some(up) = port.and_then(|port| port.health.heard(answered)) else { return };
+        self.set(key.clone(), up, Instant::now() + INTERVAL);
         self.untold.push_back(Probed { key, up });
     }
 }
@@ -223,6 +289,23 @@ mod tests {
         assert_eq!(told(false, "----+--"), "....U..");
     }
 
+    #[test]
+    fn what_is_down_is_asked_less_and_less_often() {
+        let mut health = Health::new(true);
+        let mut intervals = vec![health.interval().as_secs()];
+        intervals.extend((0..8).map(|_| {
+            health.heard(false);
+            health.interval().as_secs()
+        }));
+        assert_eq!(intervals, [10, 10, 10, 10, 20, 40, 60, 60, 60]);
+        for _ in 0..100 {
+            health.heard(false);
+        }
+        assert_eq!(health.interval(), DOWN_INTERVAL_MAX);
+        health.heard(true);
+        assert_eq!(health.interval(), INTERVAL);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_port_is_asked_every_interval_and_what_changes_is_told() {
         let stop = CancellationToken::new();
@@ -244,6 +327,48 @@ mod tests {
         drop(listener);
         let silent = timeout(INTERVAL * 6, changes.recv()).await;
         assert!(silent.is_err(), "{silent:?}");
+        stop.cancel();
+        tasks.join_next().await.unwrap().unwrap().unwrap();
+    }
+
+    /// A port that lets connections wait for ever: its queue is full.
+    async fn silent() -> (socket2::Socket, SocketAddr, Vec<TcpStream>) {
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        socket.listen(1).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let mut queue = Vec::new();
+        while let Ok(Ok(stream)) = timeout(TIMEOUT, TcpStream::connect(address)).await {
+            queue.push(stream);
+        }
+        (socket, address, queue)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_are_up_are_asked_in_time_however_many_are_silent() {
+        let stop = CancellationToken::new();
+        let (prober, task, mut changes) = Prober::new(stop.clone());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(task);
+        let (_socket, silent, _queue) = silent().await;
+        for n in 1..=2_000 {
+            prober.watch(n, silent, false).await;
+        }
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        prober.watch(0, address, true).await;
+        assert!(timeout(INTERVAL * 6, changes.recv()).await.is_err());
+        drop(listener);
+        let closed = Instant::now();
+        assert_eq!(changes.recv().await, Some(Probed { key: 0, up: false }));
+        let took = closed.elapsed();
+        assert!(took <= INTERVAL * 3 + TIMEOUT, "{took:?}");
+        let _listener = tokio::net::TcpListener::bind(address).await.unwrap();
+        let opened = Instant::now();
+        assert_eq!(changes.recv().await, Some(Probed { key: 0, up: true }));
+        let took = opened.elapsed();
+        assert!(took <= DOWN_INTERVAL_MAX + TIMEOUT, "{took:?}");
         stop.cancel();
         tasks.join_next().await.unwrap().unwrap().unwrap();
     }

@@ -8,8 +8,21 @@ use tokio::time::Instant;
 
 use crate::compat::consul::definition::{CheckDefinition, Kind, Pace, Status};
 
+/// A run that took no longer was quick.
+const QUICK: Duration = Duration::from_secs(1);
 /// Octets of what is shown of a check, as in Consul (agent/checks/check.go).
 const OUTPUT_OCTETS_MAX: usize = 4 * 1024;
+
+/// How long runs of a check take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Haste {
+    /// The last one was quick.
+    Quick,
+    /// None has ended.
+    Unknown,
+    /// The last one was not.
+    Slow,
+}
 
 /// A check and its state.
 #[derive(Debug, Clone)]
@@ -26,8 +39,10 @@ pub(in crate::compat::consul) struct Check {
     before: Option<(Status, String)>,
     /// How long after the first run the second one comes, where that is not an interval.
     spread: Option<Duration>,
-    /// The number of the run that is under way.
-    running: Option<u64>,
+    /// The number of the run that is under way, and when it began.
+    running: Option<(u64, Instant)>,
+    /// How long the last run took.
+    haste: Haste,
     failures: u32,
     successes: u32,
 }
@@ -46,6 +61,7 @@ impl Check {
             before: None,
             spread: None,
             running: None,
+            haste: Haste::Unknown,
             failures: 0,
             successes: 0,
         };
@@ -166,9 +182,19 @@ impl Check {
         self.next_run.filter(|_| self.running.is_none())
     }
 
+    /// How long it will take, by how it was before.
+    pub(super) fn haste(&self) -> Haste {
+        self.haste
+    }
+
+    /// The number of the run that is under way.
+    pub(super) fn running(&self) -> Option<u64> {
+        self.running.map(|(number, _)| number)
+    }
+
     /// Begins a run of that number.
     pub(super) fn begin(&mut self, number: u64, now: Instant) {
-        self.running = Some(number);
+        self.running = Some((number, now));
         let after = self.pace().map(|pace| self.spread.take().unwrap_or(pace.interval));
         self.next_run = after.map(|after| now + after);
     }
@@ -176,10 +202,11 @@ impl Check {
     /// Takes the result of the run of that number. One that was begun for another definition is passed over. Says whether
     /// anything that is shown is different.
     pub(super) fn ran(&mut self, number: u64, status: Status, output: &str, now: Instant) -> bool {
-        if self.running != Some(number) {
+        let Some((_, begun)) = self.running.take_if(|(running, _)| *running == number) else {
             return false;
-        }
-        self.running = None;
+        };
+        let is_quick = now.duration_since(begun) <= QUICK;
+        self.haste = if is_quick { Haste::Quick } else { Haste::Slow };
         self.before = None;
         let CheckDefinition { failures_before_critical, successes_before_passing, .. } =
             self.definition;

@@ -14,6 +14,7 @@ mod check;
 mod leaving;
 pub(super) mod saved;
 mod service;
+mod size;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ pub(super) use self::service::{Service, bare};
 pub(super) use self::time::Run;
 
 use self::service::{PROBE, is_own, maintenance_id, probe_id};
+use self::size::{octets, within};
 use super::definition::{CHECKS_MAX, CheckDefinition, Kind, ServiceDefinition, Status};
 use crate::model::{Label, default_id, map_app};
 
@@ -87,7 +89,7 @@ impl Agent {
             None => (default_id(node, definition.port), BTreeMap::new()),
         };
         let mut service =
-            Service { definition, node, app, label, resolved, checks: BTreeMap::new() };
+            Service { definition, node, app, label, resolved, checks: BTreeMap::new(), octets: 0 };
         service.label = self.free_label(&service);
         let count = checks.len();
         for (i, definition) in checks.into_iter().enumerate() {
@@ -110,6 +112,8 @@ impl Agent {
         if service.checks_beside("") > CHECKS_MAX {
             return Err(format!("Invalid check: a service has at most {CHECKS_MAX}"));
         }
+        service.weigh();
+        self.fits(&id, service.octets)?;
         self.remove(&id, now);
         for check_id in service.checks.keys().cloned().collect::<Vec<_>>() {
             self.disown(&check_id);
@@ -155,6 +159,7 @@ impl Agent {
         if let Some(before) = self.check(&id) {
             check.resume(before.status, &before.output, now);
         }
+        within(octets(&check.definition))?;
         match &owner {
             None if self.node.len() >= NODE_CHECKS_MAX && !self.node.contains_key(&id) => {
                 return Err(format!("Invalid check: the node has {NODE_CHECKS_MAX} already"));
@@ -165,12 +170,20 @@ impl Agent {
                 Some(service) if service.checks_beside(&id) >= CHECKS_MAX => {
                     return Err(format!("Invalid check: a service has at most {CHECKS_MAX}"));
                 }
-                Some(_) => {}
+                Some(service) => {
+                    let before =
+                        service.checks.get(&id).map_or(0, |before| octets(&before.definition));
+                    let with = service.octets.saturating_sub(before) + octets(&check.definition);
+                    self.fits(&service.definition.id, with)?;
+                }
             },
         }
         let mut touched = self.disown(&id);
         match owner.as_ref().and_then(|service| self.services.get_mut(service)) {
-            Some(service) => service.checks.insert(id.clone(), check),
+            Some(service) => {
+                service.octets += octets(&check.definition);
+                service.checks.insert(id.clone(), check)
+            }
             None => self.node.insert(id.clone(), check),
         };
         touched.append(&mut self.concerned(owner.as_deref()));
@@ -336,7 +349,15 @@ impl Agent {
     fn disown(&mut self, id: &str) -> Touched {
         let Some(owner) = self.owners.remove(id) else { return Touched::new() };
         match owner.as_ref().map(|service| self.services.get_mut(service)) {
-            Some(Some(service)) => service.checks.remove(id),
+            Some(Some(service)) => {
+                let removed = service.checks.remove(id);
+                if let Some(check) =
+                    removed.as_ref().filter(|_| !is_own(&service.definition.id, id))
+                {
+                    service.octets = service.octets.saturating_sub(octets(&check.definition));
+                }
+                removed
+            }
             Some(None) => None,
             None => self.node.remove(id),
         };

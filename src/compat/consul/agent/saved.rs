@@ -125,7 +125,8 @@ impl Agent {
             }
             let (definition, node) = (service.definition.clone(), service.node);
             let resolved = service.resolved.clone();
-            let resumed = Service { definition, node, app, label, resolved, checks };
+            let mut resumed = Service { definition, node, app, label, resolved, checks, octets: 0 };
+            resumed.weigh();
             agent.services.insert(id.clone(), resumed);
         }
         agent

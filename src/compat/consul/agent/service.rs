@@ -28,6 +28,8 @@ pub(in crate::compat::consul) struct Service {
     /// The addresses of host names that it is known by.
     pub(in crate::compat::consul) resolved: BTreeMap<String, Vec<IpAddr>>,
     pub(in crate::compat::consul) checks: BTreeMap<String, Check>,
+    /// What its clients registered, so large as it is saved.
+    pub(super) octets: usize,
 }
 
 impl Service {

@@ -477,3 +477,85 @@ fn a_name_that_was_given_up_is_ours_until_the_registry_knows() {
     world.pass(1);
     assert!(!leaving(&world));
 }
+
+#[test]
+fn checks_that_hang_leave_places_to_those_that_are_quick() {
+    let mut world = World::new();
+    let web = |n: usize| json!({"ID": format!("web-{n:03}"), "Name": "web", "Port": 80, "Check": {"TCP": "a:1", "Interval": "10s"}});
+    world.register(&web(999));
+    assert_eq!(world.run(Status::Passing).0, 1);
+    (0..200).for_each(|n| world.register(&web(n)));
+    // Of those nobody knows how long they take: there is room beside them.
+    let hanging = world.agent.due(128, world.now);
+    assert_eq!(hanging.len(), 96);
+    world.pass(10);
+    let quick = world.agent.due(32, world.now);
+    assert_eq!(quick.iter().map(|run| &*run.check).collect::<Vec<_>>(), ["service:web-999"]);
+    world.agent.ran(&quick[0], Status::Passing, "", world.now);
+    for run in &hanging {
+        world.agent.ran(run, Status::Critical, "no answer", world.now);
+    }
+    // The rest was never run; of those that hung there are fewer at once.
+    let next = world.agent.due(128, world.now);
+    assert_eq!(next.len(), 96);
+    assert!(!next.iter().any(|run| hanging.iter().any(|hung| hung.check == run.check)));
+    world.pass(10);
+    for run in &next {
+        world.agent.ran(run, Status::Critical, "", world.now);
+    }
+    let next = world.agent.due(128, world.now);
+    assert_eq!(next.len(), 64 + 9, "those that hung, those never run, and the quick one");
+    assert!(next.iter().any(|run| run.check == "service:web-999"));
+    assert!(world.agent.next_at().unwrap() <= world.now, "the others wait");
+    // One that is quick again is as any other.
+    let hung = |run: &&Run| hanging.iter().any(|hung| hung.check == run.check);
+    let hung = next.iter().find(hung).unwrap();
+    world.agent.ran(hung, Status::Passing, "", world.now);
+    assert_eq!(world.agent.due(128, world.now).len(), 1);
+}
+
+#[test]
+fn nobody_waits_for_a_run_of_a_check_that_has_gone() {
+    let mut world = World::new();
+    let body = json!({"Name": "web", "Port": 80, "Check": {"TCP": "a:1", "Interval": "10s"}});
+    world.register(&body);
+    let run = world.agent.due(9, world.now).remove(0);
+    assert!(world.agent.awaits(&run));
+    world.register(&body);
+    assert!(!world.agent.awaits(&run), "it began anew");
+    let run = world.agent.due(9, world.now).remove(0);
+    assert!(world.agent.awaits(&run));
+    world.agent.deregister("web", world.now);
+    assert!(!world.agent.awaits(&run));
+}
+
+#[test]
+fn what_is_kept_of_a_service_and_of_all_is_bounded() {
+    let mut world = World::new();
+    let large = |n: usize, octets: usize| json!({"ID": format!("web-{n}"), "Name": "web", "Port": 80, "Tags": ["x".repeat(octets)]});
+    let why = world.put(&large(0, 64 * 1024), false).unwrap_err();
+    assert!(why.contains("a service with its checks may be 65536 octets"), "{why}");
+    world.register(&large(0, 60 * 1024));
+    let notes = |octets: usize| json!({"Name": "more", "ServiceID": "web-0", "TTL": "9s", "Notes": "x".repeat(octets)});
+    assert!(world.check(&notes(5 * 1024)).is_err(), "the service is too large with it");
+    world.check(&notes(3 * 1024)).unwrap();
+    world.check(&notes(3 * 1024)).unwrap();
+    let node = json!({"Name": "node", "TTL": "9s", "Notes": "x".repeat(65 * 1024)});
+    assert!(world.check(&node).is_err(), "nor may the node's be");
+    let weighed = |agent: &Agent| {
+        let mut again = agent.service("web-0").unwrap().clone();
+        again.weigh();
+        assert_eq!(agent.service("web-0").unwrap().octets, again.octets);
+    };
+    weighed(&world.agent);
+    world.agent.deregister_check("more", world.now);
+    weighed(&world.agent);
+    world.agent = world.restarted(1);
+    weighed(&world.agent);
+    let refused = (1..2_000).find_map(|n| world.put(&large(n, 60 * 1024), false).err()).unwrap();
+    assert!(refused.contains("all services would be 655"), "{refused}");
+    // What is there may be told again, and what goes makes room.
+    world.register(&large(0, 60 * 1024));
+    world.agent.deregister("web-0", world.now);
+    world.register(&large(9_999, 60 * 1024));
+}

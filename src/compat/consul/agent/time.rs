@@ -4,8 +4,14 @@
 
 use tokio::time::Instant;
 
+use super::check::Haste;
 use super::{Agent, Check, Service, Touched};
 use crate::compat::consul::definition::{Kind, Status};
+
+/// Checks of which the last run was not quick that are run at once: those that hang leave places to the others.
+const SLOW_RUNS_MAX: usize = 64;
+/// The same together with those that were never run.
+const UNPROVEN_RUNS_MAX: usize = 96;
 
 /// A check to be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,14 +54,36 @@ impl Agent {
         checks.chain(self.leaving.next_at()).min()
     }
 
-    /// Begins checks that are to be run now, so many at most: where there are more, those that have waited longest.
+    /// Begins checks that are to be run now, so many at most: where there are more, those that have waited longest, and of
+    /// those that may take long no more than leave room for others.
     pub(in crate::compat::consul) fn due(&mut self, max: usize, now: Instant) -> Vec<Run> {
-        let waiting = |(id, check): (&String, &mut Check)| Some((check.run_at()?, id.clone()));
-        let mut waiting: Vec<(Instant, String)> =
-            self.checks_mut().filter_map(waiting).filter(|(at, _)| *at <= now).collect();
-        waiting.sort_unstable();
+        let (mut slow, mut unproven) = (0, 0);
+        let mut waiting: Vec<(Instant, Haste, String)> = Vec::new();
+        for (id, check) in self.checks_mut() {
+            if check.running().is_some() {
+                slow += usize::from(check.haste() == Haste::Slow);
+                unproven += usize::from(check.haste() != Haste::Quick);
+            } else if let Some(at) = check.run_at().filter(|at| *at <= now) {
+                waiting.push((at, check.haste(), id.clone()));
+            }
+        }
+        waiting
+            .sort_unstable_by(|(at, _, id), (other_at, _, other)| (at, id).cmp(&(other_at, other)));
         let mut runs = Vec::new();
-        for (_, check) in waiting.into_iter().take(max) {
+        for (_, haste, check) in waiting {
+            let full = match haste {
+                Haste::Quick => false,
+                Haste::Unknown => unproven >= UNPROVEN_RUNS_MAX,
+                Haste::Slow => slow >= SLOW_RUNS_MAX || unproven >= UNPROVEN_RUNS_MAX,
+            };
+            if full {
+                continue;
+            }
+            if runs.len() >= max {
+                break;
+            }
+            slow += usize::from(haste == Haste::Slow);
+            unproven += usize::from(haste != Haste::Quick);
             let number = self.runs + 1;
             let Some(begun) = self.check_mut(&check) else { continue };
             begun.begin(number, now);
@@ -64,6 +92,11 @@ impl Agent {
             self.runs = number;
         }
         runs
+    }
+
+    /// Whether a run's check is still there, and waits for it.
+    pub(in crate::compat::consul) fn awaits(&self, run: &Run) -> bool {
+        self.check(&run.check).is_some_and(|check| check.running() == Some(run.number))
     }
 
     /// Takes what a run came to.
