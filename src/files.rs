@@ -147,7 +147,7 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
     file.sync_all()?;
     std::fs::rename(new, path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]

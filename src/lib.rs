@@ -38,6 +38,8 @@ pub mod serve;
 
 pub mod cli;
 
+pub mod clients;
+
 pub mod files;
 
 pub mod host;

@@ -10,8 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms, top to bottom: one may use those below it. `lib` and `main` stand above all of them, and
-/// `files`, `host` and `supervise` may be used by all.
-const ROOMS: [&str; 16] = [
+/// `clients`, `files`, `host` and `supervise` may be used by all.
+const ROOMS: [&str; 17] = [
     "cli",
     "serve",
     "config",
@@ -25,6 +25,7 @@ const ROOMS: [&str; 16] = [
     "layout",
     "registry",
     "model",
+    "clients",
     "files",
     "host",
     "supervise",
@@ -114,6 +115,7 @@ const NOT_USED: &[(&str, &[&str])] = &[
             "tracing",
         ],
     ),
+    ("clients", &["tokio::net", "axum", "redb", "hickory_proto", "domain", "std::fs"]),
     ("files", &["axum", "redb", "hickory_proto", "domain"]),
     ("host", &["tokio", "axum", "redb", "hickory_proto", "domain", "std::fs"]),
     ("supervise", &["axum", "redb", "hickory_proto", "domain", "std::fs"]),

@@ -92,7 +92,7 @@ pub(super) async fn delete(
             fresh = Some(lease);
             continue;
         };
-        let visible = store.visible(stamp.revision).await;
+        let visible = store.visible(namespace, stamp.revision).await;
         return Ok(Json(Written::at(stamp.revision, Some(visible))));
     }
     Err(Problem::unavailable("others wrote this id all the while: try again"))

@@ -10,9 +10,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HOST};
+use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -23,7 +22,7 @@ use super::Shared;
 use super::problem::Problem;
 use super::routes::Route;
 use super::token::Caller;
-use crate::http::body_within;
+use crate::http::{HostError, body_within, check_host};
 use crate::supervise::panic_message;
 
 /// Longest request head, in octets: the request line and all headers.
@@ -87,7 +86,7 @@ fn examine(shared: &Shared, parts: &Parts) -> Result<Caller, Problem> {
             format!("the request's head is {octets} octets, at most {HEAD_OCTETS_MAX} are allowed");
         return Err(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message));
     }
-    check_host(parts, &shared.api.settings.hosts)?;
+    check_sent_to(parts, &shared.api.settings.hosts)?;
     if parts.headers.contains_key(CONTENT_ENCODING) {
         let message = "a body with content-encoding is not read: send it as it is";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
@@ -100,43 +99,18 @@ fn examine(shared: &Shared, parts: &Parts) -> Result<Caller, Problem> {
     }
 }
 
-/// Refuses requests that a web page made a browser send: a page can point a name of its own at this server's
-/// address, but can't make the browser hide that name.
-fn check_host(parts: &Parts, listed: &[String]) -> Result<(), Problem> {
-    let mut hosts = parts.headers.get_all(HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else {
-        return Err(Problem::malformed("host", "must be there once"));
-    };
-    let host: Authority = host
-        .to_str()
-        .ok()
-        .filter(|text| !text.contains('@'))
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| Problem::malformed("host", "is not a host name or an address"))?;
-    for authority in [Some(&host), parts.uri.authority()].into_iter().flatten() {
-        if !is_ours(authority.host(), listed) {
+/// Refuses requests that a web page made a browser send to a name of its own.
+fn check_sent_to(parts: &Parts, listed: &[String]) -> Result<(), Problem> {
+    check_host(parts, listed.iter().map(String::as_str)).map_err(|error| match error {
+        HostError::Missing | HostError::Twice => Problem::malformed("host", "must be there once"),
+        HostError::Malformed => Problem::malformed("host", "is not a host name or an address"),
+        HostError::Foreign(host) => {
             let message = format!(
-                "host {:?} is not served here: send to an IP address or localhost, or list it in http.hosts",
-                authority.host()
+                "host {host:?} is not served here: send to an IP address or localhost, or list it in http.hosts"
             );
-            return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, message));
+            Problem::new(StatusCode::MISDIRECTED_REQUEST, message)
         }
-    }
-    Ok(())
-}
-
-fn is_ours(host: &str, listed: &[String]) -> bool {
-    let v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    if v6.is_some_and(|host| host.parse::<std::net::Ipv6Addr>().is_ok())
-        || host.parse::<std::net::Ipv4Addr>().is_ok()
-    {
-        return true;
-    }
-    let host = host.strip_suffix('.').unwrap_or(host);
-    host.eq_ignore_ascii_case("localhost")
-        || listed
-            .iter()
-            .any(|listed| listed.strip_suffix('.').unwrap_or(listed).eq_ignore_ascii_case(host))
+    })
 }
 
 fn check_type(headers: &HeaderMap) -> Result<(), Problem> {

@@ -17,7 +17,7 @@ use super::problem::Problem;
 /// Whether this server should be asked, and how its sources are.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Readiness {
-    /// Every source has had a complete view.
+    /// Our own layout has been read whole once, and each of another system has been, or can't be.
     pub ready: bool,
     /// The server is about to stop.
     pub draining: bool,

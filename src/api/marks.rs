@@ -88,7 +88,7 @@ async fn offline(
     let Some(stamp) = store.commit(None, writes, None).await? else {
         return Err(Problem::unavailable("the registry refused a mark without saying why"));
     };
-    let visible = store.visible(stamp.revision).await;
+    let visible = store.visible(&namespace, stamp.revision).await;
     Ok(Json(Written::at(stamp.revision, Some(visible))))
 }
 
@@ -121,7 +121,7 @@ async fn online(
         let unmoved = marks.iter().map(|mark| Precondition::At(mark.key.clone(), mark.revision));
         let writes = marks.iter().map(|mark| Write::Delete(mark.key.clone())).collect();
         let Some(stamp) = store.commit(unmoved, writes, None).await? else { continue };
-        let visible = store.visible(stamp.revision).await;
+        let visible = store.visible(&namespace, stamp.revision).await;
         let written = Written::at(stamp.revision, Some(visible));
         return Ok(Json(Written { changed: Some(true), ..written }));
     }

@@ -116,6 +116,11 @@ impl Metrics {
             "Connections open",
             metrics.listener.connections.clone(),
         );
+        registry.register(
+            "rollcall_http_crowded_out",
+            "Connections closed for want of room: silent ones, and new ones of a client that has its share",
+            metrics.listener.crowded_out.clone(),
+        );
         registry.register("rollcall_http_watchers", "Watchers connected", metrics.watchers.clone());
         metrics
     }

@@ -20,7 +20,7 @@ use super::problem::Problem;
 use super::settings::Permission;
 use super::store::Store;
 use super::view::{AppJson, AppLine, InstanceJson};
-use crate::model::AppName;
+use crate::model::{AppName, Namespace};
 use crate::registry::{Error, Origin, Revision};
 use crate::zone::{Rejected, Snapshot};
 
@@ -50,7 +50,7 @@ pub(super) async fn apps(
     let after = after(&call)?
         .map(|text| AppName::new(&text).map_err(|_| not_ours("continue")))
         .transpose()?;
-    let snapshot = shared.complete()?;
+    let snapshot = shared.complete(Some(&namespace))?;
     let mut seen = snapshot
         .directory
         .apps(&namespace, after.as_ref())
@@ -70,7 +70,7 @@ pub(super) async fn app(
     call.query_only(&[])?;
     let (namespace, app) = (call.namespace()?, call.app()?);
     call.caller.may(Permission::Read, &app)?;
-    let snapshot = shared.complete()?;
+    let snapshot = shared.complete(Some(&namespace))?;
     let view = snapshot.directory.app(&namespace, &app).ok_or_else(|| {
         let message = format!("app {app} is not known in namespace {namespace}");
         Problem::new(StatusCode::NOT_FOUND, message)
@@ -87,7 +87,7 @@ pub(super) async fn instance(
     let target = call.target()?;
     call.caller.may(Permission::Read, &target.app)?;
     let Target { namespace, app, id } = &target;
-    let app_view = shared.complete()?.directory.app(namespace, app).cloned();
+    let app_view = shared.complete(Some(namespace))?.directory.app(namespace, app).cloned();
     let found = app_view.as_ref().and_then(|view| Some((view, view.place(id)?)));
     let json = found.and_then(|(view, place)| InstanceJson::at(view, place, &shared.api.layouts));
     let mut json = json.ok_or_else(|| {
@@ -131,7 +131,7 @@ pub(super) async fn rejected(
     let (limit, after) = (limit(&call)?, after(&call)?);
     // Keys that name no namespace are shown to those who ask for none.
     let namespace = call.query("namespace").map(|_| call.namespace()).transpose()?;
-    let snapshot = shared.complete()?;
+    let snapshot = shared.complete(namespace.as_ref())?;
     let inside = |key: &str| namespace.is_none() || shared.api.keys.namespace_of(key) == namespace;
     let covered = |key: &str| {
         let app = || shared.api.keys.app_of(key);
@@ -168,14 +168,17 @@ fn not_ours(field: &str) -> Problem {
 }
 
 impl Shared {
-    /// The snapshot, once it is complete: "not there" must not be said out of ignorance.
-    fn complete(&self) -> Result<Guard<Arc<Snapshot>>, Problem> {
+    /// The snapshot, once it is complete in a namespace: "not there" must not be said out of ignorance. Without one, once
+    /// our own layout has been read.
+    fn complete(&self, namespace: Option<&Namespace>) -> Result<Guard<Arc<Snapshot>>, Problem> {
         let snapshot = self.api.published.load();
-        if snapshot.ready {
+        if namespace.map_or(snapshot.ready, |namespace| snapshot.knows(namespace)) {
             return Ok(snapshot);
         }
-        Err(Problem::unavailable(
-            "this server has not read the whole registry yet: /readyz has why",
-        ))
+        let part = namespace.filter(|_| snapshot.ready);
+        let of = part.map(|namespace| format!(" of namespace {namespace}")).unwrap_or_default();
+        Err(Problem::unavailable(format!(
+            "this server has not read the whole registry{of} yet: /readyz has why"
+        )))
     }
 }

@@ -140,9 +140,13 @@ async fn register(
             seen = attempt.store.current(&attempt.target).await?;
             continue;
         };
+        let namespace = &attempt.target.namespace;
         let visible = match done.written {
-            true => attempt.store.visible(done.revision).await,
-            false => shared.api.published.load().revision >= done.revision,
+            true => attempt.store.visible(namespace, done.revision).await,
+            false => {
+                let snapshot = shared.api.published.load();
+                snapshot.revision >= done.revision && snapshot.knows(namespace)
+            }
         };
         let status = if done.created { StatusCode::CREATED } else { StatusCode::OK };
         let id = attempt.target.id.to_string();

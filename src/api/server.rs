@@ -48,7 +48,7 @@ pub async fn serve(api: Api, listener: Listener, stop: CancellationToken, drain:
         };
         let head_timeout = shared.api.settings.request_timeout;
         let http = Http { router, acceptor, head_timeout, stop };
-        accepting.run(drain, move |stream, peer| http.clone().serve(stream, peer))
+        accepting.run(drain, move |stream, peer, seat| http.clone().serve(stream, peer, seat))
     };
     let own = shared.api.settings.identity.clone();
     let acceptor = own.map(|own| Arc::new(Acceptor::new(own, ALPN)));

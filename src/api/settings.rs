@@ -25,7 +25,7 @@ pub struct Settings {
     pub insecure: bool,
     /// Take loopback addresses into a shared registry.
     pub allow_loopback: bool,
-    /// Connections at once.
+    /// Connections at once, of which one client beyond loopback has a quarter.
     pub connections_max: usize,
     /// Largest request body in octets.
     pub body_octets_max: usize,

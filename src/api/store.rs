@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use super::call::Target;
 use super::{Api, Shared};
 use crate::layout::{Parsed, Registration};
-use crate::model::Instance;
+use crate::model::{Instance, Namespace};
 use crate::registry::{
     Committed, Entry, Error, LeaseId, Origin, Precondition, Revision, Stamp, Txn, Write,
 };
@@ -80,11 +80,13 @@ impl<'a> Store<'a> {
         self.asked + BUDGET
     }
 
-    /// Waits, within bounds, until this server's answers show what was written; says whether they do.
-    pub(super) async fn visible(&self, revision: Revision) -> bool {
+    /// Waits, within bounds, until this server's answers show what was written in a namespace; says whether they do. Of
+    /// one that was not read whole yet they show nothing.
+    pub(super) async fn visible(&self, namespace: &Namespace, revision: Revision) -> bool {
         let Api { published, settings, metrics, .. } = &self.shared.api;
         let reached = published.reached(self.before, revision);
         let visible = tokio::time::timeout(settings.visible_timeout, reached).await.is_ok();
+        let visible = visible && published.load().knows(namespace);
         metrics.written(visible.then(|| self.asked.elapsed()));
         visible
     }

@@ -10,6 +10,9 @@ use serde_json::Value;
 
 use super::error::{Error, Outcome};
 
+/// Characters of a cell that are shown; JSON has all.
+const CELL_CHARS_MAX: usize = 1_000;
+
 /// A line of the result.
 pub(super) fn line(text: &str) -> Result<(), Error> {
     put(|out| writeln!(out, "{}", printable(text)))
@@ -29,9 +32,7 @@ pub(super) fn json(value: &Value) -> Result<(), Error> {
 pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> Result<(), Error> {
     let mut table = Table::new();
     table.load_style(presets::ASCII_FULL_CONDENSED).set_header(header.to_vec());
-    table.add_rows(
-        rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect::<Vec<_>>()),
-    );
+    table.add_rows(rows.iter().map(|row| row.iter().map(|text| cell(text)).collect::<Vec<_>>()));
     put(|out| writeln!(out, "{table}"))
 }
 
@@ -70,6 +71,14 @@ fn from_io(error: &io::Error) -> Error {
     }
 }
 
+/// A cell of a table, which makes all rows as wide as itself.
+fn cell(text: &str) -> String {
+    match text.char_indices().nth(CELL_CHARS_MAX) {
+        Some((end, _)) => format!("{}...", printable(text.get(..end).unwrap_or_default())),
+        None => printable(text),
+    }
+}
+
 fn printable(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
@@ -83,6 +92,13 @@ fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_cell_makes_a_table_wider_than_anybody_reads() {
+        assert_eq!(cell(&"ü".repeat(CELL_CHARS_MAX)), "ü".repeat(CELL_CHARS_MAX));
+        let long = cell(&"ü".repeat(1_000_000));
+        assert_eq!(long, format!("{}...", "ü".repeat(CELL_CHARS_MAX)));
+    }
 
     #[test]
     fn control_characters_do_not_reach_the_terminal() {

@@ -13,13 +13,14 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CONNECTION, ORIGIN};
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
 use super::Compat;
-use crate::http::{BodyError, body_within};
+use crate::http::{BodyError, HostError, Peer, body_within, check_host};
 use crate::supervise::panic_message;
 
 /// How long a head may take, and then a body.
@@ -43,7 +44,7 @@ pub(super) fn gated(router: Router, name: &'static str, compat: Arc<Compat>) -> 
 
 async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let Gate { name, compat } = gate;
-    let answer = AssertUnwindSafe(admit(request, next)).catch_unwind().await;
+    let answer = AssertUnwindSafe(admit(&compat.hosts, request, next)).catch_unwind().await;
     let response = answer.unwrap_or_else(|panic| {
         compat.metrics.listener(name).panics.inc();
         let message = panic_message(&*panic);
@@ -55,17 +56,42 @@ async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Respons
     response
 }
 
-async fn admit(request: Request, next: Next) -> Response {
+async fn admit(hosts: &[String], request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let read = body_within(&parts.headers, body, BODY_OCTETS_MAX, ARRIVAL_TIMEOUT).await;
-    // A page in a browser of this host could register otherwise: loopback is open to it, and these calls know no tokens.
-    if parts.headers.contains_key(ORIGIN) || parts.headers.contains_key(FETCH_SITE) {
-        let message = "pages in browsers may not call this\n";
-        return (StatusCode::FORBIDDEN, message).into_response();
+    if let Err(refused) = check_sender(&parts, hosts) {
+        return refused.into_response();
     }
     match read {
         Ok(body) => next.run(Request::from_parts(parts, Body::from(body))).await,
         Err(error) => refusal(&error),
+    }
+}
+
+/// Sends pages in browsers away: a browser of this host reaches loopback, and these calls know no tokens.
+///
+/// What a page sends to a server of its own says nothing of the page; and a name of its own may lead here. So from this
+/// host a name must be known. Other machines call this one as they like.
+fn check_sender(parts: &Parts, hosts: &[String]) -> Result<(), (StatusCode, String)> {
+    if parts.headers.contains_key(ORIGIN) || parts.headers.contains_key(FETCH_SITE) {
+        return Err((StatusCode::FORBIDDEN, "pages in browsers may not call this\n".to_owned()));
+    }
+    let peer = parts.extensions.get::<Peer>();
+    if !peer.is_some_and(|peer| peer.0.ip().to_canonical().is_loopback()) {
+        return Ok(());
+    }
+    match check_host(parts, hosts.iter().map(String::as_str)) {
+        // Browsers never leave it out.
+        Ok(()) | Err(HostError::Missing) => Ok(()),
+        Err(HostError::Twice | HostError::Malformed) => {
+            Err((StatusCode::BAD_REQUEST, "host must be one name or address\n".to_owned()))
+        }
+        Err(HostError::Foreign(host)) => {
+            let message = format!(
+                "host {host:?} is not served here: send to an IP address or localhost, or list it in http.hosts\n"
+            );
+            Err((StatusCode::MISDIRECTED_REQUEST, message))
+        }
     }
 }
 

@@ -134,7 +134,9 @@ fn serve(router: Router, accepting: Accepting, room: &Room<'_>, drain: Duration)
     let stop = room.stop.clone();
     let http = Http { router, acceptor: None, head_timeout: ARRIVAL_TIMEOUT, stop };
     room.tasks.spawn(room.name, async move {
-        accepting.run(drain, move |stream, peer| http.clone().serve(stream, peer)).await;
+        accepting
+            .run(drain, move |stream, peer, seat| http.clone().serve(stream, peer, seat))
+            .await;
         Ok(())
     });
 }

@@ -16,6 +16,7 @@ pub struct Metrics {
     requests: Family<Answered, Counter>,
     connections: Family<Listener, Gauge>,
     refused: Family<Listener, Counter>,
+    crowded_out: Family<Listener, Counter>,
     panics: Family<Listener, Counter>,
     held: Family<Listener, Gauge>,
     unwritten: Family<Listener, Gauge>,
@@ -40,6 +41,7 @@ impl Metrics {
             requests: Family::default(),
             connections: Family::default(),
             refused: Family::default(),
+            crowded_out: Family::default(),
             panics: Family::default(),
             held: Family::default(),
             unwritten: Family::default(),
@@ -58,6 +60,11 @@ impl Metrics {
             "rollcall_compat_refused",
             "Connections closed at once, since their peers are not in the listener's allow",
             metrics.refused.clone(),
+        );
+        registry.register(
+            "rollcall_compat_crowded_out",
+            "Connections closed for want of room: silent ones, and new ones of a client that has its share",
+            metrics.crowded_out.clone(),
         );
         registry.register(
             "rollcall_compat_panics",
@@ -83,6 +90,7 @@ impl Metrics {
         Counters {
             connections: self.connections.get_or_create(&of).clone(),
             refused: self.refused.get_or_create(&of).clone(),
+            crowded_out: self.crowded_out.get_or_create(&of).clone(),
             panics: self.panics.get_or_create(&of).clone(),
         }
     }

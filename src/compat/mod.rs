@@ -63,6 +63,8 @@ pub struct Compat {
     pub dns_is_open: bool,
     /// Take loopback addresses into a shared registry.
     pub allow_loopback: bool,
+    /// Names that this host's programs may call this server by, besides `localhost`.
+    pub hosts: Vec<String>,
     /// What must survive this server.
     pub files: Arc<dyn Files>,
     /// What is counted.

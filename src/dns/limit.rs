@@ -18,7 +18,7 @@ use foldhash::quality::RandomState;
 use tokio::time::Instant;
 
 use super::answer::query::Question;
-use super::network::{IPV4_PREFIX, IPV6_PREFIX, Network};
+use crate::clients::{IPV4_PREFIX, IPV6_PREFIX, Network};
 use crate::model::Nets;
 
 /// How replies are limited. The bounds of each field are beside its default, in the configuration's comments.

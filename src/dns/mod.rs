@@ -15,7 +15,6 @@ mod encrypted;
 pub mod forward;
 mod https;
 pub mod limit;
-mod network;
 mod quic;
 mod reply_to;
 pub mod settings;

@@ -1,6 +1,7 @@
 //! Accepts connections, as many as allowed and from whom is allowed, and finishes them when told to stop.
 //!
-//! The permit comes before the accept: what is too much waits in the kernel's queue, not in ours.
+//! Where there is no room a silent connection gives way. Where none is silent the new one waits, and those behind it in
+//! the kernel's queue, not in ours; unless its client has its share, which is no reason to keep others waiting.
 //!
 //! Knows nothing of what is said on a connection.
 
@@ -10,18 +11,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::counters::{Counted, Counters};
+use crate::clients::{Full, Network, Seat, Seats};
 use crate::model::Nets;
 
 /// A peer that takes nothing of what is sent to it for that long is gone, and so is its permit.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// Wait after an accept that failed for want of something: descriptors come back as connections end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Part of the connections that one client may have.
+const SHARE: usize = 4;
 /// Failing accepts are worth a line that often.
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -32,7 +35,7 @@ pub struct Accepting {
     pub listener: TcpListener,
     /// What log lines call it.
     pub name: &'static str,
-    /// Connections at once.
+    /// Connections at once. One client has a quarter of them, and loopback, where all programs are one address, all.
     pub connections_max: usize,
     /// Whose are taken; none: everybody's.
     pub allow: Option<Nets>,
@@ -43,13 +46,17 @@ pub struct Accepting {
 }
 
 impl Accepting {
-    /// Runs that on each connection until the stop; then waits for those that are open, for at most `drain`.
-    pub async fn run<C>(self, drain: Duration, connection: impl Fn(TcpStream, SocketAddr) -> C)
-    where
+    /// Runs that on each connection until the stop; then waits for those that are open, for at most `drain`. It says of
+    /// its seat when it is busy, and ends when that is taken away.
+    pub async fn run<C>(
+        self,
+        drain: Duration,
+        connection: impl Fn(TcpStream, SocketAddr, Arc<Seat>) -> C,
+    ) where
         C: Future<Output = ()> + Send + 'static,
     {
         let name = self.name;
-        let permits = Arc::new(Semaphore::new(self.connections_max));
+        let seats = Seats::new(self.connections_max, self.connections_max.div_ceil(SHARE));
         let mut connections = JoinSet::new();
         let mut warned = None;
         loop {
@@ -59,19 +66,24 @@ impl Accepting {
                     self.ended(ended);
                     continue;
                 }
-                accepted = accept(&permits, &self.listener) => accepted,
+                accepted = self.listener.accept() => accepted,
             };
             match accepted {
-                Ok((_, _, peer)) if !self.allows(peer) => _ = self.counters.refused.inc(),
-                Ok((permit, stream, peer)) => {
+                Ok((_, peer)) if !self.allows(peer) => _ = self.counters.refused.inc(),
+                Ok((stream, peer)) => {
+                    let seat = tokio::select! {
+                        () = self.stop.cancelled() => break,
+                        seat = self.seat(&seats, peer) => seat,
+                    };
+                    let Some(seat) = seat.map(Arc::new) else { continue };
                     if let Err(error) = prepare(&stream) {
                         tracing::debug!(%peer, %error, "{name} connection without its socket options");
                     }
                     let counted = Counted::new(&self.counters.connections);
-                    let connection = connection(stream, peer);
+                    let connection = connection(stream, peer, seat.clone());
                     connections.spawn(async move {
                         connection.await;
-                        drop((counted, permit));
+                        drop((counted, seat));
                     });
                 }
                 Err(error) if is_of_one_connection(&error) => {}
@@ -100,6 +112,24 @@ impl Accepting {
         connections.shutdown().await;
     }
 
+    /// A seat for a connection of that peer, as soon as there is one; none where its client has its share.
+    async fn seat(&self, seats: &Arc<Seats>, peer: SocketAddr) -> Option<Seat> {
+        let client = client(peer);
+        loop {
+            match seats.enter(client) {
+                Ok((seat, evicted)) => {
+                    self.counters.crowded_out.inc_by(u64::from(evicted));
+                    return Some(seat);
+                }
+                Err(Full::OfClient) => {
+                    self.counters.crowded_out.inc();
+                    return None;
+                }
+                Err(Full::Altogether) => seats.changed().await,
+            }
+        }
+    }
+
     fn allows(&self, peer: SocketAddr) -> bool {
         self.allow.as_ref().is_none_or(|nets| nets.contain(peer.ip()))
     }
@@ -113,12 +143,10 @@ impl Accepting {
     }
 }
 
-type Accepted = (OwnedSemaphorePermit, TcpStream, SocketAddr);
-
-async fn accept(permits: &Arc<Semaphore>, listener: &TcpListener) -> io::Result<Accepted> {
-    let permit = permits.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    Ok((permit, stream, peer))
+/// Whose connections are counted together; none: everybody's of this machine.
+fn client(peer: SocketAddr) -> Option<Network> {
+    let address = peer.ip().to_canonical();
+    (!address.is_loopback()).then(|| Network::of_client(address))
 }
 
 /// Whether an accept failed for what its one connection did (accept(2)): the next may well succeed.
@@ -151,6 +179,38 @@ mod tests {
         assert!(is_of_one_connection(&io::Error::from_raw_os_error(ECONNABORTED)));
     }
 
+    #[test]
+    fn all_but_loopback_have_a_share() {
+        let of = |text: &str| client(SocketAddr::new(text.parse().unwrap(), 7));
+        for loopback in ["127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"] {
+            assert_eq!(of(loopback), None, "{loopback}");
+        }
+        assert!(of("10.0.0.7").is_some() && of("10.0.0.7") != of("10.0.0.8"));
+        assert_eq!(of("::ffff:10.0.0.7"), of("10.0.0.7"));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_has_its_share_keeps_nobody_waiting() {
+        let seats = Seats::new(8, 2);
+        let accepting = Accepting {
+            listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            name: "test",
+            connections_max: 8,
+            allow: None,
+            counters: Counters::default(),
+            stop: CancellationToken::new(),
+        };
+        let enter = |text: &str| accepting.seat(&seats, SocketAddr::new(text.parse().unwrap(), 7));
+        let (one, two) = (enter("10.0.0.7").await.unwrap(), enter("10.0.0.7").await.unwrap());
+        one.busy();
+        let three = enter("10.0.0.7").await.unwrap();
+        assert!(two.evicted().is_cancelled() && !one.evicted().is_cancelled(), "its silent one");
+        three.busy();
+        assert!(enter("10.0.0.7").await.is_none());
+        assert_eq!(accepting.counters.crowded_out.get(), 2);
+        assert!(enter("10.0.0.8").await.is_some() && enter("127.0.0.1").await.is_some());
+    }
+
     #[tokio::test]
     async fn who_is_not_allowed_is_closed_at_once_and_counted() {
         for (allow, greeted) in [(Nets::loopback(), 1), (Nets::new(Vec::new()), 0)] {
@@ -165,7 +225,7 @@ mod tests {
                 counters: counters.clone(),
                 stop: stop.clone(),
             };
-            let served = accepting.run(Duration::ZERO, |mut stream, _| async move {
+            let served = accepting.run(Duration::ZERO, |mut stream, _, _| async move {
                 tokio::io::AsyncWriteExt::write_all(&mut stream, b"x").await.unwrap();
             });
             let asked = async {

@@ -30,6 +30,11 @@ impl Requests {
         Answering(self.clone())
     }
 
+    /// Whether one is being answered now.
+    pub(super) fn is_answering(&self) -> bool {
+        !self.count().is_multiple_of(2)
+    }
+
     fn count(&self) -> u64 {
         self.0.load(Relaxed)
     }

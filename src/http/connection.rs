@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::arrival::{Arrival, Requests};
+use super::busy::Busy;
+use crate::clients::Seat;
 use crate::tls::{Acceptor, ServerStream};
 
 /// hyper's read buffer: above the 16 KiB head that gates allow, so that their refusals have our words. What
@@ -26,6 +28,8 @@ use crate::tls::{Acceptor, ServerStream};
 const READ_BUFFER_OCTETS: usize = 32 * 1024;
 /// How long a connection may be silent between two requests: longer than the 10 s of heartbeats by default.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// How long one that gives way may take to send what is left of its last answer.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Who sent a request; each carries it as an extension.
 #[derive(Debug, Clone, Copy)]
@@ -45,13 +49,13 @@ pub struct Http {
 }
 
 impl Http {
-    /// Serves a connection to its end.
-    pub async fn serve(self, stream: TcpStream, peer: SocketAddr) {
+    /// Serves a connection to its end, which comes when its seat is taken away while it is silent, too.
+    pub async fn serve(self, stream: TcpStream, peer: SocketAddr, seat: Arc<Seat>) {
         match self.acceptor.clone() {
-            None => self.talk(stream, peer).await,
+            None => self.talk(stream, peer, seat).await,
             Some(acceptor) => {
-                if let Some(stream) = self.handshake(&acceptor, stream, peer).await {
-                    self.talk(stream, peer).await;
+                if let Some(stream) = self.handshake(&acceptor, stream, peer, &seat).await {
+                    self.talk(stream, peer, seat).await;
                 }
             }
         }
@@ -62,10 +66,12 @@ impl Http {
         acceptor: &Acceptor,
         stream: TcpStream,
         peer: SocketAddr,
+        seat: &Seat,
     ) -> Option<ServerStream> {
         let secured = tokio::select! {
             secured = timeout(self.head_timeout, acceptor.accept(stream)) => secured,
             () = self.stop.cancelled() => return None,
+            () = seat.evicted().cancelled() => return None,
         };
         match secured {
             Ok(Ok(stream)) => return Some(stream),
@@ -75,21 +81,22 @@ impl Http {
         None
     }
 
-    async fn talk<S>(self, stream: S, peer: SocketAddr)
+    async fn talk<S>(self, stream: S, peer: SocketAddr, seat: Arc<Seat>)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let Self { router, head_timeout, stop, .. } = self;
         let requests = Requests::default();
         let stream = Arrival::new(stream, requests.clone(), head_timeout);
+        let (asked, own_seat) = (requests.clone(), seat.clone());
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-            let answering = requests.begin();
+            let (answering, busy) = (requests.begin(), Busy::new(&own_seat));
             request.extensions_mut().insert(Peer(peer));
             let answer = router.clone().oneshot(request.map(Body::new));
             async move {
                 let answer = answer.await;
                 drop(answering);
-                answer
+                answer.map(|response| response.map(|body| busy.until_sent(body)))
             }
         });
         let connection = http1::Builder::new()
@@ -103,6 +110,14 @@ impl Http {
             () = stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
+            }
+            () = seat.evicted().cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                // A request may have come this moment. What is but half of one is not waited for: others have the seat.
+                match asked.is_answering() {
+                    true => connection.await,
+                    false => timeout(LEAVE_TIMEOUT, connection).await.unwrap_or(Ok(())),
+                }
             }
         };
         if let Err(error) = result {

@@ -12,6 +12,8 @@ pub struct Counters {
     pub connections: Gauge,
     /// Connections closed at once, since their peers are not allowed.
     pub refused: Counter,
+    /// Connections closed for want of room: silent ones that gave way, and new ones of a client that has its share.
+    pub crowded_out: Counter,
     /// Connections and requests that ended in a panic, which was contained.
     pub panics: Counter,
 }

@@ -13,11 +13,14 @@
 mod accept;
 mod arrival;
 mod body;
+mod busy;
 pub mod client;
 mod connection;
 mod counters;
+mod host;
 
 pub use accept::Accepting;
 pub use body::{BodyError, body_within};
 pub use connection::{Http, Peer};
 pub use counters::{Counted, Counters};
+pub use host::{HostError, check_host};

@@ -262,9 +262,12 @@ fn sources<'s>(
         })
         .collect();
     type Value = fn(&Facts) -> Option<f64>;
-    let gauges: [(&str, &str, Option<&Unit>, Value); 3] = [
+    let gauges: [(&str, &str, Option<&Unit>, Value); 4] = [
         ("rollcall_registry_epoch", "Breaks in the registry's history", None, |facts| {
             Some(facts.epoch as f64)
+        }),
+        ("rollcall_registry_has_view", "Whether it has been read whole once", None, |facts| {
+            Some(f64::from(u8::from(facts.has_view)))
         }),
         ("rollcall_registry_watching", "Whether the registry's watch is open", None, |facts| {
             Some(f64::from(u8::from(facts.watching)))
@@ -318,8 +321,9 @@ impl Collector for View {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let encoder = &mut encoder;
         let snapshot = self.health.published.load_full();
-        let ready = f64::from(u8::from(snapshot.ready));
-        gauge(encoder, "rollcall_ready", "Whether every source has had a complete view", ready)?;
+        let ready = f64::from(u8::from(self.health.is_ready(&snapshot)));
+        let help = "Whether the registry has been read whole once, save layouts that can't be read";
+        gauge(encoder, "rollcall_ready", help, ready)?;
         let revision = snapshot.revision as f64;
         gauge(
             encoder,

@@ -223,6 +223,7 @@ impl Parts {
             followed: followed.clone(),
             published: published.clone(),
             draining,
+            was_ready: Arc::default(),
         };
         let guard = Guard::new(&config.zones);
         let reload = Reload {
@@ -249,6 +250,7 @@ impl Parts {
             dns_is_open: listening.dns.iter().any(|at| !at.ip().to_canonical().is_loopback()),
             listening: listening.all(),
             allow_loopback: config.http.allow_loopback,
+            hosts: own_names(&config.http.hosts),
             files: data.clone(),
             metrics: compat::Metrics::new(&mut exposition),
             followed,
@@ -298,6 +300,11 @@ impl Parts {
         tasks.spawn("serials", serials::keep(data, saved, stop()));
         write_and_watch(api, http, sources, tasks)
     }
+}
+
+/// The names in `http.hosts`, and the one that this host has.
+fn own_names(listed: &[String]) -> Vec<String> {
+    listed.iter().cloned().chain(crate::host::name()).collect()
 }
 
 /// What answers come from: the snapshot that is published, and other servers if the configuration names some.

@@ -79,6 +79,15 @@ pub struct Rejected {
     pub reason: Arc<str>,
 }
 
+/// Most characters of a reason that are listed: it may quote a value, of which etcd takes up to 1.5 MB.
+const REASON_CHARS_MAX: usize = 1_000;
+
+/// The begin of a text that has more characters than that.
+pub(super) fn cut(text: &str, chars_max: usize) -> Option<&str> {
+    let (end, _) = text.char_indices().nth(chars_max)?;
+    text.get(..end)
+}
+
 /// All apps and all rejected keys of one snapshot. Cloning is cheap.
 #[derive(Debug, Clone, Default)]
 pub struct Directory {
@@ -120,9 +129,10 @@ impl Directory {
         self.apps.insert((view.namespace.clone(), view.app.clone()), Arc::new(view));
     }
 
-    /// Lists a key as rejected.
+    /// Lists a key as rejected, with a reason that may quote what it says, and is cut where that is very long.
     pub fn reject(&mut self, key: Arc<str>, reason: Arc<str>) {
-        self.rejected.insert(key, reason);
+        let begin = cut(&reason, REASON_CHARS_MAX).map(|begin| format!("{begin}...").into());
+        self.rejected.insert(key, begin.unwrap_or(reason));
     }
 
     /// One app.

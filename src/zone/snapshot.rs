@@ -17,7 +17,8 @@ use super::reverse::Pointers;
 use super::settings::{Names, ZoneName};
 use super::statics::{StaticNode, Statics};
 use super::wire;
-use crate::registry::Revision;
+use crate::model::Namespace;
+use crate::registry::{Origin, Revision};
 
 /// Blocks of so many small apps stay in the cache of a core: 2 MiB as a rule.
 const CACHED_APPS_MAX: usize = 2_000;
@@ -29,8 +30,10 @@ pub struct Snapshot {
     pub revision: Revision,
     /// Counts the breaks in the registry's history; revisions of different epochs don't compare.
     pub epoch: u64,
-    /// Whether every source has had one complete view (law 1, docs/architecture.md).
+    /// Whether our own layout has been read whole once (law 1, docs/architecture.md).
     pub ready: bool,
+    /// The layouts of other systems that have not, and the namespace that each of them tells of.
+    pub unread: Vec<(Origin, Namespace)>,
     /// What is registered.
     pub directory: Directory,
     /// The zones, those with more labels first.
@@ -98,6 +101,12 @@ impl Snapshot {
     pub fn walk(&self, name: &[u8]) -> Option<Walk<'_>> {
         let (zone, relative) = self.zone(name)?;
         Some(zone.apps.walk(zone.likely_app(relative)))
+    }
+
+    /// Whether all that is registered in a namespace has been read: what is not in the directory then is not there.
+    #[must_use]
+    pub fn knows(&self, namespace: &Namespace) -> bool {
+        self.ready && self.unread.iter().all(|(_, unread)| unread != namespace)
     }
 
     /// All zones.

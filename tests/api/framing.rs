@@ -197,11 +197,30 @@ async fn an_answer_may_take_longer_than_its_request() {
 #[tokio::test]
 async fn connections_beyond_the_most_wait_their_turn() {
     let (server, mut first) = start_with(|setup| setup.settings.connections_max = 1).await;
-    assert_eq!(first.ask("GET", "/livez", "").await.status, 200);
+    // A stream is busy to its end, however silent.
+    first.send(&request("GET", "/v1/watch", &[], "")).await;
+    assert_eq!(first.head().await.0, 200);
+    assert!(first.chunk().await.starts_with(": watching"));
     let mut second = Client::connect(server.address).await;
     second.send(&request("GET", "/livez", &[], "")).await;
     let waiting = tokio::time::timeout(Duration::from_millis(100), second.reply()).await;
     assert!(waiting.is_err(), "the second connection was served beside the first");
     drop(first);
     assert_eq!(second.reply().await.status, 200);
+}
+
+#[tokio::test]
+async fn connections_that_are_silent_give_way() {
+    let (server, mut asked) = start_with(|setup| setup.settings.connections_max = 1).await;
+    assert_eq!(asked.ask("GET", "/livez", "").await.status, 200);
+    let mut silent = Client::connect(server.address).await;
+    assert!(asked.is_closed().await, "one between two requests");
+    let mut half = Client::connect(server.address).await;
+    assert!(silent.is_closed().await, "one that has asked nothing");
+    half.send("GET /livez HT").await;
+    let mut last = Client::connect(server.address).await;
+    assert_eq!(last.ask("GET", "/livez", "").await.status, 200);
+    assert!(half.is_closed().await, "one that has asked half");
+    let metrics = last.ask("GET", "/metrics", "").await.text;
+    assert!(metrics.contains("rollcall_http_crowded_out_total 3\n"), "{metrics}");
 }

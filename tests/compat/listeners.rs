@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::http::{Http, raw};
 use crate::support::server::{Home, Server};
+use crate::support::soon;
+use crate::tars::php;
 
 /// Where a listener is.
 pub(crate) fn address(server: &Server, listener: &str) -> SocketAddr {
@@ -73,6 +76,76 @@ async fn pages_in_browsers_are_sent_away() {
         );
         let reply = raw(address, request).await;
         assert!(reply.starts_with("HTTP/1.1 403 "), "{header}: {reply}");
+    }
+}
+
+#[tokio::test]
+async fn pages_that_lead_a_name_of_theirs_here_are_sent_away() {
+    let config = "[compat.haunt]\nlisten = \"127.0.0.1:0\"\n[compat.consul]\nlisten = \"127.0.0.1:0\"\n\
+                  [http]\nhosts = [\"sd.example\"]";
+    let server = Home::with_config(config).start(&[]).await;
+    let own = nix::unistd::gethostname().unwrap().into_string().unwrap();
+    for listener in ["haunt", "consul"] {
+        let address = address(&server, listener);
+        let port = address.port();
+        let status = async |request: String| {
+            let reply = raw(address, request).await;
+            reply.split(' ').nth(1).unwrap().to_owned()
+        };
+        let get = async |target: &str, host: &str| {
+            status(format!("GET {target} HTTP/1.1\r\n{host}connection: close\r\n\r\n")).await
+        };
+        for host in ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example"] {
+            let at_port = format!("host: {host}:{port}\r\n");
+            assert_eq!(get("/none", &at_port).await, "421", "{listener} {host}");
+            assert_eq!(
+                get("/none", &format!("host: {host}\r\n")).await,
+                "421",
+                "{listener} {host}"
+            );
+            let absolute = format!("http://{host}/none");
+            assert_eq!(get(&absolute, "host: localhost\r\n").await, "421", "{listener} {host}");
+        }
+        let twice = "host: localhost\r\nhost: localhost\r\n";
+        assert_eq!(get("/none", twice).await, "400");
+        for host in
+            ["127.0.0.1", "10.0.0.7", "[::1]", "localhost", "LOCALHOST.", "sd.example", &own]
+        {
+            for port in [String::new(), format!(":{port}")] {
+                let header = format!("host: {host}{port}\r\n");
+                assert_eq!(get("/none", &header).await, "404", "{listener} {host}{port}");
+            }
+        }
+        // What is older than HTTP/1.1 need not say it, and no browser is.
+        assert_eq!(status("GET /none HTTP/1.0\r\n\r\n".to_owned()).await, "404");
+    }
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_shut_nobody_out() {
+    let config =
+        "[compat.haunt]\nlisten = \"127.0.0.1:0\"\n[compat.tars]\nlisten = \"127.0.0.1:0\"";
+    let server = Home::with_config(config).start(&[]).await;
+    for listener in ["haunt", "tars"] {
+        let address = address(&server, listener);
+        let mut silent = Vec::new();
+        for _ in 0..rollcall::compat::CONNECTIONS_MAX {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let call = match listener {
+            "haunt" => b"GET /none HTTP/1.1\r\nhost: localhost\r\n\r\n".to_vec(),
+            _ => php("tars_ping", "", 0, ""),
+        };
+        stream.write_all(&call).await.unwrap();
+        let read = soon("a reply", stream.read(&mut [0; 64])).await.unwrap();
+        assert!(read > 0, "{listener}");
+        // Who came first went first.
+        let gone = soon("an end", silent[0].read(&mut [0; 1])).await.unwrap();
+        assert_eq!(gone, 0, "{listener}");
+        let metrics = server.get("/metrics").await.body;
+        let counted = format!("rollcall_compat_crowded_out_total{{listener=\"{listener}\"}} 1\n");
+        assert!(metrics.as_str().unwrap().contains(&counted), "{metrics}");
     }
 }
 

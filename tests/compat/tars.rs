@@ -53,7 +53,7 @@ fn info(tag: u8, server: &str, pid: i16, adapter: &str) -> Vec<u8> {
 }
 
 /// A call as TarsPHP sends it: version 3, one named argument.
-fn php(function: &str, server: &str, pid: i16, adapter: &str) -> Vec<u8> {
+pub(crate) fn php(function: &str, server: &str, pid: i16, adapter: &str) -> Vec<u8> {
     let named =
         [&[0x08, 0, 1][..], &text(0, "serverInfo"), &octets(1, &info(0, server, pid, adapter))];
     let packet = [

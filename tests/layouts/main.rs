@@ -5,6 +5,7 @@ mod clients;
 mod golden;
 #[path = "../support/mod.rs"]
 mod support;
+mod unread;
 
 use golden::{Entry, Golden};
 use support::etcd::Etcd;

@@ -164,7 +164,7 @@ impl Held {
 /// One registration's whole life.
 async fn keep(mut registration: Registration, stop: CancellationToken) {
     let told = |registration: &Registration, _: &_| {
-        output::note(&format!("registered {}", registration.name()))
+        output::note(&format!("registered {}", registration.name()));
     };
     let kept = registration.keep(&stop, OnRefusal::TryLater, told).await;
     let name = registration.name();

@@ -140,7 +140,7 @@ fn look_at<T: Serialize>(
 ) -> Result<Look, Refused> {
     let edition = keeper.compat.published.edition();
     let snapshot = keeper.compat.published.load_full();
-    if !snapshot.ready {
+    if !snapshot.knows(&keeper.namespace) {
         // Consul's word for a cluster that can't be asked. "Not there" must not be said out of ignorance.
         return Err(Refused(StatusCode::INTERNAL_SERVER_ERROR, "No cluster leader".to_owned()));
     }

@@ -11,6 +11,9 @@
 //!
 //! Knows nothing of paths and bodies.
 
+mod names;
+mod resume;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -23,15 +26,13 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::agent::Agent;
 use super::agent::saved::{Clocks, SavedAgent};
-use super::agent::{Agent, Service};
 use super::definition::{CheckDefinition, ServiceDefinition};
 use super::instance::{host_names, instance};
 use super::reach::{self, Reach};
 use super::resolver::Resolver;
-use crate::compat::hold::{
-    Hold, HoldError, Loss, Lost, Over, Reason, Saved, Target, is_same_place,
-};
+use crate::compat::hold::{Hold, HoldError, Lost, Over, Reason, Saved, Target};
 use crate::compat::{Compat, Room, StartError};
 use crate::host;
 use crate::model::{Instance, Namespace, limits};
@@ -46,8 +47,6 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a call waits until answers of DNS show what was done.
 const VISIBLE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a start waits for the first view of the registry: leases are longer.
-const READY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is held of a service.
 type Held = HashMap<String, (Target, Instance)>;
@@ -245,144 +244,10 @@ impl Keeper {
         written.map(Some)
     }
 
-    /// Waits until it is known what others have registered, so that names which they took meanwhile are left to them;
-    /// but not for long, as leases go on.
-    pub(super) async fn seen(&self) {
-        let published = &self.compat.published;
-        let ready = async {
-            loop {
-                let edition = published.edition();
-                if published.load().ready {
-                    return;
-                }
-                published.changed(edition).await;
-            }
-        };
-        tokio::select! {
-            _ = timeout(READY_TIMEOUT, ready) => {}
-            () = self.stop.cancelled() => {}
-        }
-    }
-
-    /// Believes what was saved of the services that the registry still has: there was no time in which their end could have
-    /// been missed.
-    pub(super) fn vouch(&self) {
-        let ids: Vec<String> = {
-            let agent = self.agent();
-            let there = agent.services().filter(|service| self.there(service).is_some());
-            there.map(|service| service.definition.id.clone()).collect()
-        };
-        self.change(|agent, now| ids.iter().for_each(|id| agent.vouch(id, now)));
-    }
-
-    /// Holds on to a service that was held before a restart, if it is still to be.
-    pub(super) async fn resume(&self, id: &str) {
-        let mut held = self.stripe(id).lock().await;
-        if held.contains_key(id) {
-            // A call was faster.
-            return;
-        }
-        if let Some((target, instance)) = self.wanted(id, None) {
-            self.hold.resume(target.clone(), instance.clone()).await;
-            if self.hold.check(&target, &instance).is_ok() {
-                held.insert(id.to_owned(), (target, instance));
-            }
-        } else if !self.compat.shared_registry {
-            // Leases of a registry of our own began anew with us. In another's they went on, and what is there by now may be
-            // held by the server that its client went to meanwhile.
-            let stale = {
-                let agent = self.agent();
-                agent
-                    .service(id)
-                    .and_then(|service| Some((self.target(service), self.there(service)?)))
-            };
-            if let Some((target, instance)) = stale {
-                self.hold.let_go(target, instance, Reason::Critical).await;
-            }
-        }
-    }
-
-    /// What the registry has of a service, where that is.
-    fn there(&self, service: &Service) -> Option<Instance> {
-        let wanted = instance(service, service.definition.weights.passing)?;
-        let Target { namespace, app, id } = self.target(service);
-        let snapshot = self.compat.published.load();
-        let view = snapshot.directory.registered(&namespace, &app, &id)?;
-        let there = &view.registration.instance;
-        is_same_place(there, &wanted).then(|| there.clone())
-    }
-
     fn stripe(&self, id: &str) -> &tokio::sync::Mutex<Held> {
         let stripe = self.hasher.hash_one(id) % STRIPES as u64;
         // Never beyond the end, and no panic if it were.
         self.held.get(usize::try_from(stripe).unwrap_or(0)).unwrap_or(&self.held[0])
-    }
-
-    /// What is to be in answers of a service. Where its name is another's by now, it gets one of its own.
-    fn wanted(&self, id: &str, before: Option<&(Target, Instance)>) -> Option<(Target, Instance)> {
-        let (target, wanted) = self.wish(id)?;
-        if before.is_some_and(|(held, _)| *held == target) || !self.is_anothers(&target, &wanted) {
-            return Some((target, wanted));
-        }
-        self.renamed(id).or_else(|| self.wish(id))
-    }
-
-    /// What is to be in answers of a service that gets a name of its own; none if it has that already.
-    fn renamed(&self, id: &str) -> Option<(Target, Instance)> {
-        if !self.change(|agent, _| agent.relabel(id)) {
-            return None;
-        }
-        self.save_soon();
-        self.wish(id)
-    }
-
-    /// Does what is to be done about a service that others took out of the registry.
-    pub(super) async fn lost(&self, Lost { target, why }: Lost) {
-        let named = |service: &&Service| self.target(service) == target;
-        let id = self.agent().services().find(named).map(|service| service.definition.id.clone());
-        let Some(id) = id else { return };
-        let mut held = self.stripe(&id).lock().await;
-        if held.get(&id).is_none_or(|(held, _)| *held != target) {
-            return;
-        }
-        match why {
-            Loss::Taken => {
-                drop(held);
-                if self.renamed(&id).is_some() {
-                    self.settle_soon([id]);
-                }
-            }
-            // It stays away until it is registered again, or stands otherwise. That may have been by now.
-            Loss::Dismissed => {
-                if !self.hold.holds(&target).await {
-                    held.remove(&id);
-                }
-            }
-        }
-    }
-
-    fn wish(&self, id: &str) -> Option<(Target, Instance)> {
-        let agent = self.agent();
-        let service = agent.service(id)?;
-        let instance = instance(service, agent.weight(service)?)?;
-        // As it is written, so that it can be compared with what is there.
-        let ttl = Some(limits::TTL_SECS_DEFAULT);
-        Some((self.target(service), Instance { ttl, ..instance }))
-    }
-
-    fn target(&self, service: &Service) -> Target {
-        let (app, id) = (service.app.clone(), service.label.clone());
-        Target { namespace: self.namespace.clone(), app, id }
-    }
-
-    /// Whether an instance that is somewhere else has the name.
-    fn is_anothers(&self, target: &Target, wanted: &Instance) -> bool {
-        let Target { namespace, app, id } = target;
-        let snapshot = self.compat.published.load();
-        snapshot
-            .directory
-            .registered(namespace, app, id)
-            .is_some_and(|view| !is_same_place(&view.registration.instance, wanted))
     }
 
     /// Where a service is that says nothing of it: where the call came from, or where this host is.

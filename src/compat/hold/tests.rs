@@ -64,6 +64,7 @@ impl World {
             keys: Keys::new("/r/"),
             guard: Guard::new(&zones),
             published: Arc::new(Published::new(first)),
+            hosts: Vec::new(),
             listening: Vec::new(),
             dns_is_open: false,
             allow_loopback: false,

@@ -20,6 +20,7 @@ use super::adapter::{Adapter, Place};
 use super::frame::{FRAME_OCTETS_MAX, take_packet};
 use super::node::{Caller, caller};
 use super::request::{Call, Outcome, Request, ServerInfo};
+use crate::clients::Seat;
 use crate::compat::hold::{Hold, HoldError, Target};
 use crate::compat::settings::Tars;
 use crate::compat::{Compat, Room};
@@ -74,17 +75,20 @@ pub(in crate::compat) fn serve(
         stop: room.stop.clone(),
     });
     room.tasks.spawn(room.name, async move {
-        accepting.run(drain, move |stream, peer| talk(node.clone(), stream, peer)).await;
+        accepting
+            .run(drain, move |stream, peer, seat| talk(node.clone(), stream, peer, seat))
+            .await;
         Ok(())
     });
 }
 
-/// Answers calls until the other side closes, falls silent, or sends what is none.
-async fn talk(node: Arc<Node>, mut stream: TcpStream, peer: SocketAddr) {
+/// Answers calls until the other side closes, falls silent, sends what is none, or has to make room while it is silent.
+async fn talk(node: Arc<Node>, mut stream: TcpStream, peer: SocketAddr, seat: Arc<Seat>) {
     let mut received = BytesMut::new();
     loop {
         let packet = tokio::select! {
             () = node.stop.cancelled() => return,
+            () = seat.evicted().cancelled() => return,
             packet = next(&mut stream, &mut received) => packet,
         };
         let packet = match packet {
@@ -104,11 +108,16 @@ async fn talk(node: Arc<Node>, mut stream: TcpStream, peer: SocketAddr) {
                 return;
             }
         };
+        seat.busy();
         let outcome = node.answer(&request, peer).await;
-        let Some(reply) = request.reply(outcome) else { continue };
+        let Some(reply) = request.reply(outcome) else {
+            seat.idle();
+            continue;
+        };
         if !matches!(timeout(FRAME_TIME, stream.write_all(&reply)).await, Ok(Ok(()))) {
             return;
         }
+        seat.idle();
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::stats::Stats;
-use crate::dns::network::Network;
+use crate::clients::Network;
 
 /// Clients that may wait, for each exchange that there may be.
 const CLIENTS_PER_EXCHANGE: usize = 4;

@@ -16,6 +16,9 @@ use crate::model::{
 };
 use crate::registry::Origin;
 
+/// Octets of the longest id: they are listed, watched and joined with others, and etcd's keys may have 1.5 MB.
+pub(super) const ID_OCTETS_MAX: usize = 255;
+
 /// What a key says of an instance, in its system's own names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
@@ -74,6 +77,12 @@ impl Found {
             map_app(self.app.as_bytes()).map_err(|rule| format!("app {:?} {rule}", self.app))?;
         if self.id.is_empty() {
             return Err("instance id must not be empty".to_owned());
+        }
+        if self.id.len() > ID_OCTETS_MAX {
+            let octets = self.id.len();
+            return Err(format!(
+                "instance id must have at most {ID_OCTETS_MAX} octets, got {octets}"
+            ));
         }
         let (addresses, host) = self.hosts()?;
         let endpoints = self.endpoints(&addresses, host.as_ref())?;
@@ -157,4 +166,19 @@ impl Found {
 /// The protocol as a service label can name it.
 pub fn protocol_of(raw: &str) -> Result<Protocol, String> {
     map_protocol(raw.as_bytes()).map_err(|rule| format!("protocol {raw:?} {rule}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_have_bounds() {
+        for (octets, is_taken) in [(1, true), (ID_OCTETS_MAX, true), (ID_OCTETS_MAX + 1, false)] {
+            let place = Place::new("10.0.0.7:80").unwrap();
+            let found = Found::new("x", &"i".repeat(octets), "http", place);
+            let read = found.registration(Origin(1), &Namespace::default());
+            assert_eq!(read.is_ok(), is_taken, "{octets}: {read:?}");
+        }
+    }
 }

@@ -171,7 +171,7 @@ impl Catalogue {
             app.listed = losses.keys().cloned().collect();
         }
         for (key, reasons) in losses {
-            self.directory.rejected.insert(key, reasons.join("; ").into());
+            self.directory.reject(key, reasons.join("; ").into());
         }
         match view {
             Some(view) => _ = self.directory.apps.insert(key.clone(), Arc::new(view)),

@@ -68,7 +68,7 @@ impl Catalogue {
                 None
             }
             Parsed::Rejected(reason) => {
-                self.directory.rejected.insert(printable(&news.key), reason.clone());
+                self.directory.reject(printable(&news.key), reason.clone());
                 None
             }
             Parsed::Plain(record) => {

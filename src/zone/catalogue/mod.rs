@@ -30,11 +30,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use data_encoding::BASE32_NOPAD;
 use foldhash::fast::RandomState;
+use sha2::{Digest, Sha256};
 
 use self::app::App;
 use self::zone::ZoneState;
-use super::directory::Directory;
+use super::directory::{Directory, cut};
 use super::event::Event;
 use super::serial::SavedSerial;
 use super::settings::{Pin, ZoneName, ZoneSettings};
@@ -43,6 +45,11 @@ use crate::layout::Parsed;
 use crate::model::{AppName, Namespace};
 use crate::registry::mirror::{Delta, Kept, News};
 use crate::registry::{Origin, Revision};
+
+/// Most characters of a key that are listed: etcd's own have up to 1.5 MB.
+const KEY_CHARS_MAX: usize = 300;
+/// Characters of the hash of a key that is listed in part: 80 bits, so that they stay apart.
+const KEY_HASH_CHARS: usize = 16;
 
 /// An app in its namespace.
 type AppKey = (Namespace, AppName);
@@ -228,7 +235,8 @@ impl Catalogue {
         let snapshot = Arc::new(Snapshot {
             revision,
             epoch: self.epoch,
-            ready: layouts.iter().all(|read| read.whole),
+            ready: layouts.first().is_some_and(|own| own.whole),
+            unread: unread(layouts).collect(),
             directory: self.directory.clone(),
             zones: self.zones.iter().map(|zone| zone.view(knows(layouts, zone))).collect(),
         });
@@ -341,6 +349,12 @@ impl Catalogue {
     }
 }
 
+/// The layouts of other systems that have not been read whole yet.
+fn unread(layouts: &[Read]) -> impl Iterator<Item = (Origin, Namespace)> {
+    let unread = layouts.iter().enumerate().filter(|(_, read)| !read.whole);
+    unread.filter_map(|(at, read)| Some((Origin(u16::try_from(at).ok()?), read.namespace.clone()?)))
+}
+
 /// Whether a key says what it said before: clients of other systems write the same anew with each heartbeat, some under
 /// another lease, which is theirs alone.
 fn is_repeated(news: &News<Parsed>) -> bool {
@@ -359,10 +373,19 @@ fn knows(layouts: &[Read], zone: &ZoneState) -> bool {
     layouts.iter().all(|read| read.whole || !shown(read))
 }
 
-/// A key as text, other octets escaped, for listings. Backslashes too, so that no two keys have one text.
+/// A key as text, other octets escaped, for listings. Backslashes too, so that no two keys have one text. What is very long
+/// is cut, with a hash of the whole.
 fn printable(key: &[u8]) -> Arc<str> {
-    match std::str::from_utf8(key) {
+    let text: Arc<str> = match std::str::from_utf8(key) {
         Ok(text) if !text.chars().any(|c| c.is_control() || c == '\\') => text.into(),
         _ => key.escape_ascii().to_string().into(),
+    };
+    match cut(&text, KEY_CHARS_MAX) {
+        None => text,
+        Some(begin) => {
+            let hash = BASE32_NOPAD.encode(&Sha256::digest(key)).to_ascii_lowercase();
+            let hash = hash.get(..KEY_HASH_CHARS).unwrap_or_default();
+            format!("{begin}...{hash}").into()
+        }
     }
 }

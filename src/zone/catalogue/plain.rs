@@ -94,7 +94,7 @@ impl Catalogue {
                 return;
             }
         };
-        self.directory.rejected.insert(printable(&news.key), reason.into());
+        self.directory.reject(printable(&news.key), reason.into());
     }
 
     /// Has names decided anew that the static records of a zone took or gave back, at once: answers show those by now.
@@ -130,7 +130,7 @@ impl Catalogue {
             for (key, reason) in listed {
                 let key = printable(&key);
                 match reason {
-                    Some(reason) => _ = self.directory.rejected.insert(key, reason.into()),
+                    Some(reason) => self.directory.reject(key, reason.into()),
                     None => _ = self.directory.rejected.remove(&key),
                 }
             }

@@ -260,6 +260,36 @@ async fn what_was_registered_outlives_its_server() {
 }
 
 #[tokio::test]
+async fn ids_are_those_of_an_agent_however_fast_another_one_has_the_same() {
+    let etcd = Etcd::start().await;
+    let url = etcd.url();
+    let flags = ["--etcd", &*url];
+    let start = || World::start(Home::with_config(CONFIG), &flags);
+    let (one, other) = tokio::join!(start(), start());
+    let register = async |world: &World, host: usize| {
+        for n in 0..8 {
+            let check = json!({"TTL": "5m", "Status": "passing"});
+            let service = json!({"ID": format!("web-{n}"), "Name": "web", "Port": 80,
+                "Address": format!("10.0.{n}.{host}"), "Check": check});
+            world.register(service).await;
+        }
+    };
+    tokio::join!(register(&one, 1), register(&other, 2));
+    one.has("web.svc", 16).await;
+    other.has("web.svc", 16).await;
+    // Registered again they are what they were; and each is taken away by its own agent alone.
+    let serial = one.server.serial("svc").await;
+    tokio::join!(register(&one, 1), register(&other, 2));
+    assert_eq!(one.server.serial("svc").await, serial);
+    for n in 0..8 {
+        one.put(&format!("/v1/agent/service/deregister/web-{n}"), Value::Null).await;
+    }
+    one.has("web.svc", 8).await;
+    other.has("web.svc", 8).await;
+    assert!(other.a("web.svc").await.iter().all(|record| record.ends_with(".2")));
+}
+
+#[tokio::test]
 async fn what_died_while_its_server_was_away_is_not_served_again() {
     let world = World::new().await;
     let alive = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -303,35 +333,6 @@ async fn what_died_while_its_server_was_away_is_not_served_again() {
     let world = World::start(home, &[]).await;
     world.has("greeter.svc", 1).await;
     assert_eq!(world.a("alive.svc").await, [""; 0]);
-}
-
-#[tokio::test]
-async fn ids_are_those_of_an_agent_however_fast_another_one_has_the_same() {
-    let etcd = Etcd::start().await;
-    let url = etcd.url();
-    let flags = ["--etcd", &*url];
-    let start = || World::start(Home::with_config(CONFIG), &flags);
-    let (one, other) = tokio::join!(start(), start());
-    let register = async |world: &World, host: usize| {
-        for n in 0..8 {
-            let check = json!({"TTL": "5m", "Status": "passing"});
-            let service = json!({"ID": format!("web-{n}"), "Name": "web", "Port": 80,
-                "Address": format!("10.0.{n}.{host}"), "Check": check});
-            world.register(service).await;
-        }
-    };
-    tokio::join!(register(&one, 1), register(&other, 2));
-    one.has("web.svc", 16).await;
-    other.has("web.svc", 16).await;
-    // Registered again they are what they were; and each is taken away by its own agent alone.
-    let serial = one.server.serial("svc").await;
-    tokio::join!(register(&one, 1), register(&other, 2));
-    assert_eq!(one.server.serial("svc").await, serial);
-    for n in 0..8 {
-        one.put(&format!("/v1/agent/service/deregister/web-{n}"), Value::Null).await;
-    }
-    one.has("web.svc", 8).await;
-    assert!(other.a("web.svc").await.iter().all(|record| record.ends_with(".2")));
 }
 
 #[tokio::test]
@@ -442,7 +443,7 @@ async fn a_service_without_an_address_is_where_others_find_it_if_they_may_ask() 
     let home = Home::with_config(CONFIG);
     let world = World::start(home, &["--dns", "0.0.0.0:0"]).await;
     world.register(json!({"Name": "here", "Port": 80})).await;
-    let address = own_address().unwrap_or([127, 0, 0, 1].into());
+    let address = own_address().unwrap_or_else(|| [127, 0, 0, 1].into());
     assert_eq!(world.a("here.svc").await, [format!("here.svc. A {address}")]);
 }
 

@@ -247,7 +247,7 @@ fn nothing_is_known_to_be_missing_until_all_layouts_of_a_namespace_were_read() {
         ZoneSettings::default(),
         ZoneSettings { namespace: Some(other.clone()), ..zone("other.") },
     ];
-    let mut catalogue = Catalogue::new(&zones, &[], &[]).with_layouts([other]);
+    let mut catalogue = Catalogue::new(&zones, &[], &[]).with_layouts([other.clone()]);
     let whole = Delta { revision: 5, epoch: 0, whole: true, news: Vec::new() };
     catalogue.apply(Origin::NATIVE, &whole);
     let snapshot = compile(&mut catalogue);
@@ -256,10 +256,11 @@ fn nothing_is_known_to_be_missing_until_all_layouts_of_a_namespace_were_read() {
         zones.map(|zone| (zone.name.to_string(), zone.ready)).collect()
     };
     assert_eq!(ready(&snapshot), [("other.".to_owned(), false), ("svc.".to_owned(), true)]);
-    assert!(!snapshot.ready);
+    assert!(snapshot.ready && !snapshot.knows(&other));
+    assert!(snapshot.knows(&Namespace::default()), "one layout says nothing of other namespaces");
     catalogue.apply(ONE, &Delta { revision: 3, ..whole });
     let snapshot = compile(&mut catalogue);
-    assert!(snapshot.ready && snapshot.zones.iter().all(|zone| zone.ready));
+    assert!(snapshot.knows(&other) && snapshot.zones.iter().all(|zone| zone.ready));
     // What another watch has come to says nothing of ours.
     assert_eq!(snapshot.revision, 5);
 }

@@ -165,7 +165,7 @@ fn nothing_is_known_before_the_first_view() {
     let mut catalogue = Catalogue::new(&[ZoneSettings::default()], &[], &[]);
     let snapshot = compile(&mut catalogue);
     let zone = &snapshot.zones[0];
-    assert!(!snapshot.ready);
+    assert!(!snapshot.ready && !snapshot.knows(&Namespace::default()));
     assert!(matches!(zone.find(&wire("x")), Found::Unknown));
     assert!(matches!(zone.find(&[]), Found::Static(_)), "the apex is known");
     catalogue
@@ -430,4 +430,23 @@ fn more_pointers_than_fit_a_message_are_told_of() {
     history.put("y", "far", r#"{"address":"10.0.1.1","port":1}"#);
     let Compiled { oversized, .. } = history.catalogue.compile(&|| Duration::from_secs(1));
     assert_eq!(oversized, []);
+}
+
+#[test]
+fn long_keys_and_reasons_are_listed_in_part_and_apart() {
+    let mut history = History::new(&[]);
+    let key = |end: &str| -> Bytes { format!("/r/{}{end}", "k".repeat(1_000_000)).into() };
+    let reason = || Some(Parsed::Rejected("no ".repeat(500_000).into()));
+    history.step(&[(key("1"), reason()), (key("2"), reason()), ("/r/3".into(), reason())]);
+    let snapshot = history.snapshot();
+    let listed: Vec<_> = snapshot.directory.rejected(None).collect();
+    assert_eq!(listed.len(), 3);
+    for one in &listed {
+        assert!(one.key.len() < 330 && one.reason.len() < 1_010, "{one:?}");
+    }
+    assert_eq!(&*listed[0].key, "/r/3");
+    assert!(listed[1].key.starts_with("/r/kkk") && listed[1].key.contains("k..."));
+    history.step(&[(key("1"), None)]);
+    let left: Vec<_> = history.snapshot().directory.rejected(None).map(|one| one.key).collect();
+    assert_eq!(left.len(), 2);
 }

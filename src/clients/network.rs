@@ -6,9 +6,9 @@ use std::net::IpAddr;
 
 /// How long the prefix of an IPv4 network is, unless somebody says otherwise: who has one of its addresses can take
 /// the others'.
-pub(super) const IPV4_PREFIX: u8 = 24;
+pub const IPV4_PREFIX: u8 = 24;
 /// The same of an IPv6 network.
-pub(super) const IPV6_PREFIX: u8 = 56;
+pub const IPV6_PREFIX: u8 = 56;
 
 /// Who connects can't forge his address, so that neighbours need not pay for one another: an IPv4 address has one owner,
 /// or many behind one that translates.
@@ -18,11 +18,11 @@ const CLIENT_IPV6_PREFIX: u8 = 64;
 
 /// A network by its prefix; one of IPv4 is none of IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Network(u128);
+pub struct Network(u128);
 
 impl Network {
     /// The network of an address, with prefixes of those lengths.
-    pub(super) fn of(address: IpAddr, ipv4_prefix: u8, ipv6_prefix: u8) -> Self {
+    pub fn of(address: IpAddr, ipv4_prefix: u8, ipv6_prefix: u8) -> Self {
         let (bits, width, prefix) = match address.to_canonical() {
             IpAddr::V4(v4) => (u128::from(v4.to_bits()), 32, ipv4_prefix),
             IpAddr::V6(v6) => (v6.to_bits(), 128, ipv6_prefix),
@@ -33,12 +33,12 @@ impl Network {
     }
 
     /// The network of an address that may be forged, or changed at will.
-    pub(super) fn of_neighbours(address: IpAddr) -> Self {
+    pub fn of_neighbours(address: IpAddr) -> Self {
         Self::of(address, IPV4_PREFIX, IPV6_PREFIX)
     }
 
     /// All addresses of somebody who has connected from one of them.
-    pub(super) fn of_client(address: IpAddr) -> Self {
+    pub fn of_client(address: IpAddr) -> Self {
         Self::of(address, CLIENT_IPV4_PREFIX, CLIENT_IPV6_PREFIX)
     }
 }
