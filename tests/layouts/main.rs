@@ -3,6 +3,7 @@
 
 mod clients;
 mod golden;
+mod listed;
 #[path = "../support/mod.rs"]
 mod support;
 mod unread;
