@@ -332,9 +332,9 @@ async fn what_is_followed_is_seen_in_metrics_and_in_the_log() {
         format!("rollcall_registry_watching{{layout=\"etcd_v2\",prefix=\"{prefix}\"}} {is}")
     };
     assert!(!shown().await.contains("etcd_v2\",prefix"), "{}", shown().await);
-    assert!(!server.log().contains("reader"), "{}", server.log());
+    assert!(!server.log().contains("reader=\"etcd_v2\""), "{}", server.log());
     ask(at, "PUT", "/v2/keys/urls/a", "value=x").await;
     until("it is followed", async || shown().await.contains(&watching("/urls/", 1))).await;
     assert!(!shown().await.contains("layout=\"etcd_v2\",prefix=\"/services/\""));
-    assert!(server.log().contains("reader"), "{}", server.log());
+    assert!(server.log().contains("reader=\"etcd_v2\""), "{}", server.log());
 }
