@@ -43,6 +43,9 @@ struct Wanted {
     derived: Option<Path>,
 }
 
+/// Where a record is, and what is to be said of that; or why it is nowhere.
+type Decided = Result<(Path, Option<String>), String>;
+
 /// A record at a name.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Held<'t> {
@@ -153,12 +156,11 @@ impl Tree {
     }
 
     /// For each record that wants a name, where it is by now and what is to be said of that, or why it is nowhere.
-    #[allow(clippy::type_complexity, reason = "taken apart at once by the only caller")]
     fn decide(
         &self,
         path: &Path,
         taken: &dyn Fn(&[u8]) -> Option<String>,
-    ) -> Vec<(Bytes, Wanted, Result<(Path, Option<String>), String>)> {
+    ) -> Vec<(Bytes, Wanted, Decided)> {
         let start = (path.clone(), Bytes::new());
         let all = self.wanted.range((Bound::Included(start), Bound::Unbounded));
         let all = all.take_while(|((at, _), _)| at == path);
