@@ -110,7 +110,7 @@ impl<'a> Draft<'a> {
 /// The instances of an app, in the order of their raw ids; of one id there may be several that are not the same.
 pub(super) fn merge(registrations: &[Registered]) -> Vec<Merged> {
     let mut order: Vec<usize> = (0..registrations.len()).collect();
-    // Those of one source stay in the order of their ids.
+    // Those of one layout stay in the order of their ids.
     order.sort_by_key(|index| registrations.get(*index).map(|one| one.registration().origin));
     let mut drafts: Vec<Draft<'_>> = Vec::with_capacity(order.len());
     let mut offered: HashMap<Offer<'_>, usize, RandomState> = HashMap::default();
